@@ -1,0 +1,292 @@
+"""What one read-only command tells about a host: the script that asks, and the answer as typed values.
+
+The script prints one `key<TAB>value` line for each thing it saw, so that it needs no interpreter on the host but sh.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+@dataclass(frozen=True)
+class FileState:
+    """A path as it stands on a host: permission bits as `stat` prints them in octal, `user:group`, SHA-256 or None."""
+
+    kind: str
+    mode: str
+    owner: str
+    sha256: str | None = None
+    target: str | None = None
+    size: int = 0
+
+
+@dataclass(frozen=True)
+class UnitState:
+    """A systemd unit; `load` is "not-found" where there is none, `started` is when its main process did."""
+
+    load: str = "not-found"
+    active: str = "inactive"
+    sub: str = "dead"
+    enabled: str = ""
+    pid: int = 0
+    started: datetime | None = None
+    restarts: int = 0
+
+    @property
+    def running(self) -> bool:
+        return self.pid > 0
+
+
+@dataclass(frozen=True)
+class HostProbe:
+    """One host as it was when the run began. Sizes in bytes, times in UTC."""
+
+    os_id: str = ""
+    os_version: str = ""
+    os_name: str = ""
+    machine: str = ""
+    kernel: str = ""
+    hostname: str = ""
+    init: str = ""
+    container: str = "none"
+    board: str = ""
+    addresses: Mapping[Address, str] = field(default_factory=dict)
+    interfaces: frozenset[str] = frozenset()
+    default_route: bool = False
+    memory: int = 0
+    disk_free: Mapping[str, int] = field(default_factory=dict)
+    memory_cgroup: bool = False
+    cgroup: str = ""
+    clock: datetime | None = None
+    clock_synchronised: bool = False
+    ssh_peer: str = ""
+    boot_id: str = ""
+    packages: frozenset[str] = frozenset()
+    files: Mapping[str, FileState] = field(default_factory=dict)
+    units: Mapping[str, UnitState] = field(default_factory=dict)
+    sysctls: Mapping[str, str] = field(default_factory=dict)
+    modules: frozenset[str] = frozenset()
+    missing_modules: frozenset[str] = frozenset()
+    listening: Mapping[int, str] = field(default_factory=dict)
+    k3s_version: str = ""
+    k3s_started: Mapping[str, str] = field(default_factory=dict)
+    etcd_data: bool = False
+    sqlite_data: bool = False
+    node_password: bool = False
+    text: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def arch(self) -> str:
+        """The architecture as K3s's release assets name it; "" when K3s has none for it."""
+        return {"x86_64": "amd64", "aarch64": "arm64"}.get(self.machine, "")
+
+    def unit(self, name: str) -> UnitState:
+        return self.units.get(name, UnitState())
+
+
+@dataclass(frozen=True)
+class Questions:
+    """What to ask besides the fixed facts: paths, units, packages, sysctls, modules, and small files to read whole."""
+
+    paths: tuple[str, ...] = ()
+    units: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+    sysctls: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+    text: tuple[str, ...] = ()
+
+    def __or__(self, other: Questions) -> Questions:
+        def joined(mine: tuple[str, ...], theirs: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(dict.fromkeys(mine + theirs))
+
+        return Questions(
+            joined(self.paths, other.paths),
+            joined(self.units, other.units),
+            joined(self.packages, other.packages),
+            joined(self.sysctls, other.sysctls),
+            joined(self.modules, other.modules),
+            joined(self.text, other.text),
+        )
+
+
+# `say` squeezes newlines so that a hostile or odd value cannot start a line of its own.
+_SCRIPT = r"""
+: homelab-probe
+export LC_ALL=C PATH="$PATH:/usr/sbin:/sbin:/usr/local/bin"
+say() { printf '%s\t%s\n' "$1" "$(printf %s "$2" | tr '\n' ' ')"; }
+. /etc/os-release 2>/dev/null
+say os_id "${ID:-}"; say os_version "${VERSION_ID:-}"; say os_name "${PRETTY_NAME:-}"
+say machine "$(uname -m)"; say kernel "$(uname -r)"; say hostname "$(cat /proc/sys/kernel/hostname)"
+say init "$(cat /proc/1/comm)"; say boot_id "$(cat /proc/sys/kernel/random/boot_id)"
+say container "$(systemd-detect-virt -c 2>/dev/null)"
+say board "$(tr -d '\000' 2>/dev/null </proc/device-tree/model)"
+ip -o addr show 2>/dev/null | while read -r _ nic _ cidr _; do say address "$nic $cidr"; done
+say default_route "$(ip route show default 2>/dev/null; ip -6 route show default 2>/dev/null)"
+say memory "$(awk '/^MemTotal:/ {printf "%.0f", $2 * 1024}' /proc/meminfo)"
+for d in /var/lib /usr/local /var/tmp; do
+  say disk_free "$d $(df -PB1 "$d" 2>/dev/null | awk 'NR==2 {print $4}')"
+done
+if [ -f /sys/fs/cgroup/cgroup.controllers ]; then say cgroup v2; say cgroup_controllers "$(cat /sys/fs/cgroup/cgroup.controllers)"
+else say cgroup v1; say cgroup_controllers "$(awk '$4 == 1 {print $1}' /proc/cgroups)"; fi
+say clock "$(date +%s.%N)"
+say clock_synchronised "$(timedatectl show -p NTPSynchronized --value 2>/dev/null)"
+say ssh_peer "$HOMELAB_SSH_PEER"
+ss -Hltnp 2>/dev/null | while read -r _ _ _ local _ users; do say listening "${local##*:} $users"; done
+[ -x /usr/local/bin/k3s ] && say k3s_version "$(/usr/local/bin/k3s --version 2>/dev/null | head -n 1)"
+while read -r sum path; do say k3s_started "$sum $path"; done 2>/dev/null </run/homelab/k3s.started
+[ -d /var/lib/rancher/k3s/server/db/etcd/member ] && say etcd_data yes
+[ -s /var/lib/rancher/k3s/server/db/state.db ] && say sqlite_data yes
+[ -s /etc/rancher/node/password ] && say node_password yes
+"""
+
+_PATHS = r"""
+for p in %s; do
+  if [ -L "$p" ]; then say link "$p|$(readlink "$p")"
+  elif [ -d "$p" ]; then say path "dir|$(stat -c '%%a|%%U:%%G|%%s' "$p")||$p"
+  elif [ -e "$p" ]; then say path "file|$(stat -c '%%a|%%U:%%G|%%s' "$p")|$(sha256sum <"$p" | cut -d' ' -f1)|$p"; fi
+done
+"""
+_UNITS = r"""
+asked=LoadState,ActiveState,SubState,UnitFileState,MainPID,ExecMainStartTimestamp,NRestarts
+for u in %s; do say unit "$u $(systemctl show "$u" --timestamp=unix -p "$asked" 2>/dev/null)"; done
+"""
+_PACKAGES = r"""
+dpkg-query -W -f '${binary:Package} ${db:Status-Status}\n' %s 2>/dev/null |
+  while read -r p s; do [ "$s" = installed ] && say package "${p%%%%:*}"; done
+"""
+_SYSCTLS = r"""
+for s in %s; do
+  f="/proc/sys/$(printf %%s "$s" | tr . /)"; [ -r "$f" ] && say sysctl "$s=$(cat "$f")"
+done
+"""
+_MODULES = r"""
+for m in %s; do
+  if [ -d "/sys/module/$m" ] || grep -qw "$m" /proc/filesystems; then say module "$m"
+  elif ! modprobe -n "$m" 2>/dev/null; then say missing_module "$m"; fi
+done
+"""
+_TEXT = r"""
+for p in %s; do [ -r "$p" ] && say text "$p $(base64 -w0 <"$p")"; done
+"""
+
+
+def script(questions: Questions) -> str:
+    """The shell script that asks the fixed facts and the questions; it changes nothing and needs root to see all."""
+    parts = [_SCRIPT]
+    for template, values in (
+        (_PATHS, questions.paths),
+        (_UNITS, questions.units),
+        (_PACKAGES, questions.packages),
+        (_SYSCTLS, questions.sysctls),
+        (_MODULES, questions.modules),
+        (_TEXT, questions.text),
+    ):
+        if values:
+            parts.append(template % " ".join(shlex.quote(value) for value in values))
+    return "".join(parts) + "say end 1\n"
+
+
+class ProbeError(ValueError):
+    """The answer is not one of this script's, or was cut short."""
+
+
+def parse(lines: Iterable[str]) -> HostProbe:
+    """A host's answer as values; raise ProbeError when it was cut short."""
+    seen: dict[str, list[str]] = {}
+    for line in lines:
+        key, separator, value = line.partition("\t")
+        if separator:
+            seen.setdefault(key, []).append(value.strip())
+    if "end" not in seen:
+        raise ProbeError("the answer was cut short")
+
+    def one(key: str) -> str:
+        return seen.get(key, [""])[-1]
+
+    addresses: dict[Address, str] = {}
+    interfaces = set()
+    for value in seen.get("address", ()):
+        nic, cidr = value.split()
+        interfaces.add(nic)
+        addresses[ipaddress.ip_interface(cidr).ip] = nic
+    files = {}
+    for value in seen.get("path", ()):
+        kind, mode, owner, size, sha256, path = value.split("|", 5)
+        files[path] = FileState(kind, mode.zfill(4), owner, sha256 or None, size=int(size))
+    for value in seen.get("link", ()):
+        path, target = value.split("|", 1)
+        files[path] = FileState("link", "0777", "root:root", target=target)
+    version = one("k3s_version").split()
+    return HostProbe(
+        os_id=one("os_id"),
+        os_version=one("os_version"),
+        os_name=one("os_name"),
+        machine=one("machine"),
+        kernel=one("kernel"),
+        hostname=one("hostname"),
+        init=one("init"),
+        container=one("container") or "none",
+        board=one("board"),
+        addresses=addresses,
+        interfaces=frozenset(interfaces),
+        default_route=bool(one("default_route")),
+        memory=int(one("memory") or 0),
+        disk_free={d: int(free or 0) for d, _, free in (v.partition(" ") for v in seen.get("disk_free", ()))},
+        memory_cgroup="memory" in one("cgroup_controllers").split(),
+        cgroup=one("cgroup"),
+        clock=_time(one("clock")),
+        clock_synchronised=one("clock_synchronised") == "yes",
+        ssh_peer=one("ssh_peer"),
+        boot_id=one("boot_id"),
+        packages=frozenset(seen.get("package", ())),
+        files=files,
+        units={name: _unit(rest) for name, _, rest in (v.partition(" ") for v in seen.get("unit", ()))},
+        sysctls={k: " ".join(v.split()) for k, _, v in (s.partition("=") for s in seen.get("sysctl", ()))},
+        modules=frozenset(seen.get("module", ())),
+        missing_modules=frozenset(seen.get("missing_module", ())),
+        listening=_listening(seen.get("listening", ())),
+        k3s_version=version[2] if len(version) > 2 and version[:2] == ["k3s", "version"] else "",
+        k3s_started={path: total for total, _, path in (v.partition(" ") for v in seen.get("k3s_started", ()))},
+        etcd_data="etcd_data" in seen,
+        sqlite_data="sqlite_data" in seen,
+        node_password="node_password" in seen,
+        text={path: text for path, _, text in (v.partition(" ") for v in seen.get("text", ()))},
+    )
+
+
+def _time(seconds: str) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(float(seconds), UTC)
+    except ValueError:
+        return None
+
+
+def _unit(properties: str) -> UnitState:
+    # LoadState=loaded ActiveState=active … ExecMainStartTimestamp=@1763800000 (systemd 247 and older ignore
+    # --timestamp; supported systems have 249 or newer)
+    values = dict(item.partition("=")[::2] for item in properties.split() if "=" in item)
+    return UnitState(
+        load=values.get("LoadState", "not-found"),
+        active=values.get("ActiveState", "inactive"),
+        sub=values.get("SubState", "dead"),
+        enabled=values.get("UnitFileState", ""),
+        pid=int(values.get("MainPID") or 0),
+        started=_time(values.get("ExecMainStartTimestamp", "").lstrip("@")),
+        restarts=int(values.get("NRestarts") or 0),
+    )
+
+
+def _listening(values: Iterable[str]) -> dict[int, str]:
+    # 6443 users:(("k3s-server",pid=123,fd=9))
+    ports = {}
+    for value in values:
+        port, _, users = value.partition(" ")
+        if port.isdigit():
+            ports[int(port)] = users.partition('(("')[2].partition('"')[0]
+    return ports

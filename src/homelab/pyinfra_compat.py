@@ -1,0 +1,267 @@
+"""Every reliance on pyinfra's private names, in one place.
+
+`config.py` calls `install()` before pyinfra loads the inventory. Each patch has a test that fails when upstream moves
+(`tests/unit/test_pyinfra_compat.py`); the version is pinned to ~=3.10 beside it.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterable
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import click
+import gevent
+import pyinfra.connectors.util
+import pyinfra_cli.cli as cli
+from pyinfra import logger
+from pyinfra.api.exceptions import ConnectError, NoGroupError, PyinfraError
+from pyinfra.api.host import Host
+from pyinfra.api.inventory import Inventory
+from pyinfra.api.state import State
+from pyinfra.connectors.ssh import SSHConnector
+from pyinfra_cli.exceptions import CliError
+
+from homelab.model import Home, InventoryError, choose, load
+from homelab.settings import Settings, SettingsError
+
+
+class Refusal(CliError, PyinfraError):
+    """What cannot or must not be done, one line a problem; pyinfra ends with exit 1 and no traceback.
+
+    It is a `CliError` so that the command line shows it as it is, and a `PyinfraError` so that pyinfra does not take it
+    for a bug in the deploy file it was raised from.
+    """
+
+    def __init__(self, lines: Iterable[object]):
+        super().__init__("\n".join(str(line) for line in lines))
+
+    def show(self, file: Any = None) -> None:
+        for line in self.message.splitlines():
+            logger.error(f"--> {click.style('refused', 'red', bold=True)}: {line}")
+
+
+_home: Home | None = None
+
+
+def home() -> Home:
+    """The validated inventory of this run; raise Refusal when pyinfra was given something else than one of ours."""
+    if _home is None:
+        raise Refusal(["this deploy needs a homelab inventory; run it as `pyinfra inventory <deploy>`"])
+    return _home
+
+
+def options() -> dict[str, Any]:
+    """pyinfra's command line options of this run, by parameter name; empty outside its command line."""
+    context = click.get_current_context(silent=True)
+    return dict(context.params) if context is not None else {}
+
+
+def is_dry() -> bool:
+    """Whether this run only shows its plan: `--dry`, or `--json` without `-y`."""
+    given = options()
+    return bool(given.get("dry") or (given.get("json_output") and not given.get("yes")))
+
+
+def install() -> None:
+    """Make pyinfra's command line take the inventory folder, and refuse what it would do wrongly in silence."""
+    cli.make_inventory = _make_inventory(cli.make_inventory)
+    cli._apply_inventory_limit = _apply_limit
+    cli._apply_inventory_exclude = _apply_exclude
+    cli._set_fail_prompts = lambda state, config: None  # a failed host stops the run: there is nothing to ask
+    cli._do_confirm = _confirm(cli._do_confirm)
+    cli.connect_all = _connect_all
+    cli.run_ops = _run_ops(cli.run_ops)
+    pyinfra.connectors.util.getpass = _getpass(pyinfra.connectors.util.getpass)
+    Inventory.get_active_hosts = _active_hosts  # type: ignore[method-assign]
+    if os.environ.get("HOMELAB_TCP_NODELAY", "1") != "0":
+        SSHConnector._connect = _nodelay(SSHConnector._connect)  # type: ignore[method-assign]
+
+
+# The inventory: a folder, validated at the door
+#
+
+
+def _make_inventory(original: Callable[..., Inventory]) -> Callable[..., Inventory]:
+    def make_inventory(inventory: str, **kwargs: Any) -> Inventory:
+        global _home
+        _refuse_options()
+        path = Path(inventory)
+        try:
+            Settings.read(os.environ)
+            if path.is_dir():
+                path = choose(path, os.environ)
+            if path.is_file():
+                _home = load(path)
+        except (InventoryError, SettingsError) as error:
+            raise Refusal(str(error).splitlines()) from error
+        if _home is not None:
+            inventory = str(path)
+            logger.info(f"    Inventory: {click.style(inventory, bold=True)} (environment {_home.environment})")
+        made = original(inventory, **kwargs)
+        if len(made) == 0:
+            raise Refusal([f"inventory {inventory!r} has no hosts; write a file in inventory/ and name that folder"])
+        return made
+
+    return make_inventory
+
+
+def _refuse_options() -> None:
+    given = options()
+    deploys = [name for name in given.get("operations") or () if name.endswith(".py")]
+    problems = []
+    if given.get("no_wait"):
+        problems.append("--no-wait: pyinfra exits 0 with it whatever fails; leave it out")
+    if deploys and given.get("serial"):
+        problems.append("--serial: the deploys order the hosts themselves; leave it out")
+    if deploys and given.get("fail_percent"):
+        problems.append("--fail-percent: a cluster is not built on half a result; leave it out")
+    for item in given.get("data") or () if deploys else ():
+        key = item.split("=", 1)[0]
+        if "=" not in item:
+            problems.append(f"--data {key}: no value; write --data {key}=VALUE")
+        elif not key.startswith("ssh_") and not all("day2" in Path(name).parts for name in deploys):
+            problems.append(f"--data {key}: passes by the inventory's validation; write it in the inventory")
+    applies = deploys and not (
+        given.get("yes") or is_dry() or given.get("debug_operations") or given.get("debug_facts")
+    )
+    if applies and not sys.stdin.isatty():
+        problems.append("nobody can confirm, stdin is not a terminal; add -y to apply or --dry to see the plan")
+    if problems:
+        raise Refusal(problems)
+
+
+def _match(inventory: Inventory, patterns: Iterable[str], option: str) -> list[Host]:
+    found: list[Host] = []
+    problems = []
+    for pattern in patterns:
+        try:
+            hosts = inventory.get_group(pattern)
+        except NoGroupError:
+            hosts = [host for host in inventory if fnmatch(host.name, pattern)]
+        if not hosts:
+            names = ", ".join(host.name for host in inventory)
+            problems.append(f"{option} {pattern}: no such host or group; there are {names}")
+        found.extend(hosts)
+    if problems:
+        raise Refusal(problems)
+    return [host for host in inventory if host in found]
+
+
+def _away(host: Host) -> bool:
+    return _home is not None and any(known.inventory_name == host.name and known.away for known in _home.hosts)
+
+
+def _apply_limit(inventory: Inventory, patterns: Iterable[str] | None) -> list[Host] | None:
+    """The hosts to contact, in inventory order; a host that is `away` is listed and counted, never contacted."""
+    chosen = _match(inventory, patterns, "--limit") if patterns else list(inventory)
+    present = [host for host in chosen if not _away(host)]
+    if not present:
+        raise Refusal([f"{host.name} is marked away: True; nothing is left to do" for host in chosen])
+    for host in chosen:
+        if host not in present:
+            logger.info(f"    {host.name} is away: it is counted, but left alone")
+    return present if len(present) < len(list(inventory)) else None
+
+
+def _apply_exclude(inventory: Inventory, limit: list[Host] | None, patterns: Iterable[str] | None) -> list[Host] | None:
+    if not patterns:
+        return limit
+    excluded = _match(inventory, patterns, "--exclude")
+    remaining = [host for host in (limit if limit is not None else inventory) if host not in excluded]
+    if not remaining:
+        raise Refusal(["--exclude: leaves no host; leave it out"])
+    return remaining
+
+
+def _active_hosts(inventory: Inventory) -> list[Host]:
+    # pyinfra keeps them in a set, so serial runs and "the first" host differed from run to run.
+    return [host for host in inventory if host in inventory.state.active_hosts]
+
+
+# Connecting
+#
+
+
+def _connect_all(state: State) -> None:
+    """Connect to every selected host; raise Refusal naming each that cannot be reached, before anything is done."""
+    hosts = [host for host in state.inventory if state.is_host_in_limit(host)]
+    problems: dict[Host, str] = {}
+
+    def connect(host: Host) -> None:
+        try:
+            host.connect(show_errors=False, raise_exceptions=True)
+        except ConnectError as error:
+            problems[host] = str(error.args[0])
+
+    gevent.joinall([state.pool.spawn(connect, host) for host in hosts], raise_error=True)
+    for host in hosts:
+        if host not in problems:
+            state.activate_host(host)
+    if problems:
+        raise Refusal(
+            f"{host.name}: cannot be reached ({problems[host]}); "
+            "mend it, or write away: True at this host to go on without it; nothing was changed"
+            for host in hosts
+            if host in problems
+        )
+
+
+def _nodelay(original: Callable[[SSHConnector], None]) -> Callable[[SSHConnector], None]:
+    def connect(self: SSHConnector) -> None:
+        original(self)
+        transport = self.client.get_transport() if self.client is not None else None
+        if transport is not None:
+            # paramiko leaves Nagle's algorithm on, which with delayed ACKs costs some 45 ms a command.
+            transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            # A cut cable must end the run in minutes, not hours.
+            transport.set_keepalive(30)
+
+    return connect
+
+
+# Running
+#
+
+
+def _confirm(original: Callable[[str], bool]) -> Callable[[str], bool]:
+    def confirm(message: str) -> bool:
+        if not sys.stdin.isatty():
+            raise Refusal(["nobody can confirm, stdin is not a terminal; add -y"])
+        return original(message)
+
+    return confirm
+
+
+def _getpass(original: Callable[[str], str]) -> Callable[[str], str]:
+    def getpass(prompt: str = "Password: ") -> str:
+        if not sys.stdin.isatty():
+            raise Refusal(
+                [
+                    f"{prompt.strip(': ')}: sudo asks for a password and nobody can type it; allow this user sudo without one"
+                ]
+            )
+        return original(prompt)
+
+    return getpass
+
+
+def _run_ops(original: Callable[..., None]) -> Callable[..., None]:
+    def run_ops(state: State, serial: bool = False, no_wait: bool = False) -> None:
+        try:
+            original(state, serial=serial, no_wait=no_wait)
+        except Refusal:
+            raise
+        except PyinfraError as error:
+            failed = [host.name for host in state.inventory if host in state.failed_hosts]
+            if not failed:
+                raise
+            raise Refusal(
+                [f"stopped: {', '.join(failed)} failed, as told above; mend that and run the same command again"]
+            ) from error
+
+    return run_ops

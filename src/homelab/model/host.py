@@ -1,0 +1,65 @@
+"""A machine, and what it is to the home."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from homelab.model.labels import LabelKey, LabelValue, TaintText
+from homelab.model.networks import Address
+from homelab.model.strict import Strict, refuse, shown
+
+Role = Literal["server", "agent"]
+
+_DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+# Linux: IFNAMSIZ 16 with the final NUL, no slash and no blank.
+_INTERFACE = re.compile(r"[^\s/:]{1,15}")
+
+
+def host_name(value: object) -> str:
+    """A DNS label (RFC 1123), lower case as Kubernetes wants its node names."""
+    if isinstance(value, str) and _DNS_LABEL.fullmatch(value):
+        return value
+    found = f"{shown(value)} is not a host name"
+    if isinstance(value, str) and _DNS_LABEL.fullmatch(value.lower()):
+        raise refuse(f"{found}: it has capitals", f'write "{value.lower()}"')
+    if isinstance(value, str) and "." in value:
+        raise refuse(
+            f"{found}: it has dots",
+            f'write a short name and the address, ("s1", {{"ssh_hostname": "{value}"}})',
+        )
+    raise refuse(found, "write at most 63 lower-case letters, digits and inner hyphens")
+
+
+def interface(value: object) -> str | None:
+    """A network interface's name."""
+    if value is None or (isinstance(value, str) and _INTERFACE.fullmatch(value)):
+        return value
+    raise refuse(f"{shown(value)} is not an interface's name", 'write one as `ip link` shows it, "eth0"')
+
+
+def as_tuple(value: object) -> object:
+    """Lists and tuples both, as pyinfra data has either."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+class Host(Strict):
+    """One machine of the home. Its name is its hostname and its K3s node's name.
+
+    ``inventory_name`` is pyinfra's name for it, ``@fake/s1`` for a rehearsed s1.
+    ``server_config`` and ``agent_config`` are this host's alone, to be merged over the cluster's.
+    """
+
+    name: Annotated[str, BeforeValidator(host_name)]
+    inventory_name: str = Field(default_factory=lambda data: data.get("name", ""))
+    role: Role | None = None
+    nas: bool = False
+    address: Address
+    interface: Annotated[str | None, BeforeValidator(interface)] = None
+    away: bool = False
+    labels: dict[LabelKey, LabelValue] = Field(default_factory=dict)
+    taints: Annotated[tuple[TaintText, ...], BeforeValidator(as_tuple)] = ()
+    server_config: dict[str, object] = Field(default_factory=dict)
+    agent_config: dict[str, object] = Field(default_factory=dict)
+    ssh: Mapping[str, object] = Field(default_factory=dict)

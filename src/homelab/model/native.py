@@ -9,7 +9,6 @@ from typing import Literal
 
 from homelab.model.strict import shown, words
 
-
 # Flags of `k3s agent`, which `k3s server` has too: pkg/cli/cmds/agent.go.
 AGENT_KEYS = words(
     """

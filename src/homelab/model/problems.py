@@ -27,5 +27,5 @@ class InventoryError(Exception):
 
 def did_you_mean(word: str, known: Iterable[str], otherwise: str) -> str:
     """The remedy for an unknown word: the known one closest to it, else ``otherwise``."""
-    close = get_close_matches(word.lower(), tuple(known), n=1, cutoff=0.7)
+    close = get_close_matches(word.lower(), tuple(known), n=1, cutoff=0.6)
     return f"did you mean {close[0]}?" if close else otherwise

@@ -1,8 +1,10 @@
 """What every machine of the home has, whatever it is for."""
 
+from typing import Annotated
+
 from pydantic import Field
 
-from homelab.model.cluster import Names
+from homelab.model.names import NetworkName, Package, Reachable, Timezone, Tuple
 from homelab.model.networks import Network
 from homelab.model.strict import Strict
 
@@ -10,10 +12,10 @@ from homelab.model.strict import Strict
 class Base(Strict):
     """Settings of the operating system. ``networks`` are the named networks that may reach the hosts."""
 
-    timezone: str | None = None
-    ntp_servers: Names = ()
-    packages: Names = ()
+    timezone: Timezone | None = None
+    ntp_servers: Annotated[tuple[Reachable, ...], Tuple] = ()
+    packages: Annotated[tuple[Package, ...], Tuple] = ()
     unattended_upgrades: bool = True
     ssh_hardening: bool = True
     firewall: bool = True
-    networks: dict[str, Network] = Field(default_factory=dict)
+    networks: dict[NetworkName, Network] = Field(default_factory=dict)

@@ -2,15 +2,13 @@
 
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
-from homelab.model.host import as_tuple
+from homelab.model.names import ArchiveFile, FilePath, Reachable, Tuple
 from homelab.model.networks import Cidrs, cidrs
 from homelab.model.secret import Secret
 from homelab.model.strict import Strict
 from homelab.model.version import K3sVersion
-
-Names = Annotated[tuple[str, ...], BeforeValidator(as_tuple)]
 
 
 class Cluster(Strict):
@@ -25,9 +23,9 @@ class Cluster(Strict):
     agent_token: Secret | None = None
     cluster_cidr: Cidrs = cidrs("10.42.0.0/16")
     service_cidr: Cidrs = cidrs("10.43.0.0/16")
-    tls_san: Names = ()
+    tls_san: Annotated[tuple[Reachable, ...], Tuple] = ()
     server_config: dict[str, object] = Field(default_factory=dict)
     agent_config: dict[str, object] = Field(default_factory=dict)
     registries: dict[str, object] = Field(default_factory=dict)
-    image_archives: Names = ()
-    kubeconfig: str = "~/.kube/config"
+    image_archives: Annotated[tuple[ArchiveFile, ...], Tuple] = ()
+    kubeconfig: FilePath = "~/.kube/config"

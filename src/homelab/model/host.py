@@ -2,15 +2,15 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
 from homelab.model.labels import LabelKey, LabelValue, TaintText
+from homelab.model.names import Tuple
+from homelab.model.native import Role
 from homelab.model.networks import Address
 from homelab.model.strict import Strict, refuse, shown
-
-Role = Literal["server", "agent"]
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 # Linux: IFNAMSIZ 16 with the final NUL, no slash and no blank.
@@ -32,16 +32,11 @@ def host_name(value: object) -> str:
     raise refuse(found, "write at most 63 lower-case letters, digits and inner hyphens")
 
 
-def interface(value: object) -> str | None:
+def interface_name(value: object) -> str | None:
     """A network interface's name."""
     if value is None or (isinstance(value, str) and _INTERFACE.fullmatch(value)):
         return value
     raise refuse(f"{shown(value)} is not an interface's name", 'write one as `ip link` shows it, "eth0"')
-
-
-def as_tuple(value: object) -> object:
-    """Lists and tuples both, as pyinfra data has either."""
-    return tuple(value) if isinstance(value, list) else value
 
 
 class Host(Strict):
@@ -56,10 +51,10 @@ class Host(Strict):
     role: Role | None = None
     nas: bool = False
     address: Address
-    interface: Annotated[str | None, BeforeValidator(interface)] = None
+    interface: Annotated[str | None, BeforeValidator(interface_name)] = None
     away: bool = False
     labels: dict[LabelKey, LabelValue] = Field(default_factory=dict)
-    taints: Annotated[tuple[TaintText, ...], BeforeValidator(as_tuple)] = ()
+    taints: Annotated[tuple[TaintText, ...], Tuple] = ()
     server_config: dict[str, object] = Field(default_factory=dict)
     agent_config: dict[str, object] = Field(default_factory=dict)
     ssh: Mapping[str, object] = Field(default_factory=dict)

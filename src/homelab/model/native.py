@@ -9,6 +9,8 @@ from typing import Literal
 
 from homelab.model.strict import shown, words
 
+Role = Literal["server", "agent"]
+
 # Flags of `k3s agent`, which `k3s server` has too: pkg/cli/cmds/agent.go.
 AGENT_KEYS = words(
     """
@@ -128,7 +130,7 @@ def one_slip(word: str, known: str) -> bool:
     return shorter == longer[1:]
 
 
-def check_key(key: object, role: Literal["server", "agent"], of_one_host: bool) -> tuple[str, str] | None:
+def check_key(key: object, role: Role, of_one_host: bool) -> tuple[str, str] | None:
     """What is wrong with a native key, and what to write instead; None when it may pass."""
     if not isinstance(key, str):
         return f"{shown(key)} is not a string", "write K3s's own key"
@@ -158,12 +160,10 @@ def check_value(value: object) -> tuple[str, str] | None:
         return None
     if isinstance(value, list | tuple) and all(isinstance(one, str | int) for one in value):
         return None
-    return f"a {type(value).__name__} is no value for it", "write a string, a number, True, False or a list of strings"
+    return f"is of type {type(value).__name__}", "write a string, a number, True, False or a list of strings"
 
 
-def check(
-    config: Mapping[str, object], role: Literal["server", "agent"], of_one_host: bool
-) -> Iterator[tuple[str, str, str]]:
+def check(config: Mapping[object, object], role: Role, of_one_host: bool) -> Iterator[tuple[str, str, str]]:
     """Everything wrong with a server_config or agent_config: key, what was found, remedy."""
     for key, value in config.items():
         wrong = check_key(key, role, of_one_host) or check_value(value)

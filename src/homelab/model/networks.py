@@ -1,6 +1,5 @@
 """Addresses and networks as the inventory spells them: strings."""
 
-from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Annotated
 
@@ -58,11 +57,6 @@ def cidrs(value: object) -> tuple[AnyNetwork, ...]:
 def overlap(one: AnyNetwork, other: AnyNetwork) -> bool:
     """Whether two networks share addresses; networks of two families never do."""
     return one.version == other.version and one.overlaps(other)
-
-
-def inside(host: AnyAddress, networks: Iterable[AnyNetwork]) -> AnyNetwork | None:
-    """The first of the networks that holds the address."""
-    return next((one for one in networks if host in one), None)
 
 
 Address = Annotated[IPv4Address | IPv6Address, BeforeValidator(address)]

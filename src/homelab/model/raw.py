@@ -5,11 +5,12 @@ api/host.py); tests/unit/model/test_raw.py compares the outcome with pyinfra's o
 """
 
 import ast
+import sys
 import traceback
 from collections.abc import Iterator, Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FunctionType, ModuleType
 
 from homelab.model.problems import InventoryError, Problem, did_you_mean
 
@@ -108,7 +109,9 @@ def _execute(path: Path) -> dict[str, object]:
     namespace: dict[str, object] = {"__file__": str(path)}
     try:
         code = compile(path.read_text(encoding="utf-8"), str(path), "exec")
-        exec(code, namespace)
+        # What an inventory prints must not end up in a command's result.
+        with redirect_stdout(sys.stderr):
+            exec(code, namespace)
     except OSError as error:
         raise InventoryError(
             [Problem(place, error.strerror or str(error), "write the file, or name another")]
@@ -144,7 +147,9 @@ def _groups(
     place = place_of(path)
     imported = _imported(path)
     for name, value in names.items():
-        if name.startswith("_") or name in imported or isinstance(value, ModuleType | FunctionType | type):
+        if name.startswith("_"):
+            continue
+        if not isinstance(value, list | tuple) and (name in imported or callable(value)):
             continue
         if name not in GROUPS:
             if isinstance(value, list | tuple):

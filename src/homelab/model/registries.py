@@ -1,5 +1,6 @@
 """K3s's registries.yaml as the inventory spells it: native, its passwords as references."""
 
+import re
 from collections.abc import Mapping
 
 from pydantic_core import PydanticCustomError
@@ -9,6 +10,8 @@ from homelab.model.secret import secret_ref
 
 # https://docs.k3s.io/installation/private-registry: what a configs entry's auth may hold.
 SECRET_KEYS = ("password", "token", "auth", "identity_token")
+# https://user:password@registry.example.org
+_CREDENTIALS = re.compile(r"[a-z]+://[^/]*@")
 _SECTIONS = ("mirrors", "configs")
 
 Wrong = tuple[str, str, str]
@@ -37,6 +40,8 @@ def _walk(value: object, place: str, wrong: list[Wrong]) -> object:
         return {key: _value(key, held, f"{place}.{key}", wrong) for key, held in value.items()}
     if isinstance(value, list | tuple):
         return [_walk(held, f"{place}[{index}]", wrong) for index, held in enumerate(value)]
+    if isinstance(value, str) and _CREDENTIALS.match(value):
+        wrong.append((place, "an address with a secret in clear", "write it without, and auth in configs"))
     return value
 
 

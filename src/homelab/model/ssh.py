@@ -50,7 +50,7 @@ def check(ssh: Mapping[str, object]) -> Iterator[tuple[str, str, str]]:
         wanted = SSH_KEYS[key]
         fits = isinstance(value, int | float if wanted is float else wanted)
         if not fits or (isinstance(value, bool) and wanted is not bool):
-            yield key, f"a {type(value).__name__} is no value for it", f"write {_SPELLED[wanted]}"
+            yield key, f"is of type {type(value).__name__}", f"write {_SPELLED[wanted]}"
         elif key == "ssh_strict_host_key_checking" and value not in ("yes", "accept-new"):
             yield (
                 key,

@@ -1,0 +1,103 @@
+"""What must hold between hosts: quorum, names, addresses, networks."""
+
+from collections.abc import Iterator
+
+from homelab.model.base import Base
+from homelab.model.cluster import Cluster
+from homelab.model.networks import AnyNetwork, overlap
+from homelab.model.problems import Problem
+from homelab.model.raw import RawInventory
+from homelab.model.seat import Seat
+
+
+def check_roles(raw: RawInventory, seats: list[Seat]) -> Iterator[Problem]:
+    """One role a host, an odd number of servers, and servers where there are agents."""
+    for seat in seats:
+        if {"k3s_servers", "k3s_agents"} <= set(seat.raw.groups):
+            found = f"is also {seat.raw.places[0]}"
+            yield Problem(seat.raw.places[1], found, "write it in one: a server runs pods as well")
+    servers = [seat for seat in seats if seat.role == "server"]
+    place = f"{raw.place}: k3s_servers"
+    if not servers and any(seat.role == "agent" for seat in seats):
+        yield Problem(place, "no server, but agents need one to join", 'write k3s_servers = [("s1", {...})]')
+    count = len(servers)
+    if count and count % 2 == 0:
+        # etcd needs more than half of its members: of 2 both, of 4 three.
+        if count == 2:
+            found = "2 servers are worse than 1: the loss of either stops the cluster"
+        else:
+            found = f"{count} servers survive the loss of {count // 2 - 1}, as {count - 1} do, with one more to lose"
+        if any(seat.away for seat in servers):
+            found += " (away ones count)"
+        yield Problem(place, found, f"write {count - 1} or {count + 1}, further machines as k3s_agents")
+
+
+def check_unique(seats: list[Seat]) -> Iterator[Problem]:
+    """No two hosts of one name or one address."""
+    names: dict[str, Seat] = {}
+    addresses: dict[object, Seat] = {}
+    for seat in seats:
+        first = names.setdefault(seat.name, seat)
+        if first is not seat:
+            yield Problem(seat.place, f"is also the name of {first.place}", "give each host its own name")
+        if seat.host is None:
+            continue
+        address = seat.host.address
+        first = addresses.setdefault(address, seat)
+        if first is not seat:
+            found = f"{address} is also the address of {first.place}"
+            yield Problem(f"{seat.place}.address", found, "give each host its own address")
+
+
+def check_networks(seats: list[Seat], cluster: Cluster, base: Base) -> Iterator[Problem]:
+    """Pod and service networks that K3s can use and that swallow nothing else."""
+    nodes = [seat for seat in seats if seat.role]
+    shared = nodes[0].raw.shared
+    where = {
+        key: shared[key].place if key in shared else f"{nodes[0].place.partition(':')[0]}: {key}"
+        for key in ("cluster_cidr", "service_cidr")
+    }
+    yield from _check_sizes(cluster, where, len(nodes))
+    families = [one.version for one in cluster.cluster_cidr]
+    if families != [one.version for one in cluster.service_cidr]:
+        yield Problem(
+            where["service_cidr"],
+            "has other IP families than cluster_cidr",
+            "write both alike: IPv4, IPv6, or the two in one order",
+        )
+    for pods in cluster.cluster_cidr:
+        for services in cluster.service_cidr:
+            if overlap(pods, services):
+                found = f"{pods} overlaps service_cidr {services}"
+                yield Problem(where["cluster_cidr"], found, "give pods and services networks apart")
+    for key, networks in (("cluster_cidr", cluster.cluster_cidr), ("service_cidr", cluster.service_cidr)):
+        for network in networks:
+            yield from _check_apart(where[key], network, seats, base)
+    for seat in nodes:
+        if seat.host and seat.host.address.version not in families:
+            found = f"{seat.host.address} is IPv{seat.host.address.version}, but the pods' network is not"
+            yield Problem(f"{seat.place}.address", found, "write an address of the family of cluster_cidr")
+
+
+def _check_apart(place: str, network: AnyNetwork, seats: list[Seat], base: Base) -> Iterator[Problem]:
+    for seat in seats:
+        if seat.host and seat.host.address in network:
+            found = f"{network} holds {seat.name}'s address {seat.host.address}"
+            yield Problem(place, found, "write a network no host is in")
+    for name, other in base.networks.items():
+        if overlap(network, other):
+            yield Problem(place, f"{network} overlaps networks.{name} {other}", "write a network nobody else uses")
+
+
+def _check_sizes(cluster: Cluster, where: dict[str, str], nodes: int) -> Iterator[Problem]:
+    for network in cluster.cluster_cidr:
+        # Kubernetes gives each node a /24 (IPv6: /64) of it; K3s leaves these defaults.
+        share = 24 if network.version == 4 else 64
+        if network.prefixlen > share or 2 ** (share - network.prefixlen) < nodes:
+            found = f"{network} has no /{share} for each of {nodes} nodes"
+            yield Problem(where["cluster_cidr"], found, f"write one of at most /{share - (nodes - 1).bit_length()}")
+    for network in cluster.service_cidr:
+        # kube-apiserver: "specified --service-cluster-ip-range is too large": at most 20 bits of addresses.
+        if network.max_prefixlen - network.prefixlen > 20:
+            found = f"{network} is larger than Kubernetes takes"
+            yield Problem(where["service_cidr"], found, f"write at least /{network.max_prefixlen - 20}")

@@ -1,0 +1,4 @@
+packages = "vim"
+firewall = "on"
+timezone = 2
+registries = "hunter2"

@@ -1,0 +1,1 @@
+registries = {"mirrors": {"docker.io": {"endpoint": ["https://me:hunter2@registry.home.arpa"]}}}

@@ -1,0 +1,1 @@
+_ignore_errors = True

@@ -1,0 +1,1 @@
+registries = {"mirror": {}, "configs": ["registry.home.arpa"]}

@@ -1,0 +1,1 @@
+agent_config = {"disable": ["traefik"], "kubelet-arg": ["max-pods=200"]}

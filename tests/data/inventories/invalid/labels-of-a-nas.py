@@ -1,0 +1,1 @@
+nas = [("nas", {"address": "192.0.2.31", "labels": {"disk": "ssd"}})]

@@ -1,0 +1,1 @@
+k3s_servers = [("@docker/s1", {"address": "192.0.2.11"})]

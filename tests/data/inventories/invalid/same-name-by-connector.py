@@ -1,0 +1,2 @@
+k3s_servers = [("s1", {"address": "192.0.2.11"})]
+nas = [("@fake/s1", {"address": "192.0.2.31"})]

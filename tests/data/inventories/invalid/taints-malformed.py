@@ -1,0 +1,3 @@
+k3s_servers = [
+    ("s1", {"address": "192.0.2.11", "taints": ["gpu", "gpu=yes:NoSchedul", "gpu=yes:noschedule", "=yes:NoExecute"]})
+]

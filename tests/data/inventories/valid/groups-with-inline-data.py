@@ -1,0 +1,2 @@
+k3s_servers = ([("s1", {"address": "192.0.2.11"})], {"ssh_user": "admin", "labels": {"rack": "attic"}})
+k3s_agents = [("a1", {"address": "192.0.2.21"})]

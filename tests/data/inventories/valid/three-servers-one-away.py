@@ -1,0 +1,1 @@
+k3s_servers = [(f"s{n}", {"address": f"192.0.2.1{n}", "away": n == 3}) for n in (1, 2, 3)]

@@ -1,0 +1,146 @@
+"""Judging an inventory: a gallery of wrong ones, each with its expected lines beside it, and of right ones."""
+
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from homelab.description import prove_secrets
+from homelab.model import Home, InventoryError, SecretRef, Taint, load
+
+DATA = Path(__file__).parents[2] / "data" / "inventories"
+INVALID = sorted((DATA / "invalid").glob("*.py"))
+VALID = sorted((DATA / "valid").glob("*.py"))
+
+
+def refused(path: Path, cwd: Path | None = None) -> list[str]:
+    with pytest.raises(InventoryError) as refusal:
+        home = load(path, cwd or path.parent)
+        prove_secrets(home, path.parent)
+    return str(refusal.value).splitlines()
+
+
+@pytest.mark.parametrize("path", INVALID, ids=lambda path: path.stem)
+def test_a_wrong_inventory_is_refused_with_place_and_remedy(path: Path) -> None:
+    assert refused(path) == path.with_suffix(".txt").read_text().splitlines()
+
+
+@pytest.mark.parametrize("path", INVALID, ids=lambda path: path.stem)
+def test_no_refusal_tells_a_secret_or_where_this_machine_keeps_things(path: Path) -> None:
+    text = "\n".join(refused(path))
+    assert "hunter2" not in text
+    assert str(DATA) not in text
+
+
+def test_the_gallery_is_whole() -> None:
+    assert {path.stem for path in INVALID} == {path.stem for path in (DATA / "invalid").glob("*.txt")}
+
+
+@pytest.mark.parametrize("path", VALID, ids=lambda path: path.stem)
+def test_a_right_inventory_is_taken(path: Path) -> None:
+    assert load(path, path.parent).environment == path.stem
+
+
+def everything() -> Home:
+    return load(DATA / "valid" / "everything.py", DATA)
+
+
+def test_every_key_arrives_in_the_model() -> None:
+    home = everything()
+    assert [host.name for host in home.hosts] == ["s1", "a1", "nas"]
+    assert [host.name for host in home.servers] == ["s1"]
+    assert [host.name for host in home.agents] == ["a1"]
+    assert [host.name for host in home.nas] == ["nas"]
+    s1 = home.host("s1")
+    assert str(s1.address) == "192.0.2.11"
+    assert s1.interface == "eth0"
+    assert s1.server_config == {"node-external-ip": "198.51.100.7"}
+    assert s1.ssh["ssh_hostname"] == "s1.home.arpa"
+    cluster = home.cluster
+    assert cluster is not None
+    assert cluster.version == "v1.34.9-rc1+k3s1"
+    assert str(cluster.token) == "env:HOMELAB_TOKEN"
+    assert cluster.agent_token == SecretRef("command", "pass show k3s/agent")
+    assert cluster.cluster_cidr == (ip_network("10.100.0.0/16"),)
+    assert cluster.service_cidr == (ip_network("10.101.0.0/16"),)
+    assert cluster.tls_san == ("k3s.home.arpa", "192.0.2.10")
+    assert cluster.server_config == {"disable": ["traefik"], "brand-new-flag-of-next-year": True}
+    assert cluster.agent_config == {"kubelet-arg": ["max-pods=100"]}
+    assert cluster.registries == {
+        "configs": {"registry.home.arpa": {"auth": {"username": "me", "password": SecretRef("env", "REGISTRY")}}}
+    }
+    assert cluster.kubeconfig == "~/.kube/home"
+    assert home.base.timezone == "America/Argentina/Buenos_Aires"
+    assert home.base.unattended_upgrades is False
+    assert home.base.networks["lan"] == ip_network("192.0.2.0/24")
+
+
+def test_a_hosts_labels_and_taints_are_merged_over_the_shared_ones() -> None:
+    home = everything()
+    assert home.host("s1").labels == {"house": "old", "disk": "ssd"}
+    assert home.host("a1").labels == {"house": "old", "disk": "any"}
+    assert [str(taint) for taint in home.host("s1").taints] == [
+        "house=old:PreferNoSchedule",
+        "storage=yes:NoSchedule",
+    ]
+    assert home.host("a1").taints == (Taint("house", "old", "PreferNoSchedule"),)
+
+
+def test_a_host_can_be_server_and_nas() -> None:
+    (host,) = load(DATA / "valid" / "server-is-the-nas-too.py", DATA).hosts
+    assert (host.role, host.nas) == ("server", True)
+
+
+def test_a_home_without_k3s_has_no_cluster() -> None:
+    assert load(DATA / "valid" / "only-a-nas.py", DATA).cluster is None
+
+
+def test_group_data_of_the_inventory_wins_over_a_groups_inline_data() -> None:
+    home = load(DATA / "valid" / "groups-with-inline-data.py", DATA)
+    assert home.host("s1").ssh == {"ssh_user": "pi"}
+    assert home.host("s1").labels == {"rack": "attic"}
+
+
+def test_a_syntax_error_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "home.py"
+    path.write_text("\nk3s_servers = [(]\n")
+    (line,) = refused(path)
+    assert line.startswith("home.py:2: SyntaxError: ")
+
+
+def test_an_error_in_group_data_names_its_file_and_line(tmp_path: Path) -> None:
+    (tmp_path / "inventory" / "group_data").mkdir(parents=True)
+    path = tmp_path / "inventory" / "home.py"
+    path.write_text("k3s_servers = []\n")
+    (tmp_path / "inventory" / "group_data" / "all.py").write_text("\n\nfails = 1 / 0\n")
+    assert refused(path) == ["inventory/group_data/all.py:3: ZeroDivisionError: division by zero; correct that line"]
+
+
+def test_a_missing_version_is_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "home.py"
+    path.write_text('k3s_servers = [("s1", {"address": "192.0.2.11"})]\n')
+    (line,) = refused(path, tmp_path)
+    assert line.startswith("group_data/all.py: k3s_version: is missing; write k3s_version =")
+
+
+def test_group_data_that_nobody_reads_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "home.py"
+    path.write_text('nas = [("nas", {"address": "192.0.2.11"})]\n')
+    (tmp_path / "group_data").mkdir()
+    (tmp_path / "group_data" / "k3s_server.py").write_text("")
+    assert refused(path, tmp_path) == [
+        "group_data/k3s_server.py: no group k3s_server, so nobody reads it; did you mean k3s_servers?"
+    ]
+
+
+def test_what_an_inventory_prints_is_no_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "home.py"
+    path.write_text('print("hello")\nnas = [("nas", {"address": "192.0.2.11"})]\n')
+    load(path, tmp_path)
+    assert capsys.readouterr().out == ""
+
+
+def test_the_model_cannot_be_changed() -> None:
+    host = everything().host("s1")
+    with pytest.raises(ValueError, match="frozen"):
+        host.name = "s2"  # type: ignore[misc]

@@ -8,7 +8,7 @@ from pyinfra import config
 # A checkout works without an installed package, so that `pyinfra inventory …` needs only the lock.
 sys.path.insert(0, str(Path(__file__).resolve().parent / "src"))
 
-from homelab import pyinfra_compat  # noqa: E402
+from homelab import pyinfra_compat
 
 config.REQUIRE_PYINFRA_VERSION = "~=3.10"
 config.SUDO = True

@@ -5,13 +5,15 @@ The script prints one `key<TAB>value` line for each thing it saw, so that it nee
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,12 @@ class UnitState:
 
 @dataclass(frozen=True)
 class HostProbe:
-    """One host as it was when the run began. Sizes in bytes, times in UTC."""
+    """One host as it was when the run began. Sizes in bytes, times in UTC.
+
+    `subnets` has the network of each address, `clock_offset` how far the host's clock is ahead of this machine's,
+    `ssh_port` the port this connection came in by, `reachable` the ports that listen to more than the host itself,
+    and `firewall` the hash of the toolkit's own table as it is loaded, "" when it is not.
+    """
 
     os_id: str = ""
     os_version: str = ""
@@ -57,6 +64,7 @@ class HostProbe:
     container: str = "none"
     board: str = ""
     addresses: Mapping[Address, str] = field(default_factory=dict)
+    subnets: Mapping[Address, Network] = field(default_factory=dict)
     interfaces: frozenset[str] = frozenset()
     default_route: bool = False
     memory: int = 0
@@ -64,8 +72,10 @@ class HostProbe:
     memory_cgroup: bool = False
     cgroup: str = ""
     clock: datetime | None = None
+    clock_offset: timedelta | None = None
     clock_synchronised: bool = False
     ssh_peer: str = ""
+    ssh_port: int = 0
     boot_id: str = ""
     packages: frozenset[str] = frozenset()
     files: Mapping[str, FileState] = field(default_factory=dict)
@@ -74,12 +84,14 @@ class HostProbe:
     modules: frozenset[str] = frozenset()
     missing_modules: frozenset[str] = frozenset()
     listening: Mapping[int, str] = field(default_factory=dict)
+    reachable: Mapping[int, str] = field(default_factory=dict)
+    firewall: str = ""
     k3s_version: str = ""
     k3s_started: Mapping[str, str] = field(default_factory=dict)
     etcd_data: bool = False
     sqlite_data: bool = False
     node_password: bool = False
-    text: Mapping[str, str] = field(default_factory=dict)
+    text: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def arch(self) -> str:
@@ -132,12 +144,24 @@ say memory "$(awk '/^MemTotal:/ {printf "%.0f", $2 * 1024}' /proc/meminfo)"
 for d in /var/lib /usr/local /var/tmp; do
   say disk_free "$d $(df -PB1 "$d" 2>/dev/null | awk 'NR==2 {print $4}')"
 done
-if [ -f /sys/fs/cgroup/cgroup.controllers ]; then say cgroup v2; say cgroup_controllers "$(cat /sys/fs/cgroup/cgroup.controllers)"
+if [ -f /sys/fs/cgroup/cgroup.controllers ]; then
+  say cgroup v2; say cgroup_controllers "$(cat /sys/fs/cgroup/cgroup.controllers)"
 else say cgroup v1; say cgroup_controllers "$(awk '$4 == 1 {print $1}' /proc/cgroups)"; fi
 say clock "$(date +%s.%N)"
 say clock_synchronised "$(timedatectl show -p NTPSynchronized --value 2>/dev/null)"
-say ssh_peer "$HOMELAB_SSH_PEER"
-ss -Hltnp 2>/dev/null | while read -r _ _ _ local _ users; do say listening "${local##*:} $users"; done
+# sudo drops SSH_CONNECTION, but the login shell above it still has it.
+pid=$$
+while [ "${pid:-0}" -gt 1 ]; do
+  peer="$(tr '\000' '\n' 2>/dev/null <"/proc/$pid/environ" | sed -n 's/^SSH_CONNECTION=//p')"
+  if [ -n "$peer" ]; then say ssh_peer "$peer"; break; fi
+  pid="$(sed -n 's/^PPid:[[:space:]]*//p' "/proc/$pid/status" 2>/dev/null)"
+done
+ss -Hltnp 2>/dev/null | while read -r _ _ _ local _ users; do say listening "${local##*:} $users"
+  case "$local" in 127.*|"[::1]":*|*"%lo":*) ;; *) say reachable "${local##*:} $users" ;; esac
+done
+if command -v nft >/dev/null && table="$(nft -s list table inet homelab 2>/dev/null)"; then
+  say firewall "$(printf '%s\n' "$table" | sha256sum | cut -d' ' -f1)"
+fi
 [ -x /usr/local/bin/k3s ] && say k3s_version "$(/usr/local/bin/k3s --version 2>/dev/null | head -n 1)"
 while read -r sum path; do say k3s_started "$sum $path"; done 2>/dev/null </run/homelab/k3s.started
 [ -d /var/lib/rancher/k3s/server/db/etcd/member ] && say etcd_data yes
@@ -157,8 +181,9 @@ asked=LoadState,ActiveState,SubState,UnitFileState,MainPID,ExecMainStartTimestam
 for u in %s; do say unit "$u $(systemctl show "$u" --timestamp=unix -p "$asked" 2>/dev/null)"; done
 """
 _PACKAGES = r"""
-dpkg-query -W -f '${binary:Package} ${db:Status-Status}\n' %s 2>/dev/null |
-  while read -r p s; do [ "$s" = installed ] && say package "${p%%%%:*}"; done
+dpkg-query -W -f '${binary:Package} ${db:Status-Status} ${Version}\n' %s 2>/dev/null | while read -r p s v; do
+  [ "$s" = installed ] && say package "${p%%%%:*}" && say package "${p%%%%:*}=$v"
+done
 """
 _SYSCTLS = r"""
 for s in %s; do
@@ -167,7 +192,8 @@ done
 """
 _MODULES = r"""
 for m in %s; do
-  if [ -d "/sys/module/$m" ] || grep -qw "$m" /proc/filesystems; then say module "$m"
+  if [ -d "/sys/module/$m" ] || grep -qw "$m" /proc/filesystems ||
+    grep -qs "/$m\.ko" "/lib/modules/$(uname -r)/modules.builtin"; then say module "$m"
   elif ! modprobe -n "$m" 2>/dev/null; then say missing_module "$m"; fi
 done
 """
@@ -196,8 +222,8 @@ class ProbeError(ValueError):
     """The answer is not one of this script's, or was cut short."""
 
 
-def parse(lines: Iterable[str]) -> HostProbe:
-    """A host's answer as values; raise ProbeError when it was cut short."""
+def parse(lines: Iterable[str], now: datetime | None = None) -> HostProbe:
+    """A host's answer as values, `now` being this machine's time; raise ProbeError when it was cut short."""
     seen: dict[str, list[str]] = {}
     for line in lines:
         key, separator, value = line.partition("\t")
@@ -210,11 +236,13 @@ def parse(lines: Iterable[str]) -> HostProbe:
         return seen.get(key, [""])[-1]
 
     addresses: dict[Address, str] = {}
+    subnets: dict[Address, Network] = {}
     interfaces = set()
     for value in seen.get("address", ()):
         nic, cidr = value.split()
         interfaces.add(nic)
-        addresses[ipaddress.ip_interface(cidr).ip] = nic
+        held = ipaddress.ip_interface(cidr)
+        addresses[held.ip], subnets[held.ip] = nic, held.network
     files = {}
     for value in seen.get("path", ()):
         kind, mode, owner, size, sha256, path = value.split("|", 5)
@@ -223,6 +251,9 @@ def parse(lines: Iterable[str]) -> HostProbe:
         path, target = value.split("|", 1)
         files[path] = FileState("link", "0777", "root:root", target=target)
     version = one("k3s_version").split()
+    clock = _time(one("clock"))
+    # SSH_CONNECTION: 192.168.1.5 51234 192.168.1.11 22
+    peer = one("ssh_peer").split()
     return HostProbe(
         os_id=one("os_id"),
         os_version=one("os_version"),
@@ -234,15 +265,18 @@ def parse(lines: Iterable[str]) -> HostProbe:
         container=one("container") or "none",
         board=one("board"),
         addresses=addresses,
+        subnets=subnets,
         interfaces=frozenset(interfaces),
         default_route=bool(one("default_route")),
         memory=int(one("memory") or 0),
         disk_free={d: int(free or 0) for d, _, free in (v.partition(" ") for v in seen.get("disk_free", ()))},
         memory_cgroup="memory" in one("cgroup_controllers").split(),
         cgroup=one("cgroup"),
-        clock=_time(one("clock")),
+        clock=clock,
+        clock_offset=clock - now if clock and now else None,
         clock_synchronised=one("clock_synchronised") == "yes",
-        ssh_peer=one("ssh_peer"),
+        ssh_peer=peer[0].partition("%")[0] if peer else "",
+        ssh_port=int(peer[3]) if len(peer) == 4 and peer[3].isdigit() else 0,
         boot_id=one("boot_id"),
         packages=frozenset(seen.get("package", ())),
         files=files,
@@ -251,13 +285,19 @@ def parse(lines: Iterable[str]) -> HostProbe:
         modules=frozenset(seen.get("module", ())),
         missing_modules=frozenset(seen.get("missing_module", ())),
         listening=_listening(seen.get("listening", ())),
+        reachable=_listening(seen.get("reachable", ())),
+        firewall=one("firewall"),
         k3s_version=version[2] if len(version) > 2 and version[:2] == ["k3s", "version"] else "",
         k3s_started={path: total for total, _, path in (v.partition(" ") for v in seen.get("k3s_started", ()))},
         etcd_data="etcd_data" in seen,
         sqlite_data="sqlite_data" in seen,
         node_password="node_password" in seen,
-        text={path: text for path, _, text in (v.partition(" ") for v in seen.get("text", ()))},
+        text={path: _decoded(text) for path, _, text in (v.partition(" ") for v in seen.get("text", ()))},
     )
+
+
+def _decoded(text: str) -> str:
+    return base64.b64decode(text).decode("utf-8", errors="replace")
 
 
 def _time(seconds: str) -> datetime | None:

@@ -12,25 +12,26 @@ import sys
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 import gevent
 import pyinfra.connectors.util
 import pyinfra_cli.cli as cli
-from pyinfra import logger
+from pyinfra import logger, state
 from pyinfra.api.exceptions import ConnectError, NoGroupError, PyinfraError
 from pyinfra.api.host import Host
 from pyinfra.api.inventory import Inventory
 from pyinfra.api.state import State
 from pyinfra.connectors.ssh import SSHConnector
+from pyinfra.context import ctx_state
 from pyinfra_cli.exceptions import CliError
 
 from homelab.model import Home, InventoryError, choose, load
 from homelab.settings import Settings, SettingsError
 
 
-class Refusal(CliError, PyinfraError):
+class Refusal(CliError, PyinfraError):  # type: ignore[misc]
     """What cannot or must not be done, one line a problem; pyinfra ends with exit 1 and no traceback.
 
     It is a `CliError` so that the command line shows it as it is, and a `PyinfraError` so that pyinfra does not take it
@@ -39,10 +40,12 @@ class Refusal(CliError, PyinfraError):
 
     def __init__(self, lines: Iterable[object]):
         super().__init__("\n".join(str(line) for line in lines))
+        # Before the first change a run is refused, after it stopped: the reader has to know which.
+        self.word = "stopped" if ctx_state.isset() and state.is_executing else "refused"
 
     def show(self, file: Any = None) -> None:
         for line in self.message.splitlines():
-            logger.error(f"--> {click.style('refused', 'red', bold=True)}: {line}")
+            logger.error(f"--> {click.style(self.word, 'red', bold=True)}: {line}")
 
 
 _home: Home | None = None
@@ -76,10 +79,10 @@ def install() -> None:
     cli._do_confirm = _confirm(cli._do_confirm)
     cli.connect_all = _connect_all
     cli.run_ops = _run_ops(cli.run_ops)
-    pyinfra.connectors.util.getpass = _getpass(pyinfra.connectors.util.getpass)
-    Inventory.get_active_hosts = _active_hosts  # type: ignore[method-assign]
+    vars(pyinfra.connectors.util)["getpass"] = _getpass(pyinfra.connectors.util.getpass)
+    setattr(Inventory, "get_active_hosts", _active_hosts)
     if os.environ.get("HOMELAB_TCP_NODELAY", "1") != "0":
-        SSHConnector._connect = _nodelay(SSHConnector._connect)  # type: ignore[method-assign]
+        setattr(SSHConnector, "_connect", _nodelay(SSHConnector._connect))
 
 
 # The inventory: a folder, validated at the door
@@ -217,7 +220,7 @@ def _nodelay(original: Callable[[SSHConnector], None]) -> Callable[[SSHConnector
         transport = self.client.get_transport() if self.client is not None else None
         if transport is not None:
             # paramiko leaves Nagle's algorithm on, which with delayed ACKs costs some 45 ms a command.
-            transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            cast(socket.socket, transport.sock).setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             # A cut cable must end the run in minutes, not hours.
             transport.set_keepalive(30)
 
@@ -241,9 +244,7 @@ def _getpass(original: Callable[[str], str]) -> Callable[[str], str]:
     def getpass(prompt: str = "Password: ") -> str:
         if not sys.stdin.isatty():
             raise Refusal(
-                [
-                    f"{prompt.strip(': ')}: sudo asks for a password and nobody can type it; allow this user sudo without one"
-                ]
+                [f"{prompt.strip(': ')}: nobody can type a password for sudo; allow this user sudo without one"]
             )
         return original(prompt)
 

@@ -4,7 +4,7 @@ BINARY = "/usr/local/bin/k3s"
 PREVIOUS = "/usr/local/bin/k3s.previous"
 LINKS = ("kubectl", "crictl", "ctr")
 CONFIG = "/etc/rancher/k3s/config.yaml"
-# K3s reads config.yaml.d after config.yaml. These two matter only when a node joins, so a change in them restarts nothing.
+# K3s reads config.yaml.d after config.yaml. These two matter only when a node joins: a change in them restarts nothing.
 JOIN = "/etc/rancher/k3s/config.yaml.d/10-join.yaml"
 REGISTRATION = "/etc/rancher/k3s/config.yaml.d/20-registration.yaml"
 REGISTRIES = "/etc/rancher/k3s/registries.yaml"
@@ -12,6 +12,7 @@ TOKEN = "/etc/rancher/k3s/token"
 AGENT_TOKEN = "/etc/rancher/k3s/agent-token"
 KUBECONFIG = "/etc/rancher/k3s/k3s.yaml"
 DATA = "/var/lib/rancher/k3s"
+SERVER_CA = f"{DATA}/server/tls/server-ca.crt"
 SERVER_TOKEN = f"{DATA}/server/token"
 IMAGES = f"{DATA}/agent/images"
 PRESTART = "/usr/local/lib/homelab/k3s-prestart"

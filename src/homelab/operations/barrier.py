@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from pyinfra import host
 from pyinfra.api.command import StringCommand
@@ -10,7 +10,7 @@ from pyinfra.api.operation import operation
 
 
 @operation()
-def barrier(label: str) -> Iterator[StringCommand]:
+def barrier(label: str) -> Generator[StringCommand, None, None]:
     """Order hosts: pyinfra finishes an operation on all hosts before the next begins, so this only has to exist."""
     host.noop(label)
     yield from ()

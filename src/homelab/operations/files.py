@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import shlex
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from pyinfra import host
 from pyinfra.api.command import StringCommand
@@ -30,11 +30,11 @@ def write(wanted: ManagedFile) -> StringCommand:
     ]
     if not wanted.content:
         return StringCommand("\n".join(script))
-    return StringCommand("\n".join(script), _stdin=wanted.content)  # type: ignore[call-arg]
+    return StringCommand("\n".join(script), _stdin=wanted.content)
 
 
 @operation()
-def file(wanted: ManagedFile, current: FileState | None) -> Iterator[StringCommand]:
+def file(wanted: ManagedFile, current: FileState | None) -> Generator[StringCommand, None, None]:
     """Ensure a small text file: content, mode and owner, replaced in one step."""
     if wanted.stands(current):
         host.noop(f"{wanted.path} is as it should be")
@@ -43,7 +43,7 @@ def file(wanted: ManagedFile, current: FileState | None) -> Iterator[StringComma
 
 
 @operation()
-def absent(path: str, current: FileState | None) -> Iterator[StringCommand]:
+def absent(path: str, current: FileState | None) -> Generator[StringCommand, None, None]:
     """Ensure that there is no file or link at a path; a directory there is an error."""
     if current is None:
         host.noop(f"{path} is not there")
@@ -54,7 +54,7 @@ def absent(path: str, current: FileState | None) -> Iterator[StringCommand]:
 @operation()
 def directory(
     path: str, current: FileState | None, mode: str = "0755", owner: str = "root:root"
-) -> Iterator[StringCommand]:
+) -> Generator[StringCommand, None, None]:
     """Ensure a directory with its mode and owner; what it holds is left alone."""
     if current is not None and (current.kind, current.mode, current.owner) == ("dir", mode, owner):
         host.noop(f"{path} is as it should be")
@@ -64,7 +64,7 @@ def directory(
 
 
 @operation()
-def link(path: str, target: str, current: FileState | None) -> Iterator[StringCommand]:
+def link(path: str, target: str, current: FileState | None) -> Generator[StringCommand, None, None]:
     """Ensure a symbolic link, replaced in one step."""
     if current is not None and current.target == target:
         host.noop(f"{path} points to {target}")

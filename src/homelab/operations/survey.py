@@ -89,7 +89,7 @@ def questions(known: Home, host: Host) -> Questions:
 def _look() -> Survey:
     known = home()
     by_name = {each.inventory_name: each for each in known.hosts}
-    hosts = {by_name[each.name]: each for each in state.inventory.get_active_hosts()}
+    hosts = [(by_name[each.name], each) for each in state.inventory.get_active_hosts()]
     if not is_dry():
         _lock(hosts)
     problems: dict[str, str] = {}
@@ -101,11 +101,11 @@ def _look() -> Survey:
         try:
             if not ok:
                 raise probe.ProbeError(_why(output.stderr_lines) or "the probe failed")
-            probes[mine.name] = probe.parse(output.stdout_lines)
+            probes[mine.name] = probe.parse(output.stdout_lines, datetime.now(UTC))
         except probe.ProbeError as error:
             problems[mine.name] = f"{mine.name}: {error}"
 
-    gevent.joinall([state.pool.spawn(look, mine, theirs) for mine, theirs in hosts.items()], raise_error=True)
+    gevent.joinall([state.pool.spawn(look, mine, theirs) for mine, theirs in hosts], raise_error=True)
     if problems:
         raise Refusal([problems[each.name] for each in known.hosts if each.name in problems])
     refusals = [str(problem) for problem in host_room.refusals(known, probes)]
@@ -153,10 +153,10 @@ def _hold(theirs: PyinfraHost, holder: str) -> tuple[Any, Any, str, str]:
     return stdin, stdout, answer, "" if answer else stderr.read().decode(errors="replace")
 
 
-def _lock(hosts: Mapping[Host, PyinfraHost]) -> None:
+def _lock(hosts: list[tuple[Host, PyinfraHost]]) -> None:
     holder = f"{getpass.getuser()}@{platform.node()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
     # One after another in inventory order, so that of two runs started together one gets them all.
-    for mine, theirs in hosts.items():
+    for mine, theirs in hosts:
         if not isinstance(theirs.connector, SSHConnector):
             continue
         stdin, stdout, answer, error = _hold(theirs, holder)
@@ -169,4 +169,4 @@ def _lock(hosts: Mapping[Host, PyinfraHost]) -> None:
             raise Refusal([f"{mine.name}: another deploy is running ({answer[6:]}); wait until it has ended"])
         else:
             raise Refusal([f"{mine.name}: {_why(error.splitlines()) or 'the lock could not be taken'}"])
-    logger.debug("lock held on %s", ", ".join(each.name for each in hosts))
+    logger.debug("lock held on %s", ", ".join(mine.name for mine, _ in hosts))

@@ -1,0 +1,114 @@
+"""K3s on the machines of the groups k3s_servers and k3s_agents: `pyinfra inventory deploys/k3s.py`."""
+
+from pathlib import Path
+
+from pyinfra import host, local
+
+from homelab.k3s import config, paths, plan, unit
+from homelab.operations import artifact, files, kubeconfig, labels, node, token
+from homelab.operations.barrier import barrier
+from homelab.operations.cluster import cluster
+from homelab.operations.survey import survey
+
+site = survey()
+me, probe = site.me, site.probe
+
+
+def install() -> None:
+    """All that a running K3s does not mind, on every node at once."""
+    artifact.pushed(
+        name=f"Install K3s {k3s.version}",
+        artifact=mine.binary,
+        path=paths.BINARY,
+        current=probe.files.get(paths.BINARY),
+        previous=paths.PREVIOUS,
+    )
+    for link in host.loop(paths.LINKS):
+        path = f"/usr/local/bin/{link}"
+        files.link(name=f"Link {link} to K3s", path=path, target="k3s", current=probe.files.get(path))
+    for path, archive in host.loop(mine.images.items()):
+        artifact.pushed(
+            name=f"Lay the image archive {archive.asset}",
+            artifact=archive,
+            path=path,
+            current=probe.files.get(path),
+            mode="0644",
+        )
+    for wanted in host.loop(mine.beside(me.role)):
+        files.file(name=f"Write {wanted.path}", wanted=wanted, current=probe.files.get(wanted.path))
+
+
+def start() -> None:
+    """Lay what K3s reads when it starts, start it, and wait until the node counts as up."""
+    if step.kind in ("initialise", "join"):
+        token.tokens(name="Lay the token", cluster=k3s, step=step)
+        files.file(name="Say how to join", wanted=config.join(step.via), current=probe.files.get(paths.JOIN))
+    for wanted in host.loop(mine.started_with(me.role)):
+        files.file(name=f"Write {wanted.path}", wanted=wanted, current=probe.files.get(wanted.path))
+    if not k3s.has_registries:
+        path = paths.REGISTRIES
+        files.absent(name=f"Remove {path}", path=path, current=probe.files.get(path))
+    current = probe.unit(paths.unit(me.role))
+    node.started(
+        name=f"Start K3s on {me.name}: {step.because}",
+        role=me.role,
+        current=current,
+        restart=current.running and bool(plan.drift(probe, mine.sums(me.role))),
+    )
+
+
+def wait() -> None:
+    """Wait until this node counts as up: a server's own API says so, an agent's first server."""
+    via = me if me.role == "server" else k3s.plan.first
+    node.up(name=f"Wait for {me.name}", mine=me, via=node.pyinfra_host(via), version=k3s.version)
+
+
+if me.role is not None:
+    k3s = cluster(site)
+    mine = k3s.wanted[me.name]
+    step = next((each for each in k3s.plan.steps if each.host == me), None)
+    first = me == k3s.plan.first
+
+    local.include(str(Path(__file__).resolve().parent / "base.py"))
+    install()
+
+    # Members that are down need each other to come up, so they start together, and nothing goes on before all are up.
+    if me.role == "server" and plan.member(probe) and k3s.plan.steps:
+        if step is not None and step.kind == "revive":
+            start()
+        wait()
+
+    for turn in host.loop(k3s.plan.servers):
+        barrier(name=f"Turn of {turn.host.name}", label=turn.because)
+        if me == turn.via:
+            node.forgotten(name=f"Forget the old {turn.host.name}", mine=turn.host, needed=turn.forget)
+        barrier(name=f"{turn.host.name} may start", label=turn.because)
+        if me == turn.host:
+            start()
+            wait()
+
+    barrier(name="Turn of the agents", label="all servers are up")
+    for turn in host.loop(k3s.plan.agents):
+        if me == turn.via:
+            node.forgotten(name=f"Forget the old {turn.host.name}", mine=turn.host, needed=turn.forget)
+    barrier(name="Agents may start", label="the cluster has nothing old of them")
+    if me.role == "agent" and step is not None:
+        start()
+        wait()
+
+    if first:
+        kubeconfig.merged(name=f"Merge the kubeconfig {k3s.kubeconfig}", cluster=k3s)
+        kubeconfig.answering(name="See from here that every node is Ready", cluster=k3s, expected=k3s.expected)
+        labels.labelled(name="Set labels and taints", cluster=k3s, nodes=k3s.expected)
+    if me.role == "server":
+        established = unit.established()
+        files.file(
+            name="Remember that this server has the cluster",
+            wanted=established,
+            current=probe.files.get(established.path),
+        )
+    through = plan.rejoin(k3s.home, me, probe.text.get(paths.JOIN))
+    if through is not None:
+        files.file(
+            name=f"Name {through.name} for the day this node is wiped", wanted=config.join(through), current=None
+        )

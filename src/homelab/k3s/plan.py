@@ -1,0 +1,339 @@
+"""From the inventory, the hosts as they are and the cluster as it is to the order in which nodes are started.
+
+Pure: the same input gives the same plan, and nothing here knows how a step is carried out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import yaml
+
+from homelab.k3s import config, paths
+from homelab.k3s.node import Node
+from homelab.model import Cluster, Home, Host, Problem
+from homelab.probe import HostProbe
+
+# What a cluster keeps from its first start (K3s documentation, "server" flags; facts/k3s.md 2.6). A changed
+# flannel-backend or secrets-encryption needs more than a restart, so it waits for a verb of its own.
+FIXED = (
+    "cluster-cidr",
+    "service-cidr",
+    "cluster-dns",
+    "cluster-domain",
+    "flannel-backend",
+    "secrets-encryption",
+    "node-name",
+    "node-ip",
+)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One node's turn. `via` is the server through which it joins; `forget` says that the cluster still has a Node of a
+    machine that was wiped, which has to go first; `because` is for the person who reads the plan."""
+
+    kind: Literal["revive", "initialise", "join", "restart"]
+    host: Host
+    via: Host | None = None
+    forget: bool = False
+    because: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Revive together, then one server after another, then the agents together. `first` answers for the cluster."""
+
+    revive: tuple[Step, ...] = ()
+    servers: tuple[Step, ...] = ()
+    agents: tuple[Step, ...] = ()
+    first: Host | None = None
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        return self.revive + self.servers + self.agents
+
+    @property
+    def joins(self) -> bool:
+        """Whether some node needs a token."""
+        return any(step.kind in ("initialise", "join") for step in self.steps)
+
+
+def member(probe: HostProbe) -> bool:
+    """Whether a server holds its share of a cluster's data."""
+    return probe.etcd_data or probe.sqlite_data
+
+
+def joined(host: Host, probe: HostProbe) -> bool:
+    """Whether a host belongs to a cluster already. An agent's password is what the cluster knows it by."""
+    return member(probe) if host.role == "server" else probe.node_password
+
+
+def drift(probe: HostProbe, wanted: Mapping[str, str]) -> list[str]:
+    """The paths in which the running K3s differs from what it should have been started with."""
+    return sorted(
+        path for path in {*probe.k3s_started, *wanted} if probe.k3s_started.get(path, "") != wanted.get(path, "")
+    )
+
+
+def plan(
+    home: Home,
+    probes: Mapping[str, HostProbe],
+    nodes: Mapping[str, Node] | None,
+    wanted: Mapping[str, Mapping[str, str]],
+) -> Plan:
+    """The order of starts. `nodes` is None when no API answered; `wanted` gives SHA-256 by path by host name.
+
+    Call it after `refusals` found nothing.
+    """
+    here = [host for host in home.servers + home.agents if host.name in probes]
+    servers = [host for host in here if host.role == "server"]
+    agents = [host for host in here if host.role == "agent"]
+    members = [host for host in servers if member(probes[host.name])]
+    alive = [host for host in members if probes[host.name].unit(paths.SERVER_UNIT).active == "active"]
+    known = nodes or {}
+
+    def stale(host: Host) -> bool:
+        return host.name in known and not joined(host, probes[host.name])
+
+    def running(host: Host) -> bool:
+        return probes[host.name].unit(paths.unit(host.role or "")).running
+
+    def changed(host: Host) -> str:
+        return ", ".join(drift(probes[host.name], wanted[host.name]))
+
+    # All members that are down start together: one alone of three would wait for the others for ever.
+    revive = [Step("revive", host, because="it is not running") for host in members if not running(host)]
+    order = [*alive, *[host for host in members if host not in alive]]
+    first = order[0] if order else None
+    serial: list[Step] = []
+    for host in servers:
+        if host in members:
+            continue
+        if first is None:
+            serial.append(Step("initialise", host, because="no server has a cluster yet"))
+            first = host
+        else:
+            serial.append(Step("join", host, via=first, forget=stale(host), because=f"through {first.name}"))
+    for host in members:
+        if running(host) and (what := changed(host)):
+            serial.append(Step("restart", host, because=f"{what} changed"))
+    rest: list[Step] = []
+    for host in agents:
+        if not joined(host, probes[host.name]):
+            because = f"through {first.name}" if first else ""
+            rest.append(Step("join", host, via=first, forget=stale(host), because=because))
+        elif not running(host):
+            rest.append(Step("revive", host, because="it is not running"))
+        elif what := changed(host):
+            rest.append(Step("restart", host, because=f"{what} changed"))
+    return Plan(tuple(revive), tuple(serial), tuple(rest), first=first)
+
+
+def refusals(home: Home, probes: Mapping[str, HostProbe], nodes: Mapping[str, Node] | None) -> list[Problem]:
+    """Every reason not to begin, all hosts together; empty when the plan may be carried out."""
+    cluster = home.cluster
+    if cluster is None:
+        return []
+    here = [host for host in home.servers + home.agents if host.name in probes]
+    problems: list[Problem] = []
+    for host in here:
+        problems += _of_host(home, cluster, host, probes[host.name])
+    problems += _of_cluster(home, here, probes, nodes)
+    return problems
+
+
+def _of_host(home: Home, cluster: Cluster, host: Host, probe: HostProbe) -> list[Problem]:
+    problems = []
+    role = host.role or ""
+    other = "agent" if role == "server" else "server"
+    foreign = probe.text.get(paths.unit_file(role))
+    if foreign is not None and not foreign.startswith("# Written by homelab"):
+        problems.append(
+            Problem(
+                host.name,
+                f"its K3s was installed by something else ({paths.unit_file(role)})",
+                "taking over such a cluster is not supported yet; leave this host out or remove that K3s",
+            )
+        )
+        return problems
+    if probe.unit(paths.unit(other)).load != "not-found" or (role == "agent" and member(probe)):
+        problems.append(
+            Problem(
+                host.name,
+                f"it is a K3s {other} and the inventory says {role}",
+                f"changing a node's role is not supported yet; put it back, or run {paths.uninstall(other)} there",
+            )
+        )
+    mine = joined(host, probe)
+    if mine and probe.k3s_version and probe.k3s_version != cluster.version:
+        problems.append(
+            Problem(
+                host.name,
+                f"it has K3s {probe.k3s_version} and the inventory says {cluster.version}",
+                f'changing the version is not supported yet; write k3s_version = "{probe.k3s_version}"',
+            )
+        )
+    if role == "server" and paths.ESTABLISHED in probe.files and not member(probe):
+        problems.append(
+            Problem(
+                host.name,
+                f"it belonged to the cluster and its data in {paths.DATA} is gone",
+                f"mount that disk; or, if it is lost, run {paths.uninstall(role)} there and deploy again to rejoin",
+            )
+        )
+    if probe.sqlite_data and not probe.etcd_data:
+        problems.append(
+            Problem(
+                host.name,
+                "its cluster is kept in SQLite",
+                "moving it to etcd is not supported yet; leave this host out",
+            )
+        )
+    if mine:
+        problems += _changed_for_good(home, host, probe)
+    port = probe.listening.get(6443)
+    if role == "server" and port is not None and not probe.unit(paths.SERVER_UNIT).running:
+        problems.append(
+            Problem(host.name, f"port 6443 is taken by {port or 'another process'}", "stop that, K3s needs this port")
+        )
+    return problems
+
+
+def _changed_for_good(home: Home, host: Host, probe: HostProbe) -> list[Problem]:
+    try:
+        before: Any = yaml.safe_load(probe.text.get(paths.CONFIG, "")) or {}
+    except yaml.YAMLError:
+        before = {}
+    after = yaml.safe_load(config.config(home, host).content)
+    problems = []
+    for key in FIXED:
+        if isinstance(before, dict) and before and before.get(key) != after.get(key):
+            problems.append(
+                Problem(
+                    host.name,
+                    f"{key} would change from {before.get(key)!r} to {after.get(key)!r}",
+                    "a running cluster keeps it; put it back in the inventory",
+                )
+            )
+    return problems
+
+
+def _of_cluster(
+    home: Home, here: list[Host], probes: Mapping[str, HostProbe], nodes: Mapping[str, Node] | None
+) -> list[Problem]:
+    problems = []
+    servers = [host for host in here if host.role == "server"]
+    members = [host for host in servers if member(probes[host.name])]
+    unseen = [host for host in home.servers if host.name not in probes]
+    newcomers = [host for host in here if not joined(host, probes[host.name])]
+
+    authorities = {probes[host.name].text.get(paths.SERVER_CA, "") for host in members} - {""}
+    if len(authorities) > 1:
+        problems.append(
+            Problem(
+                ", ".join(host.name for host in members),
+                "they hold the data of different clusters",
+                "find out which one is yours, and uninstall K3s from the others",
+            )
+        )
+    if not servers:
+        problems.append(
+            Problem(
+                ", ".join(host.name for host in here),
+                "no server is among the selected hosts, and agents are proven through one",
+                f"select one too: --limit {home.servers[0].name}",
+            )
+        )
+    elif newcomers and not members:
+        names = ", ".join(host.name for host in unseen)
+        if unseen:
+            problems.append(
+                Problem(
+                    names,
+                    "away or not selected, and may hold the cluster that the others would have to join",
+                    "deploy with at least one server that has it, or take the dead ones out of the inventory",
+                )
+            )
+    if nodes is None:
+        return problems
+    mine = {host.name for host in home.servers + home.agents}
+    for name in sorted(nodes.keys() - mine):
+        problems.append(
+            Problem(
+                name,
+                "the cluster has this node and the inventory lacks it",
+                "removing nodes is not supported yet; add it to the inventory (with away: True if it is dead)",
+            )
+        )
+    for host in newcomers:
+        node = nodes.get(host.name)
+        if node is not None and node.ready and str(host.address) not in node.addresses:
+            problems.append(
+                Problem(
+                    host.name,
+                    f"the cluster has a Ready node of this name at {', '.join(node.addresses)}, another machine",
+                    "give this host a name of its own, or correct its address",
+                )
+            )
+    problems += _quorum(home, probes, nodes)
+    return problems
+
+
+def _quorum(home: Home, probes: Mapping[str, HostProbe], nodes: Mapping[str, Node]) -> list[Problem]:
+    voters = [node for node in nodes.values() if node.etcd]
+    by_name = {host.name: host for host in home.servers}
+
+    def lives(node: Node) -> bool:
+        host = by_name.get(node.name)
+        probe = probes.get(node.name)
+        if host is not None and probe is not None:
+            return member(probe)
+        return node.ready
+
+    living = [node for node in voters if lives(node)]
+    if len(living) * 2 <= len(voters):
+        dead = ", ".join(node.name for node in voters if node not in living)
+        return [
+            Problem(
+                dead,
+                f"only {len(living)} of {len(voters)} etcd members are left, which is no quorum",
+                "bring one of them back; restoring from a snapshot is not supported yet",
+            )
+        ]
+    return []
+
+
+def restart_refusals(plan: Plan, nodes: Mapping[str, Node] | None, probes: Mapping[str, HostProbe]) -> list[Problem]:
+    """Restarts that would leave less than a majority of etcd members, one server being the exception: it has none."""
+    if nodes is None:
+        return []
+    voters = [node.name for node in nodes.values() if node.etcd]
+    joining = [step.host.name for step in plan.servers if step.kind == "join"]
+    total = {*voters, *joining}
+    down = {name for name in voters if name not in probes and not nodes[name].ready}
+    restarts = [step.host for step in plan.servers if step.kind == "restart"]
+    if restarts and len(total) > 1 and (len(total) - len(down) - 1) * 2 <= len(total):
+        return [
+            Problem(
+                restarts[0].name,
+                f"restarting it would lose quorum: {', '.join(sorted(down)) or 'one of two servers'} is missing",
+                "bring that one back first",
+            )
+        ]
+    return []
+
+
+def rejoin(home: Home, host: Host, text: str | None) -> Host | None:
+    """The server that a joined node's join file should name, None for the file as it is.
+
+    It matters when the node is wiped: a file that still began a cluster would begin a second one. It stays as long as
+    it names another server of the inventory, so that a server that goes away changes nothing.
+    """
+    others = [server for server in home.servers if server != host]
+    named = config.joined_through(text) if text else None
+    if not others or any(named == config.url(server) for server in others):
+        return None
+    return next((server for server in others if not server.away), others[0])

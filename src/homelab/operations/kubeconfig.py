@@ -1,0 +1,123 @@
+"""The cluster seen from the control machine: its entry in the kubeconfig, and the proof that it answers there."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Generator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pyinfra import host, logger, state
+from pyinfra.api.command import FunctionCommand, StringCommand
+from pyinfra.api.operation import operation
+
+from homelab.k3s import config, kubeconfig, node, paths
+from homelab.k3s.kubeconfig import KubeconfigError
+from homelab.k3s.node import Node, Sight
+from homelab.model import Home, Host
+from homelab.operations.cluster import Cluster
+from homelab.pyinfra_compat import Refusal
+
+# Ready after a restart takes a kubelet some seconds; every node passed its own gate before.
+DEADLINE = 180
+
+
+@operation()
+def merged(cluster: Cluster) -> Generator[FunctionCommand, None, None]:
+    """Ensure this cluster's entry in the control machine's kubeconfig (0600); all else in it is kept."""
+    home, file = cluster.home, cluster.kubeconfig
+    existing = file.read_text(encoding="utf-8") if file.is_file() else ""
+    name = kubeconfig.context(home.environment)
+    try:
+        known = kubeconfig.server(existing, name)
+        if not state.is_executing:
+            if known is None or cluster.plan.steps:
+                yield FunctionCommand(_write, (), {})
+            return
+        _, output = host.run_shell_command(StringCommand(f"cat {paths.KUBECONFIG}"), _sudo=True, _timeout=60)
+        fetched = "\n".join(output.stdout_lines)
+        wanted = kubeconfig.merge(existing, fetched, name, _address(home, known))
+    except KubeconfigError as error:
+        raise Refusal([f"{file}: {error}; the cluster itself is deployed"]) from error
+    if wanted == existing and file.stat().st_mode & 0o777 == 0o600:
+        host.noop(f"{file} has {name}")
+        return
+    yield FunctionCommand(_write, (file, existing, wanted), {})
+
+
+def _address(home: Home, known: str | None) -> str:
+    """The API's address: the one in use while it is a living server's or in tls_san, else the first server's."""
+    assert home.cluster is not None
+    living = [server for server in home.servers if not server.away]
+    fine = {str(server.address) for server in living} | set(home.cluster.tls_san)
+    if known is not None and kubeconfig.host_of(known) in fine:
+        return known
+    return config.url(living[0])
+
+
+def _write(file: Path, existing: str, wanted: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if existing and existing != wanted:
+        _replace(file.with_name(f"{file.name}.homelab-backup"), existing)
+    _replace(file, wanted)
+
+
+def _replace(file: Path, text: str) -> None:
+    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")  # 0600 from the start
+    with os.fdopen(handle, "w", encoding="utf-8") as new:
+        new.write(text)
+        new.flush()
+        os.fsync(new.fileno())
+    Path(name).replace(file)
+
+
+@operation()
+def answering(
+    cluster: Cluster, expected: tuple[Host, ...], deadline: float = DEADLINE
+) -> Generator[StringCommand, None, None]:
+    """Wait until the API, asked from the control machine, shows every expected node up; end the run if it does not."""
+    if state.is_executing:
+        _prove(cluster, expected, deadline)
+    yield from ()
+
+
+def _prove(cluster: Cluster, expected: tuple[Host, ...], deadline: float) -> None:
+    end = time.monotonic() + deadline
+    while True:
+        nodes, why = outside(cluster.kubeconfig, kubeconfig.context(cluster.home.environment))
+        missing = [f"{mine.name}: {'; '.join(lacks)}" for mine in expected if (lacks := _lacks(cluster, mine, nodes))]
+        if nodes is not None and not missing:
+            cluster.nodes = nodes
+            logger.info(f"{host.print_prefix}{len(expected)} nodes Ready, seen from here")
+            return
+        if time.monotonic() > end:
+            raise Refusal(missing if nodes is not None else [f"the cluster's API does not answer from here: {why}"])
+        time.sleep(1)
+
+
+def _lacks(cluster: Cluster, mine: Host, nodes: Mapping[str, Node] | None) -> list[str]:
+    sight = Sight(unit="active", serving=True, node=(nodes or {}).get(mine.name))
+    return node.unmet(sight, version=cluster.version, server=mine.role == "server")
+
+
+def outside(file: Path, context: str) -> tuple[dict[str, Node] | None, str]:
+    """The nodes as the API tells them to the control machine through the kubeconfig; else None and why."""
+    # Imported here: it costs a quarter of a second, which a dry run need not pay.
+    import json
+
+    import urllib3
+    from kubernetes.client import ApiException
+    from kubernetes.config import ConfigException, new_client_from_config
+
+    try:
+        client: Any = new_client_from_config(str(file), context=context)
+        arguments = client.param_serialize("GET", "/api/v1/nodes", auth_settings=["BearerToken"])
+        answer = client.call_api(*arguments, _request_timeout=10)
+        listed = json.loads(answer.read())
+    except (ConfigException, ApiException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+        return None, str(error).splitlines()[0]
+    if "items" not in listed:
+        return None, str(listed.get("message", "no list of nodes"))
+    return {each.name: each for each in map(node.parse, listed["items"])}, ""

@@ -68,6 +68,16 @@ LATER = ("alerts", "backups", "charts", "disks", "pools", "shares", "snapshots",
 CONFIGS: tuple[tuple[str, native.Role], ...] = (("server_config", "server"), ("agent_config", "agent"))
 
 
+_WRITTEN = {"host": "a host's tuple", "shared": "group_data", "both": "either"}
+
+
+def table() -> str:
+    """The keys as Markdown, for inventory/README.md."""
+    rows = ["| key | written in | meaning |", "|---|---|---|"]
+    rows += [f"| `{key.name}` | {_WRITTEN[key.where]} | {key.meaning} |" for key in KEYS]
+    return "\n".join(rows) + "\n"
+
+
 def check(host: RawHost, role: native.Role | None) -> Iterator[Problem]:
     """Keys that nobody reads, keys written in the wrong place, and what is wrong in native and SSH ones."""
     for key, given in host.shared.items():

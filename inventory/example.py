@@ -1,0 +1,48 @@
+"""A home to start from: copy it to home.py, and group_data/example.py to group_data/home.py, then fill in.
+
+    cp inventory/example.py inventory/home.py
+    cp inventory/group_data/example.py inventory/group_data/home.py
+    homelab inventory                             # what is wrong, or what you have described
+    pyinfra --dry inventory deploys/k3s.py        # what would be done
+    pyinfra inventory deploys/k3s.py              # do it
+
+Both copies are ignored by git. Once there is a home.py it is the inventory that is used; HOMELAB_ENV=sandbox
+chooses another for one command.
+"""
+
+# A host is its name and its data. The name becomes its hostname and its name as a K3s node.
+#
+# Give each machine a fixed address (a DHCP reservation will do): a node that changes its address is lost.
+# Reach them as a normal user who may use sudo, by key; passwords are never written here.
+_ssh = {"ssh_user": "admin", "ssh_key": "~/.ssh/id_ed25519"}
+
+# One, three or five servers. Two are worse than one: the loss of either would stop the cluster.
+k3s_servers = [
+    ("s1", {"address": "192.168.1.11", "interface": "eno1", **_ssh}),
+    ("s2", {"address": "192.168.1.12", "interface": "eno1", **_ssh}),
+    # In repair: still listed, still counted for quorum, but not contacted. To be rid of it for good is a
+    # deliberate act (deploys/day2/remove_node.py), never a line deleted here.
+    ("s3", {"address": "192.168.1.13", "interface": "eno1", "away": True, **_ssh}),
+]
+
+# Any number of agents: they run pods and hold no vote.
+k3s_agents = [
+    (
+        "a1",
+        {
+            "address": "192.168.1.21",
+            "interface": "eth0",
+            # For nodeSelector, and to keep pods away that do not ask for this node.
+            "labels": {"disk": "ssd"},
+            "taints": ["gpu=yes:NoSchedule"],
+            # Native K3s keys, as in its config.yaml, for this host alone.
+            "agent_config": {"kubelet-arg": ["max-pods=200"]},
+            **_ssh,
+        },
+    ),
+]
+
+# The machine with the disks. It may be a K3s node as well: then list its name in both groups.
+nas = [
+    ("nas", {"address": "192.168.1.31", **_ssh}),
+]

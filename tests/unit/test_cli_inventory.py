@@ -1,0 +1,154 @@
+"""`homelab inventory`, as it is run."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from homelab.model.raw import GROUPS
+
+HOMELAB = Path(sys.executable).with_name("homelab")
+REPOSITORY = Path(__file__).parents[2]
+
+
+def homelab(
+    *arguments: str, cwd: Path = REPOSITORY, env: str | None = "rehearsal", **environ: str
+) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("HOMELAB_")}
+    if env:
+        environment["HOMELAB_ENV"] = env
+    return subprocess.run(
+        [HOMELAB, *arguments],
+        cwd=cwd,
+        env={**environment, **environ},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    (tmp_path / "inventory" / "group_data").mkdir(parents=True)
+    (tmp_path / "inventory" / "home.py").write_text('k3s_servers = [("s1", {"address": "192.0.2.11"})]\n')
+    (tmp_path / "inventory" / "group_data" / "all.py").write_text('k3s_version = "v1.35.6+k3s1"\n')
+    return tmp_path
+
+
+def test_a_right_inventory_is_described() -> None:
+    done = homelab("inventory")
+    assert done.returncode == 0
+    assert "rehearsal: 6 hosts" in done.stdout
+    assert "gpu=yes:NoSchedule" in done.stdout
+    assert done.stderr == "homelab: inventory inventory/rehearsal.py\n"
+
+
+def test_json_is_versioned_and_alone_on_stdout() -> None:
+    done = homelab("inventory", "--format", "json")
+    described = json.loads(done.stdout)
+    assert described["version"] == 1
+    assert described["environment"] == "rehearsal"
+    assert [host["name"] for host in described["hosts"]] == ["s1", "s2", "s3", "a1", "a2", "nas"]
+    assert described["hosts"][4]["taints"] == ["gpu=yes:NoSchedule"]
+    assert described["cluster"]["cluster_cidr"] == ["10.42.0.0/16"]
+    assert described["base"]["networks"] == {"lan": "192.0.2.0/24"}
+    assert set(described["hosts"][0]) == {
+        "name",
+        "inventory_name",
+        "role",
+        "nas",
+        "address",
+        "interface",
+        "away",
+        "labels",
+        "taints",
+        "server_config",
+        "agent_config",
+    }
+
+
+def test_every_problem_is_a_line_on_stderr_and_the_exit_is_2(home: Path) -> None:
+    (home / "inventory" / "home.py").write_text('k3s_servers = ["s1", "S2"]\n')
+    done = homelab("inventory", cwd=home, env=None)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    heading, *lines = done.stderr.splitlines()
+    assert heading == "homelab: inventory inventory/home.py"
+    assert len(lines) == 4
+    assert all(line.startswith("inventory/home.py: k3s_servers") for line in lines)
+
+
+def test_the_inventory_is_found_from_below(home: Path) -> None:
+    below = home / "charts" / "deep"
+    below.mkdir(parents=True)
+    assert homelab("inventory", cwd=below, env=None).returncode == 0
+    assert homelab("inventory", cwd=home / "inventory", env=None).returncode == 0
+
+
+def test_no_inventory_anywhere_is_one_line(tmp_path: Path) -> None:
+    done = homelab("inventory", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == "inventory/: not found here or above; change to the folder that holds inventory/\n"
+
+
+def test_a_misspelt_variable_is_refused() -> None:
+    done = homelab("inventory", HOMELAB_EVN="home")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "HOMELAB_EVN: unknown variable; did you mean HOMELAB_ENV?\n"
+
+
+def test_secrets_are_proven_readable_and_never_shown(home: Path) -> None:
+    shared = home / "inventory" / "group_data" / "home.py"
+    shared.write_text('k3s_token = "file:token"\nk3s_agent_token = "env:AGENT_TOKEN"\n')
+    done = homelab("inventory", cwd=home, env=None)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[1:] == [
+        "k3s_token: file:token: No such file or directory; write the secret's file",
+        "k3s_agent_token: env:AGENT_TOKEN: the variable is not set; export AGENT_TOKEN",
+    ]
+    (home / "token").write_text("hunter2")
+    (home / "token").chmod(0o600)
+    for arguments in (("inventory",), ("inventory", "--format", "json")):
+        done = homelab(*arguments, cwd=home, env=None, AGENT_TOKEN="hunter2")
+        assert done.returncode == 0
+        assert "file:token" in done.stdout
+        assert "hunter2" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("arguments", [("inventory", "--format", "xml"), ("inventory", "--quiet"), ("inventry",)])
+def test_wrong_usage_exits_with_2(arguments: tuple[str, ...]) -> None:
+    done = homelab(*arguments)
+    assert done.returncode == 2
+    assert "Usage: homelab" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("inventory", "--help")])
+def test_help_shows_an_example(arguments: tuple[str, ...]) -> None:
+    done = homelab(*arguments)
+    assert done.returncode == 0
+    assert "Example:" in done.stdout
+
+
+def test_help_starts_without_the_model() -> None:
+    code = "import sys, homelab.cli; print(sorted({'pydantic', 'rich', 'pyinfra', 'yaml'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_validating_needs_no_pyinfra() -> None:
+    code = (
+        "import sys; from pathlib import Path; import homelab.description; from homelab.model import load;"
+        "load(Path('inventory/rehearsal.py')); print(sorted({'pyinfra', 'kubernetes'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_the_groups_are_the_three() -> None:
+    assert GROUPS == ("k3s_servers", "k3s_agents", "nas")

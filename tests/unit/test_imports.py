@@ -1,0 +1,69 @@
+"""Arrows point one way: deploys → operations, facts → storage, k3s → model; cli → health."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[2] / "src" / "homelab"
+
+# Room, and what a file in it must not import.
+FORBIDDEN = {
+    "model": ("pyinfra", "kubernetes", "homelab.k3s", "homelab.storage", "homelab.settings"),
+    "k3s": ("pyinfra", "kubernetes", "homelab.facts", "homelab.operations", "homelab.health"),
+    "storage": ("pyinfra", "kubernetes", "homelab.facts", "homelab.operations", "homelab.health"),
+    "facts": ("homelab.operations", "homelab.health", "homelab.cli"),
+    "operations": ("homelab.health", "homelab.cli"),
+    "health": ("pyinfra", "homelab.facts", "homelab.operations", "homelab.pyinfra_compat"),
+    "health/checks": ("kubernetes",),
+    "settings.py": ("pyinfra", "kubernetes", "homelab.k3s", "homelab.storage"),
+    "description.py": ("pyinfra", "kubernetes"),
+    "cli.py": ("pyinfra", "homelab.operations", "homelab.facts", "homelab.pyinfra_compat"),
+}
+# Nothing in the package knows the deploys or the inventory's own modules.
+NOWHERE = ("deploys", "inventory", "tests", "config")
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module that a file imports, also inside functions; relative ones are spelled out."""
+    package = ["homelab", *path.relative_to(SOURCE).parts[:-1]]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*above, *([node.module] if node.module else [])])
+            yield module
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def under(name: str, module: str) -> bool:
+    return name == module or name.startswith(f"{module}.")
+
+
+def files(room: str) -> list[Path]:
+    path = SOURCE / room
+    return [path] if path.suffix else sorted(path.rglob("*.py"))
+
+
+@pytest.mark.parametrize("room", FORBIDDEN)
+def test_a_room_imports_only_what_lies_below_it(room: str) -> None:
+    found = [
+        f"{path.relative_to(SOURCE)} imports {name}"
+        for path in files(room)
+        if path.exists()
+        for name in imports(path)
+        if any(under(name, module) for module in FORBIDDEN[room])
+    ]
+    assert found == []
+
+
+def test_nothing_imports_deploys_or_inventory() -> None:
+    found = [
+        f"{path.relative_to(SOURCE)} imports {name}"
+        for path in SOURCE.rglob("*.py")
+        for name in imports(path)
+        if any(under(name, module) for module in NOWHERE)
+    ]
+    assert found == []

@@ -5,7 +5,8 @@ from pathlib import Path
 from homelab.model import keys, rules, shared
 from homelab.model.home import Home
 from homelab.model.problems import InventoryError, Problem
-from homelab.model.raw import GROUPS, RawInventory, read
+from homelab.model.raw import GROUPS, RawInventory
+from homelab.model.reading import read
 from homelab.model.seat import Seat
 
 

@@ -21,8 +21,8 @@ def address(value: object) -> AnyAddress:
             found = ip_address(value if isinstance(value, str) else "")
         except ValueError:
             raise refuse(f"{shown(value)} is not an IP address", 'write one, "192.168.1.11"') from None
-    if found.is_loopback or found.is_unspecified or found.is_multicast:
-        raise refuse(f"{found} is an address no host has in a network", "write its address in the LAN")
+    if found.is_loopback or found.is_unspecified or found.is_multicast or found.is_link_local:
+        raise refuse(f"{found} is no address that other hosts can reach", "write its address in the LAN")
     return found
 
 

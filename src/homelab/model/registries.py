@@ -42,6 +42,8 @@ def _walk(value: object, place: str, wrong: list[Wrong]) -> object:
         return [_walk(held, f"{place}[{index}]", wrong) for index, held in enumerate(value)]
     if isinstance(value, str) and _CREDENTIALS.match(value):
         wrong.append((place, "an address with a secret in clear", "write it without, and auth in configs"))
+    elif not isinstance(value, str | int | bool | None):
+        wrong.append((place, f"is of type {type(value).__name__}", "write what YAML has: strings, lists, dicts"))
     return value
 
 

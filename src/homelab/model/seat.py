@@ -80,7 +80,7 @@ class Seat:
         if isinstance(own.value, dict) and isinstance(shared.value, dict):
             return {**shared.value, **own.value}
         if isinstance(own.value, list | tuple) and isinstance(shared.value, list | tuple):
-            return tuple(dict.fromkeys((*shared.value, *own.value)))
+            return (*shared.value, *(one for one in own.value if one not in shared.value))
         return own.value
 
     def _where(self, location: Location) -> str:

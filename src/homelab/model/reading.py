@@ -1,0 +1,186 @@
+"""Reading an inventory file the way pyinfra does.
+
+The rules are pyinfra 3.10's (pyinfra_cli/inventory.py make_inventory_from_files, api/inventory.py,
+api/host.py); tests/unit/model/test_reading.py compares the outcome with pyinfra's own.
+"""
+
+import ast
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import TypeGuard
+
+from homelab.model.choice import existing
+from homelab.model.problems import InventoryError, Problem, did_you_mean
+from homelab.model.raw import GROUPS, Given, RawHost, RawInventory, place_of
+
+
+def read(path: Path, cwd: Path | None = None) -> RawInventory:
+    """Execute an inventory file and its group_data as pyinfra would when run from ``cwd``.
+
+    Raise InventoryError when a file cannot be executed.
+    """
+    path = Path(path)
+    cwd = (Path.cwd() if cwd is None else cwd).resolve()
+    problems: list[Problem] = []
+    names = _execute(path)
+    groups = dict(_groups(path, names, problems))
+    group_data = _group_data(path, cwd, problems)
+    return RawInventory(path, tuple(_hosts(path, groups, group_data, problems)), tuple(problems))
+
+
+def _execute(path: Path) -> dict[str, object]:
+    """The names a file leaves behind. pyinfra gives it ``__file__`` and nothing else."""
+    place = place_of(path)
+    namespace: dict[str, object] = {"__file__": str(path)}
+    try:
+        code = compile(path.read_text(encoding="utf-8"), str(path), "exec")
+        # What an inventory prints must not end up in a command's result.
+        with redirect_stdout(sys.stderr):
+            exec(code, namespace)
+    except OSError as error:
+        raise InventoryError(
+            [Problem(place, error.strerror or str(error), "write the file, or name another")]
+        ) from None
+    except SyntaxError as error:
+        problem = Problem(f"{place}:{error.lineno or 1}", f"SyntaxError: {error.msg}", "correct that line")
+        raise InventoryError([problem]) from None
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's file may raise anything; it is one line
+        frames = traceback.extract_tb(error.__traceback__)
+        line = next((frame.lineno for frame in reversed(frames) if frame.filename == str(path)), None)
+        what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        raise InventoryError([Problem(f"{place}:{line or 1}", what, "correct that line")]) from None
+    return namespace
+
+
+def _imported(path: Path) -> set[str]:
+    names = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Import):
+            names |= {alias.asname or alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {alias.asname or alias.name for alias in node.names}
+    return names
+
+
+Data = dict[str, object]
+Entries = list[tuple[str, Data, str]]
+
+
+def _groups(
+    path: Path, names: Mapping[str, object], problems: list[Problem]
+) -> Iterator[tuple[str, tuple[Entries, Data]]]:
+    """The groups of an inventory file with their hosts and inline data; what pyinfra drops is a problem."""
+    imported = _imported(path)
+    for name, value in names.items():
+        place = f"{place_of(path)}: {name}"
+        if name.startswith("_"):
+            continue
+        if name in GROUPS:
+            data: object = {}
+            if isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], list):
+                value, data = value
+            if isinstance(value, list) and _is_data(data):
+                yield name, (list(_entries(place, value, problems)), data)
+            else:
+                what = f"a {type(value).__name__} is no group"
+                problems.append(Problem(place, what, f'write {name} = [("s1", {{...}})]'))
+        elif isinstance(value, list | tuple):
+            problems.append(_stray_group(place, name, path))
+        elif not (name in imported or callable(value) or name.isupper()):
+            shared = f"{path.parent.name}/group_data/{path.stem}.py"
+            remedy = f"write shared values in {shared}, or start a helper's name with _"
+            problems.append(Problem(place, "is no group, and pyinfra ignores it here", remedy))
+
+
+def _is_data(value: object) -> TypeGuard[Data]:
+    return isinstance(value, dict) and all(isinstance(key, str) for key in value)
+
+
+def _stray_group(place: str, name: str, path: Path) -> Problem:
+    remedy = f"write {', '.join(GROUPS)}, or start a helper's name with _"
+    if name in ("all", path.stem):
+        return Problem(place, "pyinfra makes this group itself", remedy)
+    return Problem(place, "unknown group", did_you_mean(name, GROUPS, remedy))
+
+
+def _entries(place: str, group: list[object], problems: list[Problem]) -> Iterator[tuple[str, Data, str]]:
+    """The hosts of a group: name, data, place."""
+    seen: dict[str, str] = {}
+    for index, item in enumerate(group):
+        at = f"{place}[{index}]"
+        name, data = item if isinstance(item, tuple) and len(item) == 2 else (item, {})
+        if not isinstance(name, str) or not name or not _is_data(data):
+            problems.append(Problem(at, "is not a host", 'write ("s1", {...}), a name and its data'))
+            continue
+        at = f"{at} {name}"
+        if name in seen:
+            problems.append(Problem(at, f"is also {seen[name]}", "write each host once in a group"))
+            continue
+        seen[name] = at
+        yield name, data, at
+
+
+def _group_data(path: Path, cwd: Path, problems: list[Problem]) -> dict[str, dict[str, Given]]:
+    """Shared data by group, of <cwd>/group_data and then of group_data beside the inventory."""
+    beside = path.resolve().parent
+    folders = [cwd / "group_data", *([beside / "group_data"] if beside != cwd else [])]
+    known = {"all", "@fake", "home", path.stem, *GROUPS, *existing(beside)}
+    found: dict[str, dict[str, Given]] = {}
+    for folder in folders:
+        for file in sorted(folder.glob("*.py")) if folder.is_dir() else ():
+            place = place_of(file)
+            names = _execute(file)
+            if file.stem not in known:
+                remedy = did_you_mean(file.stem, known, f"name it after one of {', '.join(sorted(known))}")
+                problems.append(Problem(place, f"no group {file.stem}, so nobody reads it", remedy))
+            if "__all__" in names:
+                exported = names["__all__"]
+                keys = set(exported) if isinstance(exported, list | tuple) else set()
+            else:
+                keys = set(names) - _imported(file)
+            group = found.setdefault(file.stem, {})
+            for key, value in names.items():
+                if key in keys and not key.startswith("__"):
+                    group[key] = Given(value, f"{place}: {key}")
+    return found
+
+
+def _hosts(
+    path: Path,
+    groups: Mapping[str, tuple[Entries, dict[str, object]]],
+    group_data: Mapping[str, dict[str, Given]],
+    problems: list[Problem],
+) -> Iterator[RawHost]:
+    place = place_of(path)
+    names = dict.fromkeys(name for entries, _ in groups.values() for name, _, _ in entries)
+    for name in names:
+        own: dict[str, Given] = {}
+        shared = dict(group_data.get("all", {}))
+        mine = [group for group, (entries, _) in groups.items() if any(entry[0] == name for entry in entries)]
+        places = []
+        for group in mine:
+            entries, inline = groups[group]
+            shared |= {key: Given(value, f"{place}: {group} data.{key}") for key, value in inline.items()}
+            shared |= group_data.get(group, {})
+            for entry, data, at in entries:
+                if entry != name:
+                    continue
+                places.append(at)
+                for key, value in data.items():
+                    before = own.get(key)
+                    if before is not None and before.value != value:
+                        problems.append(
+                            Problem(f"{at}.{key}", f"differs from {before.place}", "write it once, in one of them")
+                        )
+                    own[key] = Given(value, f"{at}.{key}")
+        # Every host joins the file's own group after the ones it is listed in, and a connector's after that.
+        mine.append(path.stem)
+        shared |= group_data.get(path.stem, {})
+        if name.startswith("@"):
+            connector = name.partition("/")[0]
+            mine.append(connector)
+            shared |= group_data.get(connector, {})
+        yield RawHost(name, tuple(mine), tuple(places), own, shared)

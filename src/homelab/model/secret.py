@@ -45,12 +45,16 @@ def secret_ref(value: object) -> SecretRef:
     if not isinstance(value, str):
         raise refuse("is not a string", f"write {FORMS}")
     try:
-        return SecretRef.parse(value)
+        reference = SecretRef.parse(value)
     except ValueError:
         kind, colon, _ = value.partition(":")
         if colon and kind in get_args(Kind):
             raise refuse(f"{kind}: without a name", f"write {FORMS}") from None
         raise refuse("a secret in clear", f"write {FORMS}") from None
+    if reference.kind == "env" and reference.where.startswith("HOMELAB_"):
+        # Settings refuses unknown HOMELAB_ variables, as a misspelt one would be heeded by nobody.
+        raise refuse(f"{reference}: HOMELAB_ variables are the toolkit's own", "name it otherwise, env:K3S_TOKEN")
+    return reference
 
 
 Secret = Annotated[SecretRef, BeforeValidator(secret_ref)]

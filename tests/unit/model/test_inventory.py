@@ -59,7 +59,7 @@ def test_every_key_arrives_in_the_model() -> None:
     cluster = home.cluster
     assert cluster is not None
     assert cluster.version == "v1.34.9-rc1+k3s1"
-    assert str(cluster.token) == "env:HOMELAB_TOKEN"
+    assert str(cluster.token) == "env:K3S_TOKEN"
     assert cluster.agent_token == SecretRef("command", "pass show k3s/agent")
     assert cluster.cluster_cidr == (ip_network("10.100.0.0/16"),)
     assert cluster.service_cidr == (ip_network("10.101.0.0/16"),)

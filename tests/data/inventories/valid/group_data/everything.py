@@ -4,7 +4,7 @@ from pathlib import Path
 _helper = Path(_os.devnull)
 
 k3s_version = "v1.34.9-rc1+k3s1"
-k3s_token = "env:HOMELAB_TOKEN"
+k3s_token = "env:K3S_TOKEN"
 k3s_agent_token = "command:pass show k3s/agent"
 cluster_cidr = "10.100.0.0/16"
 service_cidr = ("10.101.0.0/16",)

@@ -1,0 +1,1 @@
+k3s_token = "env:HOMELAB_SECRET"

@@ -43,6 +43,11 @@ def test_the_inventories_here_read_as_pyinfra_reads_them(name: str) -> None:
     compare(REPOSITORY / "inventory" / f"{name}.py", REPOSITORY)
 
 
+@pytest.mark.parametrize("name", ["everything", "groups-with-inline-data", "server-is-the-nas-too"])
+def test_other_inventories_read_as_pyinfra_reads_them(name: str) -> None:
+    compare(VALID / f"{name}.py", VALID)
+
+
 def test_precedence_is_pyinfras(tmp_path: Path) -> None:
     """One key at every level, so that each pair of levels is decided once."""
     inventory, beside, above = tmp_path / "inventory", tmp_path / "inventory" / "group_data", tmp_path / "group_data"

@@ -1,0 +1,1 @@
+"""The sandbox: simulated hosts under Vagrant, made by `python -m tests.sandbox up`."""

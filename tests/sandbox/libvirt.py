@@ -1,0 +1,81 @@
+"""The libvirt daemon, started by hand where no init system does it, and the domains in it."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from .progress import step
+from .system import end, remember, run, wait_for
+
+_DAEMONS = ("virtlogd", "libvirtd")
+NETWORK = "homelab-vagrant"
+
+
+def virsh(*arguments: str, timeout: float = 60) -> str | None:
+    """What virsh prints, or None when it fails."""
+    done = run(["virsh", "--connect", "qemu:///system", *arguments], check=False, timeout=timeout)
+    return done.stdout if done.returncode == 0 else None
+
+
+def answers() -> bool:
+    return virsh("uri", timeout=10) is not None
+
+
+def start(state: Path) -> None:
+    """libvirt answers; if not, ask the init system for it, or without one start it ourselves."""
+    if answers():
+        return
+    with step("start libvirt"):
+        if Path("/run/systemd/system").is_dir():
+            run(["systemctl", "start", "libvirtd"])
+        else:
+            for daemon in _DAEMONS:
+                end(state / daemon)
+                pid_file = state / f"{daemon}.pid"
+                pid_file.unlink(missing_ok=True)
+                run([daemon, "--daemon", "--pid-file", str(pid_file)])
+                wait_for(f"{daemon} to write its id", partial(_pid, pid_file), 30, every=0.1)
+                remember(state / daemon, _pid(pid_file))
+        wait_for("libvirt to answer", answers, 60)
+
+
+def _pid(file: Path) -> int:
+    try:
+        return int(file.read_text())
+    except (OSError, ValueError):
+        return 0
+
+
+def stop(state: Path) -> None:
+    """The network for Vagrant is gone, and so are the daemons if we started them."""
+    if answers():
+        virsh("net-destroy", NETWORK)
+        virsh("net-undefine", NETWORK)
+    for daemon in reversed(_DAEMONS):
+        end(state / daemon)
+
+
+def state_of(domain: str) -> str:
+    """running, shut off, ... or empty when there is no such domain."""
+    return (virsh("domstate", domain) or "").strip()
+
+
+def destroy(domain: str) -> None:
+    """The domain is gone with its disks."""
+    virsh("destroy", domain)
+    virsh("undefine", domain, "--snapshots-metadata", "--nvram")
+    remove_disks(domain)
+
+
+def remove_disks(domain: str) -> None:
+    """The disks of a domain are gone; an interrupted making leaves some without a domain."""
+    for volume in volumes():
+        if volume == f"{domain}.img" or volume.startswith(f"{domain}-vd"):
+            virsh("vol-delete", volume, "--pool", "default")
+
+
+def volumes() -> list[str]:
+    """The names in the pool that Vagrant uses."""
+    rows = (virsh("vol-list", "default") or "").splitlines()[2:]
+    return [row.split()[0] for row in rows if row.strip()]

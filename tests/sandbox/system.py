@@ -1,0 +1,106 @@
+"""Commands, processes and deadlines: the edge to this machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+
+class CommandFailed(Exception):
+    """A command that had to succeed did not; the message has its last lines."""
+
+
+def run(
+    command: Sequence[str],
+    *,
+    check: bool = True,
+    timeout: float = 60,
+    input: str | None = None,
+    log: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end without a terminal; with log, its output goes there.
+
+    Raise CommandFailed when it fails or takes longer than the timeout, unless check is off.
+    """
+    output = subprocess.PIPE if log is None else log.open("w")
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL if input is None else None,
+            input=input,
+            stdout=output,
+            stderr=subprocess.STDOUT if log else subprocess.PIPE,
+            text=True,
+            timeout=timeout,
+            env=None if env is None else {**os.environ, **env},
+            cwd=cwd,
+        )
+    except FileNotFoundError as missing:
+        done = subprocess.CompletedProcess(command, 127, "", str(missing))
+    except subprocess.TimeoutExpired:
+        done = subprocess.CompletedProcess(command, 124, "", f"no end within {timeout:.0f} s")
+    finally:
+        if log is not None and not isinstance(output, int):
+            output.close()
+    if check and done.returncode != 0:
+        text = log.read_text(errors="replace") if log else f"{done.stdout}{done.stderr}"
+        tail = "\n".join(text.strip().splitlines()[-15:])
+        where = f" (all of it: {log})" if log else ""
+        raise CommandFailed(f"{' '.join(command)[:200]}: exit {done.returncode}{where}\n{tail}")
+    return done
+
+
+def wait_for(what: str, answered: Callable[[], object], deadline: float, every: float = 0.5) -> None:
+    """Poll until it is so. Raise TimeoutError naming what did not happen by the deadline, in seconds."""
+    end = time.monotonic() + deadline
+    while not answered():
+        if time.monotonic() > end:
+            raise TimeoutError(f"{what}: not within {deadline:.0f} s")
+        time.sleep(every)
+
+
+def _born(pid: int) -> str:
+    """When a process started, in the kernel's ticks; empty when there is none. Tells a reused id apart."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return ""
+    # The name, field 2, may contain anything, even parentheses.
+    fields = stat.rsplit(")", 1)[1].split()
+    return "" if fields[0] == "Z" else fields[19]
+
+
+def remember(record: Path, pid: int) -> None:
+    """Write down a process that we started."""
+    record.write_text(f"{pid} {_born(pid)}\n")
+
+
+def remembered(record: Path) -> int | None:
+    """The process written down there if it is still that one."""
+    try:
+        pid, born = record.read_text().split()
+    except (OSError, ValueError):
+        return None
+    return int(pid) if _born(int(pid)) == born else None
+
+
+def end(record: Path) -> None:
+    """End the process written down there, and it only; gently, then not."""
+    pid = remembered(record)
+    if pid is not None:
+        for sent in (signal.SIGTERM, signal.SIGKILL):
+            try:
+                os.kill(pid, sent)
+                wait_for(f"process {pid} to end", lambda: remembered(record) is None, 10, every=0.05)
+                break
+            except ProcessLookupError:
+                break
+            except TimeoutError:
+                continue
+    record.unlink(missing_ok=True)

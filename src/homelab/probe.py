@@ -159,7 +159,7 @@ done
 ss -Hltnp 2>/dev/null | while read -r _ _ _ local _ users; do say listening "${local##*:} $users"
   case "$local" in 127.*|"[::1]":*|*"%lo":*) ;; *) say reachable "${local##*:} $users" ;; esac
 done
-if command -v nft >/dev/null && table="$(nft -s list table inet homelab 2>/dev/null)"; then
+if command -v nft >/dev/null && table="$(nft -sn list table inet homelab 2>/dev/null)"; then
   say firewall "$(printf '%s\n' "$table" | sha256sum | cut -d' ' -f1)"
 fi
 [ -x /usr/local/bin/k3s ] && say k3s_version "$(/usr/local/bin/k3s --version 2>/dev/null | head -n 1)"
@@ -193,7 +193,8 @@ done
 _MODULES = r"""
 for m in %s; do
   if [ -d "/sys/module/$m" ] || grep -qw "$m" /proc/filesystems ||
-    grep -qs "/$m\.ko" "/lib/modules/$(uname -r)/modules.builtin"; then say module "$m"
+    grep -qs "/$m\.ko" "/lib/modules/$(uname -r)/modules.builtin" ||
+    { [ "$m" = br_netfilter ] && [ -d /proc/sys/net/bridge ]; }; then say module "$m"
   elif ! modprobe -n "$m" 2>/dev/null; then say missing_module "$m"; fi
 done
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import getpass
 import platform
 import shlex
@@ -105,7 +106,8 @@ def _look() -> Survey:
         except probe.ProbeError as error:
             problems[mine.name] = f"{mine.name}: {error}"
 
-    gevent.joinall([state.pool.spawn(look, mine, theirs) for mine, theirs in hosts], raise_error=True)
+    # Not in pyinfra's pool: it is full of the deploy file's readers, who wait for this survey.
+    gevent.joinall([gevent.spawn(look, mine, theirs) for mine, theirs in hosts], raise_error=True)
     if problems:
         raise Refusal([problems[each.name] for each in known.hosts if each.name in problems])
     refusals = [str(problem) for problem in host_room.refusals(known, probes)]
@@ -144,6 +146,12 @@ _PASSWORD = "password is required"
 _held: list[Any] = []
 
 
+@atexit.register
+def _release() -> None:
+    # Left to the interpreter's end, paramiko's files would close when gevent can no longer wait for a lock.
+    _held.clear()
+
+
 def _hold(theirs: PyinfraHost, holder: str) -> tuple[Any, Any, str, str]:
     """Ask for the lock; give the channel's ends (the lock lives as long as they do), the answer and the errors."""
     script = shlex.quote(f"set -- {shlex.quote(holder)}\n{_HOLD}")
@@ -151,6 +159,11 @@ def _hold(theirs: PyinfraHost, holder: str) -> tuple[Any, Any, str, str]:
     stdin, stdout, stderr = theirs.connector.client.exec_command(command.get_raw_value())  # type: ignore[attr-defined]
     answer = stdout.readline().strip()
     return stdin, stdout, answer, "" if answer else stderr.read().decode(errors="replace")
+
+
+def hold(theirs: PyinfraHost) -> None:
+    """Take the lock of a host again, after its reboot has freed it; raise Refusal when somebody was faster."""
+    _lock([(home().host(theirs.name), theirs)])
 
 
 def _lock(hosts: list[tuple[Host, PyinfraHost]]) -> None:

@@ -19,11 +19,13 @@ import gevent
 import pyinfra.connectors.util
 import pyinfra_cli.cli as cli
 from pyinfra import logger, state
+from pyinfra.api.command import StringCommand
 from pyinfra.api.exceptions import ConnectError, NoGroupError, PyinfraError
 from pyinfra.api.host import Host
 from pyinfra.api.inventory import Inventory
 from pyinfra.api.state import State
 from pyinfra.connectors.ssh import SSHConnector
+from pyinfra.connectors.util import clear_askpass_cache
 from pyinfra.context import ctx_state
 from pyinfra_cli.exceptions import CliError
 
@@ -58,10 +60,14 @@ def home() -> Home:
     return _home
 
 
+_given: dict[str, Any] = {}
+
+
 def options() -> dict[str, Any]:
     """pyinfra's command line options of this run, by parameter name; empty outside its command line."""
     context = click.get_current_context(silent=True)
-    return dict(context.params) if context is not None else {}
+    # A deploy file is read in greenlets, where click knows no context: `make_inventory` has noted it for them.
+    return dict(context.params) if context is not None else _given
 
 
 def is_dry() -> bool:
@@ -92,6 +98,7 @@ def install() -> None:
 def _make_inventory(original: Callable[..., Inventory]) -> Callable[..., Inventory]:
     def make_inventory(inventory: str, **kwargs: Any) -> Inventory:
         global _home
+        _given.update(options())
         _refuse_options()
         path = Path(inventory)
         try:
@@ -225,6 +232,46 @@ def _nodelay(original: Callable[[SSHConnector], None]) -> Callable[[SSHConnector
             transport.set_keepalive(30)
 
     return connect
+
+
+def logged_in_by_key(host: Host) -> bool:
+    """Whether this run's own SSH login to a host was by key, and not by a password that is still needed then."""
+    client = getattr(host.connector, "client", None)
+    transport = client.get_transport() if client is not None else None
+    handler = transport.auth_handler if transport is not None else None
+    return handler is not None and handler.auth_method == "publickey"
+
+
+class NewConnection:
+    """A connection of its own to a host, made and authenticated as pyinfra's; raise ConnectError when it cannot be."""
+
+    def __init__(self, host: Host):
+        # @fake and @local have no connection that could break.
+        fresh = isinstance(host.connector, SSHConnector)
+        self._connector = SSHConnector(host.state, host) if fresh else host.connector
+        if fresh:
+            self._connector.connect()
+
+    def run(self, script: str) -> tuple[bool, str]:
+        """Run a script as root; give whether it succeeded, and what it said of it."""
+        ok, output = self._connector.run_shell_command(
+            StringCommand(script), print_output=False, print_input=False, _sudo=True, _timeout=20
+        )
+        return ok, " ".join(output.stderr_lines)
+
+    def close(self) -> None:
+        if isinstance(self._connector, SSHConnector) and self._connector.client is not None:
+            self._connector.client.close()
+
+
+def reconnect(host: Host) -> None:
+    """Connect to a host anew, after it went away; raise ConnectError while it cannot be reached."""
+    # What sudo's password helper left on the host is gone with the boot, and there is nobody to ask for its removal.
+    clear_askpass_cache(host)
+    if isinstance(host.connector, SSHConnector) and host.connector.client is not None:
+        host.connector.client.close()
+        host.disconnect()
+        host.connect(show_errors=False, raise_exceptions=True)
 
 
 # Running

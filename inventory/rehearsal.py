@@ -5,17 +5,62 @@
 Needs no variable, secret, artifact or network: pyinfra's @fake connector answers every command.
 """
 
+import base64 as _base64
+
+# What a freshly installed Debian 13 answers to the toolkit's probe (homelab.probe); all else succeeds in silence.
+_ANSWER = """
+os_id	debian
+os_version	13
+os_name	Debian GNU/Linux 13 (trixie)
+machine	x86_64
+kernel	6.12.48+deb13-amd64
+hostname	{name}
+init	systemd
+boot_id	{name}
+container	none
+address	lo 127.0.0.1/8
+address	eth0 {address}/24
+default_route	default via 192.0.2.1 dev eth0
+memory	8589934592
+disk_free	/var/lib 107374182400
+cgroup	v2
+cgroup_controllers	cpuset cpu io memory pids
+clock_synchronised	yes
+ssh_peer	192.0.2.5 50000 {address} 22
+reachable	22 users:(("sshd",pid=1,fd=3))
+unit	ssh.service LoadState=loaded ActiveState=active UnitFileState=enabled MainPID=1
+text	/etc/hostname {hostname}
+text	/etc/ssh/sshd_config {sshd_config}
+end	1
+"""
+
+
+def _encoded(text):
+    return _base64.b64encode(text.encode()).decode()
+
+
+def _host(name, address, **more):
+    answer = _ANSWER.format(
+        name=name,
+        address=address,
+        hostname=_encoded(f"{name}\n"),
+        sshd_config=_encoded("Include /etc/ssh/sshd_config.d/*.conf\n"),
+    )
+    fake = {"fake_responses": {"homelab-probe": answer}, "fake_delay": 0, "fake_delay_jitter": 0}
+    return f"@fake/{name}", {"address": address, **fake, **more}
+
+
 k3s_servers = [
-    ("@fake/s1", {"address": "192.0.2.11"}),
-    ("@fake/s2", {"address": "192.0.2.12"}),
-    ("@fake/s3", {"address": "192.0.2.13"}),
+    _host("s1", "192.0.2.11"),
+    _host("s2", "192.0.2.12"),
+    _host("s3", "192.0.2.13"),
 ]
 
 k3s_agents = [
-    ("@fake/a1", {"address": "192.0.2.21"}),
-    ("@fake/a2", {"address": "192.0.2.22", "labels": {"disk": "ssd"}, "taints": ["gpu=yes:NoSchedule"]}),
+    _host("a1", "192.0.2.21"),
+    _host("a2", "192.0.2.22", labels={"disk": "ssd"}, taints=["gpu=yes:NoSchedule"]),
 ]
 
 nas = [
-    ("@fake/nas", {"address": "192.0.2.31"}),
+    _host("nas", "192.0.2.31"),
 ]

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import sys
@@ -86,6 +87,8 @@ def install() -> None:
     cli.connect_all = _connect_all
     cli.run_ops = _run_ops(cli.run_ops)
     vars(pyinfra.connectors.util)["getpass"] = _getpass(pyinfra.connectors.util.getpass)
+    # It prints a traceback for what it raises as well; here every such error is told in one line.
+    logging.getLogger("paramiko").setLevel(logging.CRITICAL)
     setattr(Inventory, "get_active_hosts", _active_hosts)
     if os.environ.get("HOMELAB_TCP_NODELAY", "1") != "0":
         setattr(SSHConnector, "_connect", _nodelay(SSHConnector._connect))
@@ -309,7 +312,7 @@ def _run_ops(original: Callable[..., None]) -> Callable[..., None]:
             if not failed:
                 raise
             raise Refusal(
-                [f"stopped: {', '.join(failed)} failed, as told above; mend that and run the same command again"]
+                [f"{', '.join(failed)} failed, as told above; mend that and run the same command again"]
             ) from error
 
     return run_ops

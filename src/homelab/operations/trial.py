@@ -7,7 +7,7 @@ from collections.abc import Generator
 from contextlib import closing
 
 import gevent
-from paramiko import SSHException
+from paramiko import AuthenticationException, SSHException
 from pyinfra import host, logger
 from pyinfra.api.command import FunctionCommand, StringCommand
 from pyinfra.api.exceptions import ConnectError
@@ -46,6 +46,9 @@ def confirmed(state: State, host: PyinfraHost, trial: Trial) -> bool:
             break
         except (ConnectError, SSHException, OSError, EOFError) as error:
             why = str(error)
+            # Asking again changes nothing, and OpenSSH 9.8 shuts out an address that fails to log in too often.
+            if isinstance(error.__context__, AuthenticationException):
+                break
         if time.monotonic() > deadline:
             break
         gevent.sleep(2)

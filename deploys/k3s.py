@@ -40,7 +40,7 @@ def install() -> None:
 
 def start() -> None:
     """Lay what K3s reads when it starts, start it, and wait until the node counts as up."""
-    if step.kind in ("initialise", "join"):
+    if step.joins:
         token.tokens(name="Lay the token", cluster=k3s, step=step)
         files.file(name="Say how to join", wanted=config.join(step.via), current=probe.files.get(paths.JOIN))
     for wanted in host.loop(mine.started_with(me.role)):
@@ -96,6 +96,7 @@ if me.role is not None:
         start()
         wait()
 
+    barrier(name="Every node is started", label="what is left does not depend on the order")
     if first:
         kubeconfig.merged(name=f"Merge the kubeconfig {k3s.kubeconfig}", cluster=k3s)
         kubeconfig.answering(name="See from here that every node is Ready", cluster=k3s, expected=k3s.expected)
@@ -107,7 +108,8 @@ if me.role is not None:
             wanted=established,
             current=probe.files.get(established.path),
         )
-    through = plan.rejoin(k3s.home, me, probe.text.get(paths.JOIN))
+    joined_by = config.join(step.via).content if step and step.joins else probe.text.get(paths.JOIN)
+    through = plan.rejoin(k3s.home, me, joined_by)
     if through is not None:
         files.file(
             name=f"Name {through.name} for the day this node is wiped", wanted=config.join(through), current=None

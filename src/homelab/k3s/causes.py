@@ -55,7 +55,7 @@ def last_words(journal: Iterable[str]) -> str:
     for line in reversed(list(journal)):
         if _NOISE.search(line):
             continue
-        if re.search(r"level=(fatal|error)|^[EF]\d{4} |fatal|not starting|failed to|panic:", line):
+        if re.search(r"level=(fatal|error)|^[EF]\d{4} |fatal|not starting|failed to|panic:|failed with result", line):
             found = _MESSAGE.search(line)
             return (found[1].replace('\\"', '"') if found else line.strip())[:300]
     return ""

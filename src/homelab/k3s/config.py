@@ -28,8 +28,8 @@ def _cidrs(value: Any) -> str:
     return ",".join(str(each) for each in networks)
 
 
-def config(home: Home, host: Host) -> ManagedFile:
-    """A node's config.yaml (0600): what the toolkit owns, then the native keys, the host's own over the cluster's."""
+def settings(home: Home, host: Host) -> dict[str, Any]:
+    """A node's settings: what the toolkit owns, then the native keys, the host's own over the cluster's."""
     cluster = home.cluster
     assert cluster is not None
     values: dict[str, Any] = {
@@ -49,7 +49,12 @@ def config(home: Home, host: Host) -> ManagedFile:
         native = {**cluster.server_config, **host.server_config}
     else:
         native = {**cluster.agent_config, **host.agent_config}
-    return ManagedFile(paths.CONFIG, _yaml({**values, **native}), mode="0600")
+    return values | {key: list(value) if isinstance(value, tuple) else value for key, value in native.items()}
+
+
+def config(home: Home, host: Host) -> ManagedFile:
+    """A node's config.yaml (0600)."""
+    return ManagedFile(paths.CONFIG, _yaml(settings(home, host)), mode="0600")
 
 
 def join(server: Host | None) -> ManagedFile:

@@ -55,17 +55,24 @@ def _taint(item: Mapping[str, str]) -> str:
 
 @dataclass(frozen=True)
 class Sight:
-    """One look at a starting node: its unit, the API's word on it, and when its kubelet last renewed its lease.
+    """One look at a starting node: its unit and whether systemd has a job for it, the API's word on it, and when its
+    kubelet last renewed its lease.
 
     `serving` is whether the server's own API answers /readyz. That API reads through the local etcd member, which
     answers linearizable reads only as a voter, so it proves membership on releases without the EtcdIsVoter condition.
     """
 
     unit: str = "inactive"
+    queued: bool = False
     started: datetime | None = None
     serving: bool | None = None
     node: Node | None = None
     renewed: datetime | None = None
+
+    @property
+    def dead(self) -> bool:
+        """Whether systemd has given up: a unit that fails is restarted for ever, so rest without a job is the end."""
+        return self.unit in ("inactive", "failed") and not self.queued
 
 
 def unmet(sight: Sight, *, version: str, server: bool) -> list[str]:

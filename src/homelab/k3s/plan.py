@@ -14,6 +14,7 @@ import yaml
 from homelab.k3s import config, paths
 from homelab.k3s.node import Node
 from homelab.model import Cluster, Home, Host, Problem
+from homelab.model.native import CLUSTER_WIDE
 from homelab.probe import HostProbe
 
 # What a cluster keeps from its first start (K3s documentation, "server" flags; facts/k3s.md 2.6). A changed
@@ -41,6 +42,11 @@ class Step:
     forget: bool = False
     because: str = ""
 
+    @property
+    def joins(self) -> bool:
+        """Whether the node comes new to its cluster, and so needs a token."""
+        return self.kind in ("initialise", "join")
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -58,7 +64,7 @@ class Plan:
     @property
     def joins(self) -> bool:
         """Whether some node needs a token."""
-        return any(step.kind in ("initialise", "join") for step in self.steps)
+        return any(step.joins for step in self.steps)
 
 
 def member(probe: HostProbe) -> bool:
@@ -67,8 +73,20 @@ def member(probe: HostProbe) -> bool:
 
 
 def joined(host: Host, probe: HostProbe) -> bool:
-    """Whether a host belongs to a cluster already. An agent's password is what the cluster knows it by."""
-    return member(probe) if host.role == "server" else probe.node_password
+    """Whether a host belongs to a cluster already. An agent's password is what the cluster knows it by.
+
+    Upstream's uninstall script leaves the password behind, so an agent needs its token and its server too.
+    """
+    if host.role == "server":
+        return member(probe)
+    return probe.node_password and {paths.TOKEN, paths.JOIN} <= probe.files.keys()
+
+
+def begins(host: Host, probe: HostProbe) -> bool:
+    """Whether a server runs that was told to begin a cluster and has no data yet: a slow disk, or a killed run."""
+    text = probe.text.get(paths.JOIN)
+    running = probe.unit(paths.SERVER_UNIT).running
+    return running and not member(probe) and text is not None and config.joined_through(text) is None
 
 
 def drift(probe: HostProbe, wanted: Mapping[str, str]) -> list[str]:
@@ -92,7 +110,6 @@ def plan(
     servers = [host for host in here if host.role == "server"]
     agents = [host for host in here if host.role == "agent"]
     members = [host for host in servers if member(probes[host.name])]
-    alive = [host for host in members if probes[host.name].unit(paths.SERVER_UNIT).active == "active"]
     known = nodes or {}
 
     def stale(host: Host) -> bool:
@@ -101,25 +118,43 @@ def plan(
     def running(host: Host) -> bool:
         return probes[host.name].unit(paths.unit(host.role or "")).running
 
+    def serving(host: Host) -> bool:
+        return running(host) and probes[host.name].unit(paths.SERVER_UNIT).active == "active"
+
     def changed(host: Host) -> str:
         return ", ".join(drift(probes[host.name], wanted[host.name]))
 
-    # All members that are down start together: one alone of three would wait for the others for ever.
+    def differs(host: Host) -> bool:
+        return paths.CONFIG in drift(probes[host.name], wanted[host.name]) and _shared_differs(home, host, probes)
+
+    # All members that are down start together: one alone of three would wait for the others for ever. So does one
+    # that runs and cannot come up as it was started.
     revive = [Step("revive", host, because="it is not running") for host in members if not running(host)]
-    order = [*alive, *[host for host in members if host not in alive]]
-    first = order[0] if order else None
-    serial: list[Step] = []
-    for host in servers:
-        if host in members:
-            continue
+    revive += [
+        Step("revive", host, because=f"it does not come up, and {what} changed")
+        for host in members
+        if running(host) and not serving(host) and (what := changed(host))
+    ]
+    first = min(members, key=lambda host: not serving(host), default=None)
+    newcomers = [host for host in servers if host not in members]
+    if first is None:
+        newcomers.sort(key=lambda host: not begins(host, probes[host.name]))
+    joins: list[Step] = []
+    for host in newcomers:
         if first is None:
-            serial.append(Step("initialise", host, because="no server has a cluster yet"))
+            joins.append(Step("initialise", host, because="no server has a cluster yet"))
             first = host
         else:
-            serial.append(Step("join", host, via=first, forget=stale(host), because=f"through {first.name}"))
-    for host in members:
-        if running(host) and (what := changed(host)):
-            serial.append(Step("restart", host, because=f"{what} changed"))
+            joins.append(Step("join", host, via=first, forget=stale(host), because=f"through {first.name}"))
+    restarts = [
+        Step("restart", host, because=f"{what} changed")
+        for host in members
+        if serving(host) and (what := changed(host))
+    ]
+    # A server joins only where what all servers share is as it has it, so that takes effect first. All else waits: a
+    # join may bring back the majority that a restart needs.
+    early = [step for step in restarts if joins and differs(step.host)]
+    serial = early + joins + [step for step in restarts if step not in early]
     rest: list[Step] = []
     for host in agents:
         if not joined(host, probes[host.name]):
@@ -130,6 +165,14 @@ def plan(
         elif what := changed(host):
             rest.append(Step("restart", host, because=f"{what} changed"))
     return Plan(tuple(revive), tuple(serial), tuple(rest), first=first)
+
+
+def _shared_differs(home: Home, host: Host, probes: Mapping[str, HostProbe]) -> bool:
+    """Whether a server's changed config.yaml changes what all servers share; taken as so when it cannot be known."""
+    before, after = _configured(probes[host.name]), config.settings(home, host)
+    if before in ({}, after):  # laid already, and not what the process was started with
+        return True
+    return any(before.get(key) != after.get(key) for key in {*before, *after} if key.rstrip("+") in CLUSTER_WIDE)
 
 
 def refusals(home: Home, probes: Mapping[str, HostProbe], nodes: Mapping[str, Node] | None) -> list[Problem]:
@@ -184,6 +227,15 @@ def _of_host(home: Home, cluster: Cluster, host: Host, probe: HostProbe) -> list
                 f"mount that disk; or, if it is lost, run {paths.uninstall(role)} there and deploy again to rejoin",
             )
         )
+    lost = [path for path in (paths.TOKEN, paths.AGENT_TOKEN) if path not in probe.files]
+    if role == "server" and member(probe) and lost:
+        problems.append(
+            Problem(
+                host.name,
+                f"it has its share of the cluster, and {' and '.join(lost)} is gone",
+                "put the cluster's token back there (0600) from the recovery kit or another server",
+            )
+        )
     if probe.sqlite_data and not probe.etcd_data:
         problems.append(
             Problem(
@@ -202,23 +254,26 @@ def _of_host(home: Home, cluster: Cluster, host: Host, probe: HostProbe) -> list
     return problems
 
 
-def _changed_for_good(home: Home, host: Host, probe: HostProbe) -> list[Problem]:
+def _configured(probe: HostProbe) -> dict[str, Any]:
+    """The config.yaml that a host has; empty when there is none or it cannot be read."""
     try:
-        before: Any = yaml.safe_load(probe.text.get(paths.CONFIG, "")) or {}
+        values = yaml.safe_load(probe.text.get(paths.CONFIG, ""))
     except yaml.YAMLError:
-        before = {}
-    after = yaml.safe_load(config.config(home, host).content)
-    problems = []
-    for key in FIXED:
-        if isinstance(before, dict) and before and before.get(key) != after.get(key):
-            problems.append(
-                Problem(
-                    host.name,
-                    f"{key} would change from {before.get(key)!r} to {after.get(key)!r}",
-                    "a running cluster keeps it; put it back in the inventory",
-                )
-            )
-    return problems
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def _changed_for_good(home: Home, host: Host, probe: HostProbe) -> list[Problem]:
+    before, after = _configured(probe), config.settings(home, host)
+    return [
+        Problem(
+            host.name,
+            f"{key} would change from {before.get(key)!r} to {after.get(key)!r}",
+            "a running cluster keeps it; put it back in the inventory",
+        )
+        for key in FIXED
+        if before and before.get(key) != after.get(key)
+    ]
 
 
 def _of_cluster(
@@ -257,7 +312,25 @@ def _of_cluster(
                     "deploy with at least one server that has it, or take the dead ones out of the inventory",
                 )
             )
+    beginning = [host for host in servers if begins(host, probes[host.name])]
+    if len(beginning) + bool(members) > 1:
+        problems.append(
+            Problem(
+                ", ".join(host.name for host in beginning),
+                "it is beginning a cluster beside another one",
+                f"run {paths.KILLALL} there and deploy again",
+            )
+        )
     if nodes is None:
+        if members and len(members) <= len(unseen):
+            problems.append(
+                Problem(
+                    ", ".join(host.name for host in unseen),
+                    f"away or not selected, and {len(members)} of {len(members) + len(unseen)} servers whose API does "
+                    "not answer cannot come up alone",
+                    "bring one of them back, or select it",
+                )
+            )
         return problems
     mine = {host.name for host in home.servers + home.agents}
     for name in sorted(nodes.keys() - mine):
@@ -278,23 +351,20 @@ def _of_cluster(
                     "give this host a name of its own, or correct its address",
                 )
             )
-    problems += _quorum(home, probes, nodes)
+    problems += _quorum(probes, nodes)
     return problems
 
 
-def _quorum(home: Home, probes: Mapping[str, HostProbe], nodes: Mapping[str, Node]) -> list[Problem]:
+def _quorum(probes: Mapping[str, HostProbe], nodes: Mapping[str, Node]) -> list[Problem]:
     voters = [node for node in nodes.values() if node.etcd]
-    by_name = {host.name: host for host in home.servers}
 
     def lives(node: Node) -> bool:
-        host = by_name.get(node.name)
         probe = probes.get(node.name)
-        if host is not None and probe is not None:
-            return member(probe)
-        return node.ready
+        return member(probe) if probe is not None else node.ready
 
     living = [node for node in voters if lives(node)]
-    if len(living) * 2 <= len(voters):
+    # A cluster that has just begun has no Node yet.
+    if voters and len(living) * 2 <= len(voters):
         dead = ", ".join(node.name for node in voters if node not in living)
         return [
             Problem(
@@ -308,21 +378,21 @@ def _quorum(home: Home, probes: Mapping[str, HostProbe], nodes: Mapping[str, Nod
 
 def restart_refusals(plan: Plan, nodes: Mapping[str, Node] | None, probes: Mapping[str, HostProbe]) -> list[Problem]:
     """Restarts that would leave less than a majority of etcd members, one server being the exception: it has none."""
-    if nodes is None:
-        return []
-    voters = [node.name for node in nodes.values() if node.etcd]
-    joining = [step.host.name for step in plan.servers if step.kind == "join"]
-    total = {*voters, *joining}
-    down = {name for name in voters if name not in probes and not nodes[name].ready}
-    restarts = [step.host for step in plan.servers if step.kind == "restart"]
-    if restarts and len(total) > 1 and (len(total) - len(down) - 1) * 2 <= len(total):
-        return [
-            Problem(
-                restarts[0].name,
-                f"restarting it would lose quorum: {', '.join(sorted(down)) or 'one of two servers'} is missing",
-                "bring that one back first",
-            )
-        ]
+    voters = {name for name, node in (nodes or {}).items() if node.etcd}
+    # Members that are here run by now: those that did not are revived first.
+    down = {name for name in voters if not (member(probes[name]) if name in probes else (nodes or {})[name].ready)}
+    for step in plan.servers:
+        if step.kind != "restart":
+            voters, down = voters | {step.host.name}, down - {step.host.name}
+        elif len(voters) > 1 and (len(voters - down) - 1) * 2 <= len(voters):
+            missing = ", ".join(sorted(down)) or "one of two servers"
+            return [
+                Problem(
+                    step.host.name,
+                    f"restarting it for {step.because} would lose quorum: {missing} is missing",
+                    "bring that one back first, with the settings as they were",
+                )
+            ]
     return []
 
 

@@ -222,7 +222,8 @@ def _tokens(site: Survey, plan: Plan) -> tuple[Token, Token]:
     for name in ("server", "agent"):
         if name not in found:
             found[name] = token.generate()
-            logger.info(f"    a new {name} token was generated; it is kept on the servers only")
+            word = "would be" if is_dry() else "was"
+            logger.info(f"    a new {name} token {word} generated; it is kept on the nodes only")
     return found["server"], found["agent"]
 
 

@@ -62,6 +62,8 @@ def wait(mine: Host, theirs: PyinfraHost, via: PyinfraHost, version: str, deadli
         missing = node.unmet(sight, version=version, server=server)
         if not missing:
             return
+        if sight.dead:
+            raise Refusal([f"{mine.name}: K3s did not start{_journal(mine, theirs)}"])
         if missing[0] != said:
             said = missing[0]
             logger.info(f"{theirs.print_prefix}waiting: {said}")
@@ -74,7 +76,7 @@ def wait(mine: Host, theirs: PyinfraHost, via: PyinfraHost, version: str, deadli
 
 def look(mine: Host, theirs: PyinfraHost, via: PyinfraHost) -> Sight:
     """One look at a node: its unit on the host, its Node and lease at an API."""
-    unit = f"systemctl show {paths.unit(mine.role or '')} --timestamp=unix -p ActiveState,ExecMainStartTimestamp"
+    unit = f"systemctl show {paths.unit(mine.role or '')} --timestamp=unix -p ActiveState,ExecMainStartTimestamp,Job"
     api = _asks(mine.name, server=mine.role == "server")
     if theirs is via:
         _, output = theirs.run_shell_command(StringCommand(f"{unit}; {api}"), _sudo=True, _timeout=60)
@@ -91,6 +93,7 @@ def look(mine: Host, theirs: PyinfraHost, via: PyinfraHost) -> Sight:
     found = _json(values.get("node", ""))
     return Sight(
         unit=values.get("ActiveState", "unknown"),
+        queued=values.get("Job", "0") not in ("", "0"),
         started=datetime.fromtimestamp(float(started)).astimezone() if started else None,
         serving=values.get("readyz") == "ok",
         node=node.parse(found) if found else None,

@@ -1,0 +1,1 @@
+"""testinfra: the hosts are as the inventory describes them. Run after a second deploy that changed nothing."""

@@ -17,4 +17,22 @@ $(VENV)/.done: requirements.lock pyproject.toml
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@
 
-.PHONY: help setup
+check: setup ## format, lint, types, unit tests, rehearsal; needs no machine
+	@$(VENV)/bin/ruff format --check --quiet .
+	@$(VENV)/bin/ruff check --quiet .
+	@$(VENV)/bin/mypy
+	@env -u HOMELAB_ENV -u HOMELAB_K3S_VERSION -u HOMELAB_REQUIRE $(VENV)/bin/pytest -q -n 2 tests/unit tests/deploys
+
+sandbox: setup ## simulated hosts, deployed, verified and healthy; SANDBOX=small|ha|full
+	@$(PY) -m tests.sandbox.run sandbox
+
+sandbox-down: setup ## remove every trace of the simulated hosts
+	@$(PY) -m tests.sandbox down
+
+test: check ## the tests: check, the small and the HA sandbox, a fault of each kind
+	@$(PY) -m tests.sandbox.run test
+
+test-all: check ## the rest: every sandbox and every fault
+	@$(PY) -m tests.sandbox.run test-all
+
+.PHONY: help setup check sandbox sandbox-down test test-all

@@ -1,4 +1,4 @@
-"""Every test here gets `host` (testinfra's) and `mine` (the inventory's) for each host of its module's `testinfra_hosts`."""
+"""Every test gets `host` (testinfra's) and `mine` (the inventory's) for each host of its module's `testinfra_hosts`."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 @cache
 def home() -> Home:
-    """The inventory under test; a test run demands that HOMELAB_ENV names it, so that no test reaches a home by accident."""
+    """The inventory under test. HOMELAB_ENV has to name it, so that no test reaches a home by accident."""
     if not os.environ.get("HOMELAB_ENV"):
         raise SystemExit("tests/hosts: HOMELAB_ENV is not set; write HOMELAB_ENV=sandbox, or the inventory you mean")
     return load(choose(ROOT / "inventory", os.environ))

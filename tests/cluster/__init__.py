@@ -1,0 +1,1 @@
+"""The cluster from outside, through the kubeconfig that the deploy wrote."""

@@ -1,0 +1,56 @@
+"""A client for the cluster of the inventory under test; only a sandbox's, since these tests run pods."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from kubernetes import client, config
+
+from homelab.model import Home
+from tests.hosts import inventory
+from tests.sandbox.lab import Lab
+
+
+@pytest.fixture(scope="session")
+def home() -> Home:
+    return inventory.home()
+
+
+@pytest.fixture(scope="session")
+def lab(home: Home) -> Lab:
+    """The sandbox; every one of its hosts must carry the mark that says that it is one."""
+    assert home.environment == "sandbox", "these tests run on the sandbox only"
+    assert home.cluster is not None
+    lab = Lab(os.environ.get("SANDBOX") or "small", home.cluster.version)
+    for host in home.hosts:
+        lab.ssh(host.name, "true")
+    return lab
+
+
+@pytest.fixture(scope="session")
+def api(home: Home, lab: Lab) -> client.ApiClient:
+    assert home.cluster is not None
+    return config.new_client_from_config(str(Path(home.cluster.kubeconfig)), context="homelab-sandbox")
+
+
+@pytest.fixture(scope="module")
+def namespace(api: client.ApiClient) -> Iterator[str]:
+    """A namespace of this module's own, gone afterwards."""
+    core = client.CoreV1Api(api)
+    made = core.create_namespace({"metadata": {"generateName": "homelab-test-"}})
+    yield made.metadata.name
+    core.delete_namespace(made.metadata.name)
+
+
+def until(what: str, answered: Callable[[], object], deadline: float = 300) -> object:
+    """Poll until the answer is true, and give it; fail naming what did not happen."""
+    end = time.monotonic() + deadline
+    while not (answer := answered()):
+        if time.monotonic() > end:
+            pytest.fail(f"{what}: not within {deadline:.0f} s")
+        time.sleep(1)
+    return answer

@@ -1,0 +1,157 @@
+"""The sandbox as its tests use it: deploy, look at hosts, and which K3s there is to deploy."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from homelab.k3s import artifacts
+from homelab.settings import Settings
+
+from .hosts import ROOT
+
+SANDBOX = ROOT / ".sandbox"
+LOGS = SANDBOX / "log"
+KUBECONFIG = SANDBOX / "kubeconfig"
+BIN = ROOT / ".venv" / "bin"
+
+
+@dataclass(frozen=True)
+class Release:
+    """The K3s of this sandbox; `version` is "" when none can be had, and `why` says how it was chosen or why not."""
+
+    version: str
+    why: str
+
+
+def release() -> Release:
+    """HOMELAB_K3S_VERSION, else the inventory's version if it is cached or can be fetched, else the newest one cached."""
+    settings = Settings.read()
+    if settings.k3s_version:
+        return Release(settings.k3s_version, "HOMELAB_K3S_VERSION")
+    text = (ROOT / "inventory" / "group_data" / "all.py").read_text(encoding="utf-8")
+    found = re.search(r'^k3s_version = "(.+)"', text, re.MULTILINE)
+    assert found
+    wanted, arch = found[1], {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
+    asset = artifacts.binary(arch)
+    if (settings.artifacts / wanted / asset).is_file():
+        return Release(wanted, "the inventory's version, from the artifact cache")
+    try:
+        with urllib.request.urlopen(artifacts.asset_url(wanted, artifacts.sums_asset(arch)), timeout=10):
+            return Release(wanted, "the inventory's version, from upstream")
+    except (urllib.error.URLError, OSError) as error:
+        reason = getattr(error, "reason", error)
+    cached = [path.parent.name for path in settings.artifacts.glob(f"v*/{asset}")]
+    if cached:
+        newest = max(cached, key=lambda version: [int(each) for each in re.findall(r"\d+", version)])
+        return Release(newest, f"the newest in the artifact cache; {wanted} is not there and not to be had ({reason})")
+    return Release("", f"no K3s binary: {wanted} is not in the artifact cache and not to be had ({reason})")
+
+
+def environment(size: str, version: str = "") -> dict[str, str]:
+    """The environment of everything that touches the sandbox: never another inventory, never the user's kubeconfig."""
+    kept = {
+        key: value for key, value in os.environ.items() if not key.startswith(("HOMELAB_", "PYINFRA_", "KUBECONFIG"))
+    }
+    chosen = {"HOMELAB_K3S_VERSION": version} if version else {}
+    return {**kept, **chosen, "HOMELAB_ENV": "sandbox", "SANDBOX": size, "PYINFRA_PROGRESS": "off"}
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """One pyinfra run: its exit code, all it said, and which operations changed something on which hosts."""
+
+    code: int
+    said: str
+    changes: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def reasons(self) -> list[str]:
+        """The lines in which the run says why it did not do what was asked."""
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", self.said)
+        return [line.partition("--> ")[2] for line in plain.splitlines() if re.search(r"--> (refused|stopped):", line)]
+
+
+@dataclass(frozen=True)
+class Lab:
+    """One sandbox set with the K3s that it runs ("" for none)."""
+
+    size: str
+    version: str
+
+    def pyinfra(self, *arguments: str, env: dict[str, str] | None = None, timeout: float = 3600) -> Deployed:
+        """Run pyinfra on the sandbox as a user would, and read what changed from its JSON."""
+        command = [str(BIN / "pyinfra"), "--json", *arguments]
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env={**environment(self.size, self.version), **(env or {})},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+        return Deployed(done.returncode, done.stderr, changes(done.stdout))
+
+    def deploy(self, deploy: str = "site", *options: str, env: dict[str, str] | None = None) -> Deployed:
+        """`pyinfra -y inventory deploys/<deploy>.py`."""
+        return self.pyinfra("-y", *options, "inventory", f"deploys/{deploy}.py", env=env)
+
+    def start_deploy(self, log: Path, deploy: str = "k3s") -> subprocess.Popen[bytes]:
+        """The same in the background, for tests that end it or start a second one."""
+        command = [str(BIN / "pyinfra"), "-y", "inventory", f"deploys/{deploy}.py"]
+        with log.open("wb") as output:
+            return subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=environment(self.size, self.version),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    def ssh(self, host: str, command: str, check: bool = True, timeout: float = 120) -> str:
+        """What a command prints as root on a host of the sandbox; the host must carry the sandbox's mark."""
+        marked = f"test -f /etc/homelab-sandbox && sudo sh -c {shlex.quote(command)}"
+        done = subprocess.run(
+            ["ssh", "-F", str(SANDBOX / "ssh_config"), "-o", "BatchMode=yes", "-o", "ConnectTimeout=20", host, marked],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+        if check and done.returncode != 0:
+            raise AssertionError(f"{host}: {command[:200]}: exit {done.returncode}\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+    def starts(self, hosts: list[str]) -> dict[str, str]:
+        """When each host's K3s process started, and its process id: equal before and after means no restart."""
+        show = "systemctl show k3s k3s-agent -p MainPID,ExecMainStartTimestampMonotonic,NRestarts"
+        return {host: self.ssh(host, show) for host in hosts}
+
+
+def changes(output: str) -> dict[str, list[str]]:
+    """From pyinfra's JSON: the hosts that each operation changed. Empty when there are no results, a refused run's."""
+    if not output.strip():
+        return {}
+    results: Any = json.loads(output).get("results") or {}
+    return {each["name"]: each["success"] for each in results.get("operations", ()) if each["success"]}
+
+
+def main() -> None:
+    """Say which K3s this machine's sandbox would get."""
+    chosen = release()
+    print(chosen.version or "none", "-", chosen.why, file=sys.stdout)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

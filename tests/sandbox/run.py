@@ -1,0 +1,183 @@
+"""`make sandbox`, `make test` and `make test-all`: the whole way from nothing to verified hosts, step by step.
+
+`python -m tests.sandbox.run sandbox` for the size in SANDBOX, `… test`, `… test-all`.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from importlib.metadata import version as installed
+from pathlib import Path
+
+from .hosts import ROOT, read_table
+from .lab import BIN, LOGS, SANDBOX, Deployed, Lab, Release, environment, release
+from .progress import say, step
+from .report import Part, Report
+
+
+class Failed(Exception):
+    """A step did not do what it should; the message says where to look."""
+
+
+def up(size: str) -> None:
+    """Boot the hosts of a set; it shows its own progress."""
+    if subprocess.call([sys.executable, "-m", "tests.sandbox", "up"], cwd=ROOT, env=environment(size)) != 0:
+        raise Failed(f"the hosts of the set {size} did not come up; see above and {LOGS}")
+
+
+def down() -> None:
+    subprocess.call([sys.executable, "-m", "tests.sandbox", "down"], cwd=ROOT)
+
+
+def deploy(lab: Lab, what: str) -> Deployed:
+    """Deploy, and keep all that was said in a log; raise Failed with the lines that say why it stopped."""
+    done = lab.deploy(what)
+    log = LOGS / f"deploy-{lab.size}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text(done.said, encoding="utf-8")
+    if done.code != 0:
+        raise Failed("\n".join([*done.reasons, f"the deploy of {lab.size} failed; all it said is in {log}"]))
+    return done
+
+
+def unchanged(lab: Lab, what: str) -> None:
+    """Deploy again: it must change nothing and restart nothing."""
+    hosts = list(nodes(lab)) if lab.version else []
+    before = lab.starts(hosts)
+    again = deploy(lab, what)
+    if again.changes:
+        listed = "; ".join(f"{name} on {', '.join(where)}" for name, where in again.changes.items())
+        raise Failed(f"the second deploy of {lab.size} changed something: {listed}")
+    restarted = [host for host, start in lab.starts(hosts).items() if start != before[host]]
+    if restarted:
+        raise Failed(f"the second deploy of {lab.size} restarted K3s on {', '.join(restarted)}")
+
+
+def nodes(lab: Lab) -> tuple[str, ...]:
+    """The hosts of a set that are K3s nodes."""
+    _, sets = read_table((ROOT / "Vagrantfile").read_text())
+    return tuple(name for name in sets[lab.size] if name != "nas")
+
+
+def pytest(lab: Lab, *arguments: str) -> None:
+    """Run tests against the sandbox; raise Failed when one fails."""
+    command = [str(BIN / "pytest"), "-q", *arguments]
+    if subprocess.call(command, cwd=ROOT, env=environment(lab.size, lab.version), stdin=subprocess.DEVNULL) != 0:
+        raise Failed(f"tests failed: {' '.join(arguments)}")
+
+
+def show_nodes(lab: Lab) -> None:
+    """The cluster as its API tells it, on stdout."""
+    first = next(name for name in nodes(lab))
+    print(lab.ssh(first, "k3s kubectl get nodes -o wide"), end="")  # noqa: T201
+
+
+def timed(report: Report, name: str, reason: str, versions: dict[str, str], act: Callable[[], None]) -> None:
+    """Carry out one part and write it into the report, also when it fails."""
+    started = time.monotonic()
+    try:
+        with step(name):
+            act()
+    except (Failed, AssertionError, subprocess.SubprocessError):
+        report.add(name, Part("failed", reason, round(time.monotonic() - started, 1), versions))
+        raise
+    report.add(name, Part("real", reason, round(time.monotonic() - started, 1), versions))
+
+
+def whole(size: str, chosen: Release, report: Report) -> None:
+    """One set from nothing to verified: hosts, a deploy, a second one that changes nothing, tests on hosts and cluster."""
+    lab = Lab(size, chosen.version)
+    what = "site" if chosen.version else "base"
+    versions = {"pyinfra": installed("pyinfra"), **({"k3s": chosen.version} if chosen.version else {})}
+    provided = "hosts simulated by Vagrant on " + platform.platform(terse=True)
+    timed(report, f"{size}: hosts", provided, {}, lambda: up(size))
+    timed(report, f"{size}: deploy {what}", "", versions, lambda: void(deploy(lab, what)))
+    timed(report, f"{size}: second deploy changes nothing", "", versions, lambda: unchanged(lab, what))
+    tests = ["tests/hosts"] if chosen.version else ["tests/hosts/test_base.py"]
+    timed(report, f"{size}: tests on the hosts", "", {}, lambda: pytest(lab, *tests))
+    if chosen.version:
+        timed(report, f"{size}: tests on the cluster", "", versions, lambda: pytest(lab, "tests/cluster"))
+
+
+def void(_: object) -> None:
+    """For a step whose result nobody needs."""
+
+
+def sandbox() -> int:
+    """`make sandbox`: 0 when all is well, 3 when there was no K3s to check."""
+    size = os.environ.get("SANDBOX") or "small"
+    chosen, report = release(), Report(SANDBOX / "report.json")
+    say(f"K3s {chosen.version or 'is skipped'}: {chosen.why}")
+    started = time.monotonic()
+    whole(size, chosen, report)
+    if not chosen.version:
+        report.add("k3s", Part("skipped", chosen.why))
+        say("the hosts are up and verified; the cluster could not be checked, see above")
+        return 3
+    show_nodes(Lab(size, chosen.version))
+    say(f"all nodes are Ready, {time.monotonic() - started:.0f} s after the start; `make sandbox-down` removes them")
+    return 0
+
+
+def test(sizes: tuple[str, ...], faults: tuple[str, ...]) -> int:
+    """`make test` and `make test-all`: each set, then the faults on the last one that is HA; the report comes last."""
+    chosen, report = release(), Report(SANDBOX / "report.json")
+    say(f"K3s {chosen.version or 'is skipped'}: {chosen.why}")
+    code = 0
+    try:
+        for size in sizes:
+            whole(size, chosen, report)
+            if size == "ha" and chosen.version:
+                lab = Lab(size, chosen.version)
+                broken = partial(pytest, lab, "tests/faults", *faults)
+                timed(report, "faults", "", {"k3s": chosen.version}, broken)
+        report.add("base", Part("real", "deployed on every host of every set", versions={"debian": "12"}))
+        nas = "its machine boots with a kernel of its own and has the base; storage is not supported yet"
+        report.add("nas", Part("real", nas))
+        k3s = (
+            Part("real", chosen.why, versions={"k3s": chosen.version})
+            if chosen.version
+            else Part("skipped", chosen.why)
+        )
+        report.add("k3s", k3s)
+    except (Failed, AssertionError, subprocess.SubprocessError) as problem:
+        say(str(problem))
+        code = 1
+    missing = report.missing(os.environ.get("HOMELAB_REQUIRE", ""))
+    if missing:
+        say(f"HOMELAB_REQUIRE: {', '.join(missing)} must not be skipped or fail, and did")
+        code = code or 1
+    down()
+    print(report.text(), end="")  # noqa: T201
+    return code
+
+
+def main(arguments: list[str]) -> int:
+    try:
+        match arguments:
+            case ["sandbox"]:
+                return sandbox()
+            case ["test"]:
+                return test(("small", "ha"), ("-m", "not long"))
+            case ["test-all"]:
+                return test(("small", "ha", "full"), ())
+            case _:
+                say("usage: python -m tests.sandbox.run sandbox | test | test-all")
+                return 1
+    except Failed as problem:
+        say(str(problem))
+        return 1
+    except KeyboardInterrupt:
+        say("interrupted; the same command again continues, `make sandbox-down` removes everything")
+        return 130
+
+
+if __name__ == "__main__":
+    os.chdir(Path(ROOT))
+    sys.exit(main(sys.argv[1:]))

@@ -81,7 +81,7 @@ def up() -> None:
     hosts, _ = table()
     built = any(one.built for one in placed)
     if "libvirt" in providers:
-        libvirt.start(state)
+        libvirt.start(state, any(one.emulated for one in placed))
     if built:
         network.up(hosts.values(), state)
 
@@ -137,7 +137,7 @@ def remove_all(state: Path) -> None:
     domains = Path("/etc/libvirt/qemu")
     # A domain may outlive the daemon that started it; it takes a daemon to end it properly.
     if any((domains / f"{host.machine}.xml").exists() for host in hosts.values()):
-        libvirt.start(state)
+        libvirt.start(state, emulated=True)
     machines.destroy(
         machines.leftovers(hosts.values())
         | {hosts[name]: provider for name, provider in earlier.items() if name in hosts}

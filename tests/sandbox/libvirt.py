@@ -22,7 +22,7 @@ def answers() -> bool:
     return virsh("uri", timeout=10) is not None
 
 
-def start(state: Path) -> None:
+def start(state: Path, emulated: bool) -> None:
     """libvirt answers; if not, ask the init system for it, or without one start it ourselves."""
     if answers():
         return
@@ -34,10 +34,26 @@ def start(state: Path) -> None:
                 end(state / daemon)
                 pid_file = state / f"{daemon}.pid"
                 pid_file.unlink(missing_ok=True)
-                run([daemon, "--daemon", "--pid-file", str(pid_file)])
+                command = [daemon, "--daemon", "--pid-file", str(pid_file)]
+                run(_without_kvm(command, state) if emulated else command)
                 wait_for(f"{daemon} to write its id", partial(_pid, pid_file), 30, every=0.1)
                 remember(state / daemon, _pid(pid_file))
         wait_for("libvirt to answer", answers, 60)
+
+
+def _without_kvm(command: list[str], state: Path) -> list[str]:
+    """The command where /dev/kvm is a file that nobody may read.
+
+    A KVM that is there for root alone and does not work makes libvirt ask QEMU what it can do again, four seconds of
+    it, before each single thing: "KVM was enabled when probing ..., but it is not available now".
+    """
+    if not Path("/dev/kvm").exists():
+        return command
+    nothing = state / "no-kvm"
+    nothing.touch()
+    nothing.chmod(0)
+    cover = 'mount --bind "$0" /dev/kvm && exec "$@"'
+    return ["unshare", "--mount", "--propagation", "slave", "sh", "-c", cover, str(nothing), *command]
 
 
 def _pid(file: Path) -> int:

@@ -17,7 +17,8 @@ RELEASES = "https://github.com/k3s-io/k3s/releases/download"
 # file in the cache, which the first download writes from upstream's own list, and the run says so.
 PINNED: Mapping[str, Mapping[str, str]] = {}
 
-_SUM = re.compile(r"(?P<sum>[0-9a-f]{64})(?:\s+\*?(?P<name>\S+))?")
+# What sha256sum prints, the name with its folder if it was given one; other tools print the hash alone, in capitals.
+_SUM = re.compile(r"(?P<sum>[0-9a-fA-F]{64})(?:\s+\*?(?:\S*/)?(?P<name>[^\s/]+))?")
 
 
 class ArtifactError(Exception):
@@ -42,7 +43,7 @@ def listed(sums: str, asset: str) -> str | None:
     for line in sums.splitlines():
         found = _SUM.fullmatch(line.strip())
         if found and found["name"] == asset:
-            return found["sum"]
+            return found["sum"].lower()
     return None
 
 
@@ -71,9 +72,11 @@ def find(cache: Path, version: str, arch: str, asset: str) -> Artifact:
         return Artifact(version, arch, asset, path, pinned, "the committed table")
     if not beside.is_file():
         return Artifact(version, arch, asset, path, None, "nobody yet")
-    found = _SUM.match(beside.read_text(encoding="utf-8", errors="replace").strip())
-    if not found:
+    text = beside.read_text(encoding="utf-8", errors="replace").strip()
+    alone = _SUM.fullmatch(text)
+    total = listed(text, asset) or (alone["sum"].lower() if alone and alone["name"] is None else None)
+    if total is None:
         raise ArtifactError(
-            f"{beside}: holds no SHA-256; write there what upstream's {sums_asset(arch)} says of {asset}"
+            f"{beside}: holds no SHA-256 of {asset}; write there what upstream's {sums_asset(arch)} says of it"
         )
-    return Artifact(version, arch, asset, path, found["sum"], str(beside))
+    return Artifact(version, arch, asset, path, total, str(beside))

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as JSON knows it: what only YAML 1.1 takes for a date, `on` or an octal number stays the text it is."""
+
+
+_Loader.yaml_implicit_resolvers = {}
+for _tag, _pattern, _first in (
+    ("bool", r"true|false", "tf"),
+    ("null", r"~|null|", ("~", "n", "")),
+    ("int", r"-?(0|[1-9][0-9]*)", "-0123456789"),
+    ("float", r"-?(0|[1-9][0-9]*)\.[0-9]+", "-0123456789"),
+    ("merge", r"<<", "<"),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"(?:{_pattern})\Z"), list(_first))
 
 
 class KubeconfigError(Exception):
@@ -31,7 +47,8 @@ def merge(existing: str, fetched: str, name: str, server: str) -> str:
         user = admin["users"][0]["user"]
     except (KeyError, IndexError, TypeError) as error:
         raise KubeconfigError("K3s's own kubeconfig is not as expected") from error
-    merged: dict[str, Any] = {"apiVersion": "v1", "kind": "Config", "preferences": {}, **config}
+    head = {"apiVersion": "v1", "kind": "Config"}
+    merged: dict[str, Any] = {key: value for key, value in head.items() if key not in config} | dict(config)
     for section, value in (
         ("clusters", {"name": name, "cluster": cluster}),
         ("users", {"name": name, "user": user}),
@@ -42,8 +59,9 @@ def merge(existing: str, fetched: str, name: str, server: str) -> str:
         if places:
             # What a person added to the context, a namespace say, is theirs.
             mine = section[:-1]
-            kept: Any = entries[places[0]].get(mine, {}) if section == "contexts" else {}
-            entries[places[0]] = {**entries[places[0]], mine: {**kept, **value[mine]}}
+            kept: Any = entries[places[0]].get(mine) if section == "contexts" else None
+            ours: Any = value[mine]
+            entries[places[0]] = {**entries[places[0]], mine: {**(kept if isinstance(kept, dict) else {}), **ours}}
         else:
             entries.append(value)
         merged[section] = entries
@@ -70,7 +88,8 @@ def host_of(address: str) -> str:
 
 def _read(text: str) -> Mapping[str, Any]:
     try:
-        config = yaml.safe_load(text)
+        # _Loader is a SafeLoader.
+        config = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         raise KubeconfigError("is not YAML; mend it or move it away") from error
     if not isinstance(config, dict):

@@ -11,7 +11,9 @@ import re
 import secrets
 from dataclasses import dataclass, field
 
-_FULL = re.compile(r"K10(?P<ca>[0-9a-f]{64})::(?P<user>[^:]+):(?P<password>.+)")
+_FULL = re.compile(r"K10(?P<ca>[0-9a-f]{64})::(?P<user>[^:]+):(?P<password>\S+)")
+# `k3s token create` makes these: they expire and join agents only (k3s-io/k3s#7313).
+_BOOTSTRAP = re.compile(r"[a-z0-9]{6}\.[a-z0-9]{16}")
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ def parse(text: str) -> Token:
     text = text.strip()
     if found := _FULL.fullmatch(text):
         return Token(found["password"], found["ca"])
+    if _BOOTSTRAP.fullmatch(text):
+        raise ValueError("is a bootstrap token, which expires")
     if not text or text.startswith("K10") or any(each.isspace() for each in text):
         raise ValueError("is empty or malformed")
     return Token(text)

@@ -99,7 +99,13 @@ _UNINSTALL = """\
 #!/bin/sh
 # Written by homelab. Take K3s off this host. Volumes of the local-path provisioner and mounted disks are kept.
 [ "$(id -u)" -eq 0 ] || exec sudo "$0" "$@"
-%(killall)s
+%(killall)s || exit 1
+# What is still mounted there may be a share or a disk of someone's: removing a folder would empty it.
+left=$(awk '$5 ~ "^(%(data)s|/var/lib/kubelet|/run/k3s)/" && $5 !~ "^%(data)s/storage" {print $5}' /proc/self/mountinfo)
+if [ -n "$left" ]; then
+  echo "K3s is stopped and nothing was removed, since there are still mounts: $(echo "$left" | tr '\n' ' ')" >&2
+  exit 1
+fi
 systemctl disable %(name)s 2>/dev/null
 rm -f %(unit)s
 systemctl daemon-reload

@@ -132,7 +132,7 @@ _SCRIPT = r"""
 : homelab-probe
 export LC_ALL=C PATH="$PATH:/usr/sbin:/sbin:/usr/local/bin"
 say() { printf '%s\t%s\n' "$1" "$(printf %s "$2" | tr '\n' ' ')"; }
-. /etc/os-release 2>/dev/null
+[ -r /etc/os-release ] && . /etc/os-release
 say os_id "${ID:-}"; say os_version "${VERSION_ID:-}"; say os_name "${PRETTY_NAME:-}"
 say machine "$(uname -m)"; say kernel "$(uname -r)"; say hostname "$(cat /proc/sys/kernel/hostname)"
 say init "$(cat /proc/1/comm)"; say boot_id "$(cat /proc/sys/kernel/random/boot_id)"
@@ -224,7 +224,16 @@ class ProbeError(ValueError):
 
 
 def parse(lines: Iterable[str], now: datetime | None = None) -> HostProbe:
-    """A host's answer as values, `now` being this machine's time; raise ProbeError when it was cut short."""
+    """A host's answer as values, `now` being this machine's time; raise ProbeError when it is cut short or garbled."""
+    try:
+        return _parse(lines, now)
+    except ProbeError:
+        raise
+    except (ValueError, OverflowError) as error:
+        raise ProbeError(f"the answer is garbled: {error}") from error
+
+
+def _parse(lines: Iterable[str], now: datetime | None) -> HostProbe:
     seen: dict[str, list[str]] = {}
     for line in lines:
         key, separator, value = line.partition("\t")
@@ -277,7 +286,7 @@ def parse(lines: Iterable[str], now: datetime | None = None) -> HostProbe:
         clock_offset=clock - now if clock and now else None,
         clock_synchronised=one("clock_synchronised") == "yes",
         ssh_peer=peer[0].partition("%")[0] if peer else "",
-        ssh_port=int(peer[3]) if len(peer) == 4 and peer[3].isdigit() else 0,
+        ssh_port=int(peer[3]) if len(peer) == 4 and peer[3].isdecimal() else 0,
         boot_id=one("boot_id"),
         packages=frozenset(seen.get("package", ())),
         files=files,
@@ -298,7 +307,7 @@ def parse(lines: Iterable[str], now: datetime | None = None) -> HostProbe:
 
 
 def _decoded(text: str) -> str:
-    return base64.b64decode(text).decode("utf-8", errors="replace")
+    return base64.b64decode(text, validate=True).decode("utf-8", errors="replace")
 
 
 def _time(seconds: str) -> datetime | None:
@@ -328,6 +337,6 @@ def _listening(values: Iterable[str]) -> dict[int, str]:
     ports = {}
     for value in values:
         port, _, users = value.partition(" ")
-        if port.isdigit():
+        if port.isdecimal():
             ports[int(port)] = users.partition('(("')[2].partition('"')[0]
     return ports

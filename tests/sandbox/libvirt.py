@@ -9,6 +9,7 @@ from .progress import step
 from .system import end, remember, run, wait_for
 
 _DAEMONS = ("virtlogd", "libvirtd")
+_SETTINGS = Path("/etc/libvirt/qemu.conf")
 NETWORK = "homelab-vagrant"
 
 
@@ -42,7 +43,7 @@ def start(state: Path, emulated: bool) -> None:
 
 
 def _without_kvm(command: list[str], state: Path) -> list[str]:
-    """The command where /dev/kvm is a file that nobody may read.
+    """The command in a view of this machine where /dev/kvm is a file that nobody may read.
 
     A KVM that is there for root alone and does not work makes libvirt ask QEMU what it can do again, four seconds of
     it, before each single thing: "KVM was enabled when probing ..., but it is not available now".
@@ -52,8 +53,12 @@ def _without_kvm(command: list[str], state: Path) -> list[str]:
     nothing = state / "no-kvm"
     nothing.touch()
     nothing.chmod(0)
-    cover = 'mount --bind "$0" /dev/kvm && exec "$@"'
-    return ["unshare", "--mount", "--propagation", "slave", "sh", "-c", cover, str(nothing), *command]
+    # libvirt would move that file into each domain's own /dev, and cannot.
+    settings = state / "qemu.conf"
+    settings.write_text(_SETTINGS.read_text() + "\nnamespaces = []\n")
+    cover = f'mount --bind "$0" /dev/kvm && mount --bind "$1" {_SETTINGS} && shift && exec "$@"'
+    inside = ["sh", "-c", cover, str(nothing), str(settings), *command]
+    return ["unshare", "--mount", "--propagation", "slave", *inside]
 
 
 def _pid(file: Path) -> int:

@@ -41,5 +41,14 @@ def questions(home: Home, host: Host) -> Questions:
         packages=packages.candidates(home),
         sysctls=kernel.questions(home, host),
         modules=kernel.modules(host),
-        text=(names.HOSTNAME, names.HOSTS, boot.CMDLINE, boot.RUNNING, sshd.CONFIG, firewall.RULES, firewall.LOADED),
+        text=(
+            names.HOSTNAME,
+            names.HOSTS,
+            TIMEZONE,
+            boot.CMDLINE,
+            boot.RUNNING,
+            sshd.CONFIG,
+            firewall.RULES,
+            firewall.LOADED,
+        ),
     )

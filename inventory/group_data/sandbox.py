@@ -11,6 +11,9 @@ networks = {"sandbox": "10.17.77.0/24"}
 # Never the user's own kubeconfig: sandboxes come and go.
 kubeconfig = str(_REPOSITORY / ".sandbox" / "kubeconfig")
 
+# One add-on less to boot: nothing in the sandbox asks for an ingress.
+server_config = {"disable": ["traefik"]}
+
 # HOMELAB_K3S_VERSION says otherwise than all.py, for one run or for a machine that has other artifacts.
 k3s_version = (
     _os.environ.get("HOMELAB_K3S_VERSION") or _runpy.run_path(str(_Path(__file__).with_name("all.py")))["k3s_version"]

@@ -12,9 +12,9 @@ from tests.hosts import inventory
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    folder = Path(tempfile.mkdtemp(prefix="homelab-hosts-"))
+    folder = Path(tempfile.mkdtemp(prefix="homelab-"))
     file = folder / "ssh_config"
-    file.write_text(inventory.ssh_config(), encoding="utf-8")
+    file.write_text(inventory.ssh_config(folder), encoding="utf-8")
     config.option.ssh_config = str(file)
 
 
@@ -26,4 +26,4 @@ def home() -> Home:
 @pytest.fixture(scope="module")
 def mine(host, home: Home) -> Host:
     """The inventory's entry of the host under test."""
-    return home.host(host.backend.hostname)
+    return home.host(host.backend.host.name)

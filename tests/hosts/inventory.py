@@ -21,15 +21,18 @@ def home() -> Home:
 
 def hosts(*kinds: str) -> list[str]:
     """testinfra's addresses of the hosts of these kinds (server, agent, nas; none for all) that are not away."""
-    return [f"paramiko://{host.name}?sudo=true" for host in home().hosts if not host.away and _is(host, kinds)]
+    return [f"ssh://{host.name}?sudo=true" for host in home().hosts if not host.away and _is(host, kinds)]
 
 
 def _is(host: Host, kinds: tuple[str, ...]) -> bool:
     return not kinds or host.role in kinds or ("nas" in kinds and host.nas)
 
 
-def ssh_config() -> str:
-    """An ssh_config with one entry a host, as the inventory says how to reach it."""
+def ssh_config(folder: Path) -> str:
+    """An ssh_config with one entry a host, as the inventory says how to reach it; connections are shared in a folder.
+
+    OpenSSH it is, because testinfra's paramiko backend only warns of a host key that it does not know.
+    """
     names = {
         "ssh_hostname": "HostName",
         "ssh_user": "User",
@@ -39,8 +42,9 @@ def ssh_config() -> str:
         "ssh_strict_host_key_checking": "StrictHostKeyChecking",
     }
     lines = []
+    shared = ["  BatchMode yes", "  ControlMaster auto", f"  ControlPath {folder}/%C", "  ControlPersist 60"]
     for host in home().hosts:
         given = {"ssh_hostname": str(host.address), "ssh_strict_host_key_checking": "yes", **host.ssh}
-        lines.append(f"Host {host.name}")
+        lines += [f"Host {host.name}", *shared]
         lines += [f"  {names[key]} {value}" for key, value in given.items() if key in names]
     return "\n".join(lines) + "\n"

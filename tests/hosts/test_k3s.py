@@ -127,23 +127,16 @@ def _needles(host, secrets: list[str]) -> bool:
     return True
 
 
-class TestCluster:
-    """What the API tells, asked on the first server."""
-
-    @pytest.fixture(scope="class")
-    def server(self, host, mine, home):
-        if mine != next(each for each in home.servers if not each.away):
-            pytest.skip("asked once, on the first server")
-        return host
-
-    def test_nodes_are_exactly_the_inventory_s(self, server, home):
-        listed = json.loads(server.check_output(f"{KUBECTL} get --raw /api/v1/nodes"))
-        nodes = {each.name: each for each in map(node.parse, listed["items"])}
-        assert sorted(nodes) == sorted(each.name for each in home.servers + home.agents)
-        for mine in home.servers + home.agents:
-            if not mine.away:
-                assert nodes[mine.name].ready, mine.name
-                assert nodes[mine.name].version == home.cluster.version
-                assert nodes[mine.name].etcd == (mine.role == "server")
-                assert str(mine.address) in nodes[mine.name].addresses
-                assert {**nodes[mine.name].labels, **mine.labels} == nodes[mine.name].labels
+def test_nodes_are_exactly_the_inventory_s(host, mine, home):
+    if mine != next(each for each in home.servers if not each.away):
+        pytest.skip("asked once, on the first server")
+    listed = json.loads(host.check_output(f"{KUBECTL} get --raw /api/v1/nodes"))
+    nodes = {each.name: each for each in map(node.parse, listed["items"])}
+    assert sorted(nodes) == sorted(each.name for each in home.servers + home.agents)
+    for each in home.servers + home.agents:
+        if not each.away:
+            assert nodes[each.name].ready, each.name
+            assert nodes[each.name].version == home.cluster.version
+            assert nodes[each.name].etcd == (each.role == "server")
+            assert str(each.address) in nodes[each.name].addresses
+            assert {**nodes[each.name].labels, **each.labels} == nodes[each.name].labels

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import urllib.error
@@ -34,7 +35,7 @@ class Release:
 
 
 def release() -> Release:
-    """HOMELAB_K3S_VERSION, else the inventory's version if it is cached or can be fetched, else the newest one cached."""
+    """HOMELAB_K3S_VERSION, else the inventory's version if it is cached or to be had, else the newest one cached."""
     settings = Settings.read()
     if settings.k3s_version:
         return Release(settings.k3s_version, "HOMELAB_K3S_VERSION")
@@ -59,9 +60,8 @@ def release() -> Release:
 
 def environment(size: str, version: str = "") -> dict[str, str]:
     """The environment of everything that touches the sandbox: never another inventory, never the user's kubeconfig."""
-    kept = {
-        key: value for key, value in os.environ.items() if not key.startswith(("HOMELAB_", "PYINFRA_", "KUBECONFIG"))
-    }
+    ours = ("HOMELAB_", "PYINFRA_", "KUBECONFIG")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
     chosen = {"HOMELAB_K3S_VERSION": version} if version else {}
     return {**kept, **chosen, "HOMELAB_ENV": "sandbox", "SANDBOX": size, "PYINFRA_PROGRESS": "off"}
 
@@ -102,13 +102,13 @@ class Lab:
         )
         return Deployed(done.returncode, done.stderr, changes(done.stdout))
 
-    def deploy(self, deploy: str = "site", *options: str, env: dict[str, str] | None = None) -> Deployed:
+    def deploy(self, deploy: str = "site", *options: str, inventory: str = "inventory", **env: str) -> Deployed:
         """`pyinfra -y inventory deploys/<deploy>.py`."""
-        return self.pyinfra("-y", *options, "inventory", f"deploys/{deploy}.py", env=env)
+        return self.pyinfra("-y", *options, inventory, f"deploys/{deploy}.py", env=env)
 
-    def start_deploy(self, log: Path, deploy: str = "k3s") -> subprocess.Popen[bytes]:
-        """The same in the background, for tests that end it or start a second one."""
-        command = [str(BIN / "pyinfra"), "-y", "inventory", f"deploys/{deploy}.py"]
+    def start_deploy(self, log: Path, deploy: str = "k3s", inventory: str = "inventory") -> subprocess.Popen[bytes]:
+        """The same in the background, for tests that end it or look on."""
+        command = [str(BIN / "pyinfra"), "-y", inventory, f"deploys/{deploy}.py"]
         with log.open("wb") as output:
             return subprocess.Popen(
                 command,
@@ -132,6 +132,40 @@ class Lab:
         if check and done.returncode != 0:
             raise AssertionError(f"{host}: {command[:200]}: exit {done.returncode}\n{done.stdout}{done.stderr}")
         return done.stdout
+
+    def wipe(self, host: str) -> None:
+        """Take K3s off a host as if its disk were new; of a half-made one whatever is there."""
+        self.ssh(
+            host,
+            "for script in /usr/local/bin/k3s-uninstall.sh /usr/local/bin/k3s-agent-uninstall.sh; do"
+            ' [ -x "$script" ] && "$script" >/dev/null 2>&1; done;'
+            " rm -rf /etc/rancher /var/lib/rancher /usr/local/bin/k3s* /usr/local/bin/.k3s* /run/homelab"
+            " /etc/systemd/system/k3s*.service; systemctl daemon-reload; true",
+        )
+
+    def inventory(
+        self, case: str, append: dict[str, str] | None = None, hosts: dict[str, dict[str, object]] | None = None
+    ) -> str:
+        """A copy of the sandbox's inventory with lines appended to some files and host data changed; gives its folder.
+
+        It lies under `.sandbox`, with a link that makes the paths in it lead to the same keys and kubeconfig.
+        """
+        folder = SANDBOX / "cases" / case / "inventory"
+        shutil.rmtree(folder.parent, ignore_errors=True)
+        shutil.copytree(ROOT / "inventory", folder, ignore=shutil.ignore_patterns("home.py", "__pycache__"))
+        (folder.parent / ".sandbox").symlink_to(SANDBOX)
+        for name, lines in (append or {}).items():
+            with (folder / name).open("a", encoding="utf-8") as file:
+                file.write(f"\n{lines}\n")
+        if hosts:
+            with (folder / "sandbox.py").open("a", encoding="utf-8") as file:
+                file.write(
+                    f"\nfor _name, _more in {hosts!r}.items():\n"
+                    "    for _host in (*k3s_servers, *k3s_agents, *nas):\n"
+                    "        if _host[0] == _name:\n"
+                    "            _host[1].update(_more)\n"
+                )
+        return str(folder)
 
     def starts(self, hosts: list[str]) -> dict[str, str]:
         """When each host's K3s process started, and its process id: equal before and after means no restart."""

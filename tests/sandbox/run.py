@@ -91,7 +91,7 @@ def timed(report: Report, name: str, reason: str, versions: dict[str, str], act:
 
 
 def whole(size: str, chosen: Release, report: Report) -> None:
-    """One set from nothing to verified: hosts, a deploy, a second one that changes nothing, tests on hosts and cluster."""
+    """One set from nothing to verified: hosts, a deploy, a second that changes nothing, tests on hosts and cluster."""
     lab = Lab(size, chosen.version)
     what = "site" if chosen.version else "base"
     versions = {"pyinfra": installed("pyinfra"), **({"k3s": chosen.version} if chosen.version else {})}

@@ -19,7 +19,7 @@ from homelab.k3s.artifacts import Artifact, ArtifactError
 from homelab.k3s.node import Node
 from homelab.k3s.plan import Plan
 from homelab.k3s.token import Token
-from homelab.model import Home, Host, Problem, SecretRef
+from homelab.model import Home, Host, SecretRef
 from homelab.operations import artifact, node
 from homelab.operations.survey import Survey
 from homelab.pyinfra_compat import Refusal, is_dry
@@ -92,9 +92,10 @@ def _cluster(site: Survey) -> Cluster:
     if not here:
         raise Refusal(["none of the selected hosts is a K3s node; leave out --limit"])
     nodes = _ask(site, here)
-    problems: list[Problem | str] = [*planning.refusals(home, site.probes, nodes)]
-    wanted, more = _wanted(home, here, site)
-    problems += more
+    # What the cluster refuses comes first: there is no point in fetching a version that it will not take.
+    if refused := planning.refusals(home, site.probes, nodes):
+        raise Refusal(refused)
+    wanted, problems = _wanted(home, here, site)
     if problems:
         raise Refusal(problems)
     sums = {host.name: wanted[host.name].sums(host.role or "") for host in here}
@@ -127,10 +128,10 @@ def _ask(site: Survey, here: list[Host]) -> dict[str, Node] | None:
     return None
 
 
-def _wanted(home: Home, here: list[Host], site: Survey) -> tuple[dict[str, Wanted], list[Problem | str]]:
+def _wanted(home: Home, here: list[Host], site: Survey) -> tuple[dict[str, Wanted], list[str]]:
     assert home.cluster is not None
     cache = Settings.read().artifacts
-    problems: dict[str, Problem | str] = {}
+    problems: dict[str, str] = {}
     wanted = {}
 
     def asset(arch: str, name: str) -> Artifact | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import os
 import shlex
 import tempfile
@@ -10,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Generator
 from pathlib import Path
+from typing import IO
 
 from gevent.lock import RLock
 from pyinfra import host, logger, state
@@ -55,8 +57,8 @@ def verify(artifact: Artifact) -> None:
         actual = hashlib.file_digest(file, "sha256").hexdigest()
     if actual != artifact.sha256:
         raise ArtifactError(
-            f"{artifact.path}: is corrupt (SHA-256 {actual[:12]}…, and {artifact.source} says "
-            f"{(artifact.sha256 or '')[:12]}…); delete it, then it is fetched anew, or put the right file there"
+            f"{artifact.path}: is corrupt ({_differing(artifact, actual)}); delete it, then it is fetched anew, "
+            "or put the right file there"
         )
     seen.write_text(stamp, encoding="utf-8")
 
@@ -64,7 +66,10 @@ def verify(artifact: Artifact) -> None:
 def _record_sum(artifact: Artifact) -> None:
     sums = artifacts.sums_asset(artifact.arch)
     address = artifacts.asset_url(artifact.version, sums)
-    text = _read(address, artifact).decode("utf-8", errors="replace")
+    with tempfile.TemporaryFile() as file:
+        _fetch(address, artifact, file)
+        file.seek(0)
+        text = file.read().decode("utf-8", errors="replace")
     total = artifacts.listed(text, artifact.asset)
     if total is None:
         raise ArtifactError(f"{address}: does not list {artifact.asset}; check the version {artifact.version}")
@@ -79,7 +84,12 @@ def _download(address: str, artifact: Artifact) -> None:
     logger.info(f"    fetching {address}")
     with tempfile.NamedTemporaryFile(dir=artifact.path.parent, prefix=f".{artifact.asset}.", delete=False) as file:
         try:
-            file.write(_read(address, artifact))
+            actual = _fetch(address, artifact, file)
+            if actual != artifact.sha256:
+                raise ArtifactError(
+                    f"{address}: arrived damaged ({_differing(artifact, actual)}) and was not kept; run it again, "
+                    f"or put the right file at {artifact.path}"
+                )
             file.flush()
             os.fsync(file.fileno())
             Path(file.name).chmod(0o644)
@@ -89,11 +99,22 @@ def _download(address: str, artifact: Artifact) -> None:
             raise
 
 
-def _read(address: str, artifact: Artifact) -> bytes:
+def _differing(artifact: Artifact, actual: str) -> str:
+    return f"SHA-256 {actual[:12]}…, and {artifact.source} says {(artifact.sha256 or '')[:12]}…"
+
+
+def _fetch(address: str, artifact: Artifact, file: IO[bytes]) -> str:
+    """Copy an address into a file piece by piece, image archives being large; give the SHA-256 of what came."""
+    total = hashlib.sha256()
     try:
         with urllib.request.urlopen(address, timeout=60) as response:
-            return bytes(response.read())
-    except (urllib.error.URLError, OSError) as error:
+            while piece := response.read(1 << 20):
+                total.update(piece)
+                file.write(piece)
+            if response.length:  # cut short: reading in pieces does not tell
+                raise http.client.IncompleteRead(b"", response.length)
+        return total.hexdigest()
+    except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
         reason = getattr(error, "reason", error)
         raise ArtifactError(
             f"{artifact.asset} {artifact.version}: cannot be fetched from {address} ({reason}); connect this machine, "
@@ -125,7 +146,8 @@ def pushed(
     yield FileUploadCommand(str(artifact.path), upload, _sudo=False)
     new = shlex.quote(f"{path.rpartition('/')[0]}/.{path.rpartition('/')[2]}.homelab-new")
     target = shlex.quote(path)
-    keep = f"[ ! -e {target} ] || ln -fT {target} {shlex.quote(previous)}" if previous else ":"
+    # The same file again, its mode put right say, is no previous one.
+    keep = f"[ ! -e {target} ] || cmp -s {new} {target} || ln -fT {target} {shlex.quote(previous)}" if previous else ":"
     yield StringCommand(
         f"""set -e; umask 077
 upload="$(getent passwd "${{SUDO_USER:-root}}" | cut -d: -f6)/{upload}"

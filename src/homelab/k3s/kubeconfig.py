@@ -41,12 +41,12 @@ def merge(existing: str, fetched: str, name: str, server: str) -> str:
     unless there was none. Raise KubeconfigError when the existing text is not a kubeconfig.
     """
     config = _read(existing) if existing.strip() else {}
-    admin = _read(fetched)
     try:
+        admin = _read(fetched)
         cluster = {**admin["clusters"][0]["cluster"], "server": server}
         user = admin["users"][0]["user"]
-    except (KeyError, IndexError, TypeError) as error:
-        raise KubeconfigError("K3s's own kubeconfig is not as expected") from error
+    except (KubeconfigError, KeyError, IndexError, TypeError) as error:
+        raise KubeconfigError("stays as it is: K3s's own kubeconfig cannot be read; deploy again") from error
     head = {"apiVersion": "v1", "kind": "Config"}
     merged: dict[str, Any] = {key: value for key, value in head.items() if key not in config} | dict(config)
     for section, value in (

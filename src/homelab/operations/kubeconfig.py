@@ -27,10 +27,11 @@ DEADLINE = 180
 @operation()
 def merged(cluster: Cluster) -> Generator[FunctionCommand, None, None]:
     """Ensure this cluster's entry in the control machine's kubeconfig (0600); all else in it is kept."""
-    home, file = cluster.home, cluster.kubeconfig
-    existing = file.read_text(encoding="utf-8") if file.is_file() else ""
+    # Where it is a link, into a folder of dotfiles say, the file behind it is the one that is replaced.
+    home, file = cluster.home, cluster.kubeconfig.resolve()
     name = kubeconfig.context(home.environment)
     try:
+        existing = file.read_text(encoding="utf-8") if file.exists() else ""
         known = kubeconfig.server(existing, name)
         if not state.is_executing:
             if known is None or cluster.plan.steps:
@@ -41,6 +42,8 @@ def merged(cluster: Cluster) -> Generator[FunctionCommand, None, None]:
         wanted = kubeconfig.merge(existing, fetched, name, _address(home, known))
     except KubeconfigError as error:
         raise Refusal([f"{file}: {error}; the cluster itself is deployed"]) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise Refusal([f"{file}: cannot be read ({error}); mend it; the cluster itself is deployed"]) from error
     if wanted == existing and file.stat().st_mode & 0o777 == 0o600:
         host.noop(f"{file} has {name}")
         return
@@ -118,6 +121,6 @@ def outside(file: Path, context: str) -> tuple[dict[str, Node] | None, str]:
         listed = json.loads(answer.read())
     except (ConfigException, ApiException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
         return None, str(error).splitlines()[0]
-    if "items" not in listed:
-        return None, str(listed.get("message", "no list of nodes"))
+    if not isinstance(listed, dict) or "items" not in listed:
+        return None, "it answers with something else than its nodes"
     return {each.name: each for each in map(node.parse, listed["items"])}, ""

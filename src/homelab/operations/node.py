@@ -78,7 +78,7 @@ def look(mine: Host, theirs: PyinfraHost, via: PyinfraHost) -> Sight:
     """One look at a node: its unit on the host, its Node and lease at an API."""
     unit = f"systemctl show {paths.unit(mine.role or '')} --timestamp=unix -p ActiveState,ExecMainStartTimestamp,Job"
     api = _asks(mine.name, server=mine.role == "server")
-    if theirs is via:
+    if theirs.name == via.name:  # the current host is a proxy, never the same object
         _, output = theirs.run_shell_command(StringCommand(f"{unit}; {api}"), _sudo=True, _timeout=60)
         lines = output.stdout_lines
     else:

@@ -1,0 +1,269 @@
+"""The entry on the control machine, and asking the cluster from there."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+
+from homelab.k3s import paths
+from homelab.k3s.plan import Plan, Step
+from homelab.operations import kubeconfig
+from homelab.pyinfra_compat import Refusal
+from tests.builders import VERSION, home
+from tests.builders import host as make_host
+
+FETCHED = yaml.safe_dump(
+    {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "default", "cluster": {"server": "https://127.0.0.1:6443"}}],
+        "users": [{"name": "default", "user": {"token": "s3cret"}}],
+        "contexts": [{"name": "default", "context": {"cluster": "default", "user": "default"}}],
+        "current-context": "default",
+    }
+)
+HOME = home(["s1", "s2", "s3"], tls_san=("k3s.home.arpa",))
+
+
+def cluster(file: Path, known: Any = HOME, plan: Plan | None = None) -> Any:
+    return SimpleNamespace(home=known, kubeconfig=file, plan=plan or Plan(), version=VERSION, nodes=None)
+
+
+def merge(file: Path, host: Any, known: Any = HOME) -> int:
+    """Run the operation; the number of changes."""
+    host.answers = {f"cat {paths.KUBECONFIG}": FETCHED}
+    commands = list(kubeconfig.merged._inner(cluster(file, known)))
+    for command in commands:
+        command.function(*command.args, **command.kwargs)
+    return len(commands)
+
+
+def server_of(file: Path) -> str:
+    found: str = yaml.safe_load(file.read_text(encoding="utf-8"))["clusters"][0]["cluster"]["server"]
+    return found
+
+
+def test_the_entry_is_written_for_its_owner_alone_and_the_second_time_nothing(
+    tmp_path: Path, host: Any, state: Any
+) -> None:
+    file = tmp_path / "kube" / "config"
+    assert merge(file, host) == 1
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert server_of(file) == "https://192.168.1.11:6443"
+    assert merge(file, host) == 0
+    assert host.noops == [f"{file} has homelab-test"]
+
+
+def test_the_file_before_is_kept_as_a_backup_for_its_owner_alone(tmp_path: Path, host: Any, state: Any) -> None:
+    file = tmp_path / "config"
+    file.write_text("# mine\nclusters: [{name: work, cluster: {}}]\n", encoding="utf-8")
+    assert merge(file, host) == 1
+    backup = tmp_path / "config.homelab-backup"
+    assert backup.read_text(encoding="utf-8").startswith("# mine\n")
+    assert backup.stat().st_mode & 0o777 == 0o600
+    assert {each.name for each in tmp_path.iterdir()} == {"config", "config.homelab-backup"}
+
+
+def test_a_file_that_others_may_read_is_closed(tmp_path: Path, host: Any, state: Any) -> None:
+    file = tmp_path / "config"
+    merge(file, host)
+    file.chmod(0o644)
+    assert merge(file, host) == 1
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_link_stays_a_link(tmp_path: Path, host: Any, state: Any) -> None:
+    real, file = tmp_path / "dotfiles" / "config", tmp_path / "config"
+    real.parent.mkdir()
+    real.write_text("clusters: []\n", encoding="utf-8")
+    file.symlink_to(real)
+    assert merge(file, host) == 1
+    assert file.is_symlink()
+    assert server_of(real) == "https://192.168.1.11:6443"
+
+
+@pytest.mark.parametrize("content", [b"{broken", b"- a list\n", b"\xff\xfe\x00"], ids=["broken", "list", "binary"])
+def test_what_cannot_be_merged_into_is_told_in_one_line_and_left(
+    tmp_path: Path, host: Any, state: Any, content: bytes
+) -> None:
+    file = tmp_path / "config"
+    file.write_bytes(content)
+    with pytest.raises(Refusal) as told:
+        merge(file, host)
+    assert str(told.value.message).startswith(f"{file}: ") and "\n" not in told.value.message
+    assert "the cluster itself is deployed" in told.value.message
+    assert file.read_bytes() == content
+
+
+def test_a_server_without_a_kubeconfig_is_not_blamed_on_ours(tmp_path: Path, host: Any, state: Any) -> None:
+    host.answers = {f"cat {paths.KUBECONFIG}": None}
+    with pytest.raises(Refusal, match="K3s's own kubeconfig cannot be read"):
+        list(kubeconfig.merged._inner(cluster(tmp_path / "config")))
+    assert not (tmp_path / "config").exists()
+
+
+@pytest.mark.parametrize(
+    ("in_use", "servers", "then"),
+    [
+        ("https://192.168.1.12:6443", ["s1", "s2", "s3"], "https://192.168.1.12:6443"),
+        ("https://k3s.home.arpa:6443", ["s1", "s2", "s3"], "https://k3s.home.arpa:6443"),
+        ("https://192.168.1.99:6443", ["s1", "s2", "s3"], "https://192.168.1.11:6443"),
+        ("https://192.168.1.11:6443", [make_host("s1", away=True), "s2", "s3"], "https://192.168.1.12:6443"),
+    ],
+    ids=["a living server", "a name of ours", "nobody any more", "a server that is away"],
+)
+def test_the_address_in_use_stays_while_it_is_good(
+    tmp_path: Path, host: Any, state: Any, in_use: str, servers: list[Any], then: str
+) -> None:
+    file = tmp_path / "config"
+    merge(file, host)
+    file.write_text(file.read_text(encoding="utf-8").replace("https://192.168.1.11:6443", in_use), encoding="utf-8")
+    merge(file, host, home(servers, tls_san=("k3s.home.arpa",)))
+    assert server_of(file) == then
+
+
+@pytest.mark.parametrize(
+    ("there", "steps", "changes"), [(False, False, 1), (True, False, 0), (True, True, 1)], ids=["new", "same", "joins"]
+)
+def test_a_plan_asks_no_host_and_writes_nothing(
+    tmp_path: Path, host: Any, state: Any, there: bool, steps: bool, changes: int
+) -> None:
+    file = tmp_path / "config"
+    if there:
+        merge(file, host)
+    before = file.read_bytes() if there else None
+    host.asked.clear()
+    state.is_executing = False
+    plan = Plan(servers=(Step("restart", HOME.servers[0]),)) if steps else Plan()
+    assert len(list(kubeconfig.merged._inner(cluster(file, plan=plan)))) == changes
+    assert host.asked == []
+    assert (file.read_bytes() if there else None) == before
+
+
+# From outside
+#
+
+
+@dataclass
+class Api:
+    """An API server on loopback."""
+
+    address: str = ""
+    status: int = 200
+    body: bytes = b""
+
+
+def node(name: str, ready: str = "True") -> dict[str, Any]:
+    return {
+        "metadata": {"name": name, "labels": {"node-role.kubernetes.io/etcd": "true"}},
+        "status": {
+            "conditions": [
+                {"type": "EtcdIsVoter", "status": "True"},
+                {"type": "Ready", "status": ready, "message": "container runtime is down"},
+            ],
+            "nodeInfo": {"kubeletVersion": VERSION},
+        },
+    }
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[Api]:
+    known = Api()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            assert self.path == "/api/v1/nodes"
+            assert self.headers["Authorization"] == "Bearer s3cret"
+            self.send_response(known.status)
+            self.send_header("Content-Length", str(len(known.body)))
+            self.end_headers()
+            self.wfile.write(known.body)
+
+        def log_message(self, *arguments: Any) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    known.address = f"http://127.0.0.1:{server.server_port}"
+    yield known
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def config(tmp_path: Path, address: str) -> Path:
+    file = tmp_path / "config"
+    text = kubeconfig.kubeconfig.merge("", FETCHED, "homelab-test", address)
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def test_the_nodes_are_read_through_the_kubeconfig(tmp_path: Path, api: Api) -> None:
+    api.body = json.dumps({"kind": "NodeList", "items": [node("s1"), node("s2", "False")]}).encode()
+    found, why = kubeconfig.outside(config(tmp_path, api.address), "homelab-test")
+    assert found is not None and why == ""
+    assert {name: each.ready for name, each in found.items()} == {"s1": True, "s2": False}
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (403, b'{"kind": "Status", "message": "forbidden"}'),
+        (503, b"not yet"),
+        (200, b'{"kind": "Status", "message": "no"}'),
+        (200, b"<html>"),
+        (200, b"[]"),
+        (200, b'"text"'),
+    ],
+)
+def test_an_api_that_does_not_tell_is_one_line(tmp_path: Path, api: Api, status: int, body: bytes) -> None:
+    api.status, api.body = status, body
+    found, why = kubeconfig.outside(config(tmp_path, api.address), "homelab-test")
+    assert found is None
+    assert why and "\n" not in why
+
+
+def test_an_api_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    found, why = kubeconfig.outside(config(tmp_path, "http://127.0.0.1:9"), "homelab-test")
+    assert found is None and why and "\n" not in why
+
+
+def test_a_kubeconfig_without_the_context_is_one_line(tmp_path: Path) -> None:
+    found, why = kubeconfig.outside(config(tmp_path, "http://127.0.0.1:9"), "homelab-other")
+    assert found is None and why and "\n" not in why
+
+
+def test_a_cluster_is_proven_when_every_expected_node_is_up(tmp_path: Path, api: Api, host: Any, state: Any) -> None:
+    api.body = json.dumps({"items": [node("s1"), node("s2"), node("s3")]}).encode()
+    made = cluster(config(tmp_path, api.address))
+    assert list(kubeconfig.answering._inner(made, HOME.servers, deadline=0)) == []
+    assert sorted(made.nodes) == ["s1", "s2", "s3"]
+
+
+def test_nodes_that_are_missing_at_the_deadline_are_told_one_by_one(
+    tmp_path: Path, api: Api, host: Any, state: Any
+) -> None:
+    api.body = json.dumps({"items": [node("s1"), node("s2", "False")]}).encode()
+    made = cluster(config(tmp_path, api.address))
+    with pytest.raises(Refusal) as told:
+        list(kubeconfig.answering._inner(made, HOME.servers, deadline=-1))
+    assert told.value.message.splitlines() == [
+        "s2: it is not Ready (container runtime is down)",
+        "s3: it has not registered with the cluster",
+    ]
+
+
+def test_a_dry_run_asks_no_api(tmp_path: Path, host: Any, state: Any) -> None:
+    state.is_executing = False
+    made = cluster(tmp_path / "nothing")
+    assert list(kubeconfig.answering._inner(made, HOME.servers, deadline=-1)) == []

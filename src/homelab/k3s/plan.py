@@ -227,12 +227,12 @@ def _of_host(home: Home, cluster: Cluster, host: Host, probe: HostProbe) -> list
                 f"mount that disk; or, if it is lost, run {paths.uninstall(role)} there and deploy again to rejoin",
             )
         )
-    lost = [path for path in (paths.TOKEN, paths.AGENT_TOKEN) if path not in probe.files]
+    lost = [path for path in (paths.TOKEN, paths.AGENT_TOKEN) if path not in probe.files or not probe.files[path].size]
     if role == "server" and member(probe) and lost:
         problems.append(
             Problem(
                 host.name,
-                f"it has its share of the cluster, and {' and '.join(lost)} is gone",
+                f"it has its share of the cluster, and {' and '.join(lost)} is gone or empty",
                 "put the cluster's token back there (0600) from the recovery kit or another server",
             )
         )

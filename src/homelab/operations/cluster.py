@@ -220,8 +220,12 @@ def _tokens(site: Survey, plan: Plan) -> tuple[Token, Token]:
         found.setdefault(name, given)
     if problems:
         raise Refusal(problems)
+    begins = any(step.kind == "initialise" for step in plan.steps)
     for name in ("server", "agent"):
         if name not in found:
+            # A cluster that lives has one: another would lock everyone out who joins with it.
+            if not begins:
+                raise Refusal([f"no server here has the cluster's {name} token; put it back from the recovery kit"])
             found[name] = token.generate()
             word = "would be" if is_dry() else "was"
             logger.info(f"    a new {name} token {word} generated; it is kept on the nodes only")

@@ -205,6 +205,8 @@ def test_a_member_without_its_token_is_refused(lost: str) -> None:
     assert f"s2: it has its share of the cluster, and {lost} is gone" in refused(
         THREE, up(THREE, s2=probe), nodes(THREE)
     )
+    empty = replace(probe, files={**probe.files, lost: FileState("file", "0600", "root:root")})
+    assert f"{lost} is gone or empty" in refused(THREE, up(THREE, s2=empty), nodes(THREE))
 
 
 def test_another_k3s_is_not_taken_over() -> None:

@@ -26,6 +26,7 @@ def refusals(home: Home, probes: Mapping[str, HostProbe]) -> list[Problem]:
             problems += _system(host, probes[host.name])
             problems += _address(host, probes[host.name])
             problems += _clock(host, probes[host.name])
+            problems += _hosts_file(host, probes[host.name])
             if host.role:
                 problems += _node(home, host, probes[host.name])
     problems += _same_machine(probes)
@@ -88,6 +89,16 @@ def _clock(host: Host, probe: HostProbe) -> Iterator[Problem]:
             f"its clock is {clock.offset(probe)} this machine's and is not synchronised",
             f"set the clock{where} (`timedatectl set-ntp true`, or `date -s`), and check this machine's own",
         )
+
+
+def _hosts_file(host: Host, probe: HostProbe) -> Iterator[Problem]:
+    """A file whose other lines could not be kept as they are."""
+    state, text = probe.files.get(names.HOSTS), probe.text.get(names.HOSTS)
+    place = f"{host.name}: {names.HOSTS}"
+    if state is not None and state.kind != "file":
+        yield Problem(place, f"is a {state.kind}, not a file", "make it a file, as the system had it")
+    elif (state is not None and text is None) or "\ufffd" in (text or ""):
+        yield Problem(place, "is not readable as UTF-8 text", "write its odd lines in UTF-8, or remove them")
 
 
 def _node(home: Home, host: Host, probe: HostProbe) -> Iterator[Problem]:

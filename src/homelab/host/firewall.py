@@ -134,6 +134,8 @@ def rules(home: Home, host: Host, probe: HostProbe) -> ManagedFile:
         "\t\tip6 saddr fe80::/10 udp sport 547 udp dport 546 accept",
         # Names and addresses for this machine's own guests, which no other network reaches.
         *(f'\t\tiifname "{bridge}" accept' for bridge in ("virbr*", "lxcbr*", "lxdbr*", "incusbr*", "docker0")),
+        # K3s with vpn-auth: its nodes talk to each other through this one.
+        *(['\t\tiifname "tailscale0" accept'] if node and _meets_over_vpn(home, host) else []),
         "\t\tjump accepted",
         "\t}",
     ]
@@ -226,6 +228,11 @@ def _addresses(hosts: Iterable[Host]) -> tuple[Address, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def _meets_over_vpn(home: Home, host: Host) -> bool:
+    shared = home.cluster.server_config | home.cluster.agent_config if home.cluster else {}
+    return any(key.startswith("vpn-auth") for key in (*shared, *host.server_config, *host.agent_config))
+
+
 def _hosts(home: Home) -> tuple[Network, ...]:
     return tuple(ipaddress.ip_network(address) for address in _addresses(home.hosts))
 
@@ -242,7 +249,14 @@ def _holds(networks: Iterable[Network], own: Network) -> bool:
 
 
 def _family(members: Iterable[Address | Network], version: int) -> list[str]:
-    return [str(each) for each in members if each.version == version]
+    """The members of one family, none within another: intervals of a set must not overlap."""
+    networks = [ipaddress.ip_network(each) for each in members]
+    merged: Iterable[Network]
+    if version == 4:
+        merged = ipaddress.collapse_addresses(each for each in networks if isinstance(each, ipaddress.IPv4Network))
+    else:
+        merged = ipaddress.collapse_addresses(each for each in networks if isinstance(each, ipaddress.IPv6Network))
+    return [str(each.network_address) if each.num_addresses == 1 else str(each) for each in merged]
 
 
 def _sets(name: str, members: Iterable[Address | Network]) -> list[str]:
@@ -253,8 +267,7 @@ def _sets(name: str, members: Iterable[Address | Network]) -> list[str]:
         if found:
             lines += [
                 f"\tset {name}{version} {{",
-                # Networks may overlap, a named one and the host's own.
-                f"\t\ttype {kind}; flags interval; auto-merge",
+                f"\t\ttype {kind}; flags interval",
                 f"\t\telements = {{ {', '.join(found)} }}",
                 "\t}",
             ]

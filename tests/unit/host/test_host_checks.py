@@ -8,7 +8,7 @@ import pytest
 
 from homelab.host import refusals, sshd, warnings
 from homelab.model import Base
-from homelab.probe import UnitState
+from homelab.probe import FileState, UnitState
 from tests.probes import DEPLOYED, captured, home, machine, node
 
 
@@ -83,10 +83,10 @@ def test_a_synchronised_clock_is_believed():
 
 
 def test_a_raspberry_pi_gets_its_cgroup_from_the_deploy():
-    text = {"/boot/firmware/cmdline.txt": "console=tty1 root=/dev/mmcblk0p2\n"}
+    text = {**captured().text, "/boot/firmware/cmdline.txt": "console=tty1 root=/dev/mmcblk0p2\n"}
     pi = {"board": "Raspberry Pi 5 Model B Rev 1.0", "container": "none", "memory_cgroup": False}
     assert refused(text=text, **pi) == ""
-    assert "has 0 lines instead of one" in refused(text={}, **pi)
+    assert "has 0 lines instead of one" in refused(**pi)
 
 
 def test_a_node_keeps_the_name_that_k3s_knows_it_by():
@@ -120,6 +120,18 @@ def test_pod_networks_may_not_hide_the_host_s_own():
         addresses={**probe.addresses, vpn: "cni0"}, subnets={**probe.subnets, vpn: ip_network("10.42.7.0/24")}
     )
     assert cni == ""
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"text": {}},
+        {"text": {"/etc/hosts": "127.0.0.1 localhost\n192.168.1.9 k\ufffdche\n"}},
+        {"files": {"/etc/hosts": FileState("link", "0777", "root:root", target="/run/hosts")}},
+    ],
+)
+def test_a_hosts_file_that_could_not_be_kept_is_not_touched(changes: dict):
+    assert "b3: /etc/hosts: is " in refused(**changes)
 
 
 def test_all_hosts_are_told_at_once():

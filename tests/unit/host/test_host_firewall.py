@@ -121,6 +121,18 @@ def test_an_address_that_moves_between_servers_changes_nothing():
     assert firewall.rules(HOME, SERVER, before) == firewall.rules(HOME, SERVER, after)
 
 
+def test_networks_within_one_another_are_one_interval():
+    wide = home(SERVER, base=Base(networks={"all": ipaddress.ip_network("10.0.0.0/8"), "sandbox": LAN}))
+    sets = rules(known=wide)
+    assert sets[sets.index("set named4 {") + 2] == "elements = { 10.0.0.0/8 }"
+
+
+def test_nodes_that_meet_over_a_vpn_are_heard_there():
+    assert not any("tailscale" in line for line in rules())
+    joined = node(server_config={"vpn-auth-file": "/etc/rancher/vpn"})
+    assert 'iifname "tailscale0" accept' in rules(joined, home(joined))
+
+
 def test_a_second_look_finds_it_in_force():
     mine = builders.host("s1", address="10.17.77.91")
     other = builders.host("a2", "agent", address="10.17.77.92")

@@ -78,6 +78,7 @@ def up() -> None:
         raise Refused("packages are missing, see above")
     claim(state)
     machines.LOGS.mkdir(parents=True, exist_ok=True)
+    boxes.end_interrupted(machines.LOGS)
     hosts, _ = table()
     built = any(one.built for one in placed)
     if "libvirt" in providers:
@@ -133,6 +134,7 @@ def remove_all(state: Path) -> None:
     hosts, _ = table()
     _, earlier = machines.planned()
     machines.LOGS.mkdir(parents=True, exist_ok=True)
+    boxes.end_interrupted(machines.LOGS)
     machines.end_shared_connections(hosts.values())
     domains = Path("/etc/libvirt/qemu")
     # A domain may outlive the daemon that started it; it takes a daemon to end it properly.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from . import libvirt
 from .progress import step
-from .system import run
+from .system import end, run, run_remembered
 
 _HERE = Path(__file__).resolve().parent
 _SCRIPT = _HERE / "build-box"
@@ -94,8 +94,9 @@ def _build(kind: str, arguments: list[Path], logs: Path) -> None:
 
 def vagrant(arguments: list[str], log: Path, *, check: bool = True, timeout: float = 3600) -> None:
     """Run Vagrant on the sandbox's Vagrantfile."""
-    run(
+    run_remembered(
         ["vagrant", *arguments, "--no-color"] if arguments[0] != "ssh" else ["vagrant", *arguments],
+        log.with_suffix(".process"),
         check=check,
         timeout=timeout,
         log=log,
@@ -103,3 +104,9 @@ def vagrant(arguments: list[str], log: Path, *, check: bool = True, timeout: flo
         env={"VAGRANT_CHECKPOINT_DISABLE": "1"},
         cwd=_HERE.parents[1],
     )
+
+
+def end_interrupted(logs: Path) -> None:
+    """A Vagrant that goes on after its `up` was killed would work against the next one."""
+    for record in logs.glob("*.process"):
+        end(record)

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from .progress import step
-from .system import end, remember, run, wait_for
+from .system import end, remember, remembered, run, wait_for
 
 _DAEMONS = ("virtlogd", "libvirtd")
 _SETTINGS = Path("/etc/libvirt/qemu.conf")
@@ -73,8 +73,24 @@ def stop(state: Path) -> None:
     if answers():
         virsh("net-destroy", NETWORK)
         virsh("net-undefine", NETWORK)
+    ours = remembered(state / "libvirtd") is not None
     for daemon in reversed(_DAEMONS):
         end(state / daemon)
+    if ours:
+        _remove_chains()
+
+
+def _remove_chains() -> None:
+    """libvirt leaves its empty firewall chains behind when it ends; one that was there before us keeps its own."""
+    for table in ("filter", "nat", "mangle"):
+        lines = run(["iptables-save", "-t", table], check=False).stdout.splitlines()
+        for line in lines:
+            if line.startswith("-A ") and "-j LIBVIRT_" in line:
+                run(["iptables", "-w", "-t", table, "-D", *line.split()[1:]], check=False)
+        for line in lines:
+            if line.startswith(":LIBVIRT_"):
+                run(["iptables", "-w", "-t", table, "-F", line[1:].split()[0]], check=False)
+                run(["iptables", "-w", "-t", table, "-X", line[1:].split()[0]], check=False)
 
 
 def state_of(domain: str) -> str:

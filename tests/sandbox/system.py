@@ -49,11 +49,46 @@ def run(
         if log is not None and not isinstance(output, int):
             output.close()
     if check and done.returncode != 0:
-        text = log.read_text(errors="replace") if log else f"{done.stdout}{done.stderr}"
-        tail = "\n".join(text.strip().splitlines()[-15:])
-        where = f" (all of it: {log})" if log else ""
-        raise CommandFailed(f"{' '.join(command)[:200]}: exit {done.returncode}{where}\n{tail}")
+        said = log.read_text(errors="replace") if log else f"{done.stdout}{done.stderr}"
+        raise CommandFailed(_failure(command, done.returncode, said, log))
     return done
+
+
+def run_remembered(
+    command: Sequence[str], record: Path, *, check: bool, timeout: float, log: Path, env: Mapping[str, str], cwd: Path
+) -> None:
+    """Run a command that must not go on when we are ended: its id is written down while it runs.
+
+    Raise CommandFailed when it fails or takes longer than the timeout, unless check is off.
+    """
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **env},
+            cwd=cwd,
+        )
+        remember(record, process.pid)
+        try:
+            code = process.wait(timeout)
+        except BaseException as stopped:
+            process.terminate()
+            process.wait(60)
+            if not isinstance(stopped, subprocess.TimeoutExpired):
+                raise
+            code = 124
+        finally:
+            record.unlink(missing_ok=True)
+    if check and code != 0:
+        raise CommandFailed(_failure(command, code, log.read_text(errors="replace"), log))
+
+
+def _failure(command: Sequence[str], code: int, said: str, log: Path | None) -> str:
+    tail = "\n".join(said.strip().splitlines()[-15:])
+    where = f" (all of it: {log})" if log else ""
+    return f"{' '.join(command)[:200]}: exit {code}{where}\n{tail}"
 
 
 def wait_for(what: str, answered: Callable[[], object], deadline: float, every: float = 0.5) -> None:

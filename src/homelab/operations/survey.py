@@ -98,11 +98,12 @@ def _look() -> Survey:
 
     def look(mine: Host, theirs: PyinfraHost) -> None:
         command = StringCommand(probe.script(questions(known, mine)))
+        asked = datetime.now(UTC)
         ok, output = theirs.run_shell_command(command, _sudo=True, _timeout=120)
         try:
             if not ok:
                 raise probe.ProbeError(_why(output.stderr_lines) or "the probe failed")
-            probes[mine.name] = probe.parse(output.stdout_lines, datetime.now(UTC))
+            probes[mine.name] = probe.parse(output.stdout_lines, datetime.now(UTC), asked)
         except probe.ProbeError as error:
             problems[mine.name] = f"{mine.name}: {error}"
 

@@ -1,14 +1,14 @@
 """Every reason not to begin, by host, found and remedied in one line; and what is only said."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address, ip_network
 
 import pytest
 
 from homelab.host import refusals, sshd, warnings
 from homelab.model import Base
-from homelab.probe import FileState, UnitState
+from homelab.probe import FileState, UnitState, parse
 from tests.probes import DEPLOYED, captured, home, machine, node
 
 
@@ -172,3 +172,12 @@ def test_time_servers_that_nobody_reads_are_said():
     assert "chrony.service keeps the time with its own servers" in said(
         units=chrony, base=Base(ntp_servers=("n.example",))
     )
+
+
+@pytest.mark.parametrize(
+    ("clock", "offset"), [(0, 0), (59, 0), (60, 0), (-10, -10), (75, 15)], ids=lambda seconds: f"{seconds}s"
+)
+def test_a_slow_answer_is_no_wrong_clock(clock: int, offset: int):
+    asked = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
+    lines = [f"clock\t{(asked + timedelta(seconds=clock)).timestamp()}", "end\t1"]
+    assert parse(lines, asked + timedelta(seconds=60), asked).clock_offset == timedelta(seconds=offset)

@@ -80,6 +80,7 @@ def is_dry() -> bool:
 def install() -> None:
     """Make pyinfra's command line take the inventory folder, and refuse what it would do wrongly in silence."""
     cli.make_inventory = _make_inventory(cli.make_inventory)
+    cli._set_override_data = _override_data(cli._set_override_data)
     cli._apply_inventory_limit = _apply_limit
     cli._apply_inventory_exclude = _apply_exclude
     cli._set_fail_prompts = lambda state, config: None  # a failed host stops the run: there is nothing to ask
@@ -123,6 +124,16 @@ def _make_inventory(original: Callable[..., Inventory]) -> Callable[..., Invento
     return make_inventory
 
 
+def _override_data(original: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    def override_data(data: Iterable[str], *arguments: Any) -> dict[str, Any]:
+        data = list(data)
+        if wrong := [item for item in data if "=" not in item]:
+            raise Refusal(f"--data {item}: no value; write --data {item}=VALUE" for item in wrong)
+        return original(data, *arguments)
+
+    return override_data
+
+
 def _refuse_options() -> None:
     given = options()
     deploys = [name for name in given.get("operations") or () if name.endswith(".py")]
@@ -135,9 +146,7 @@ def _refuse_options() -> None:
         problems.append("--fail-percent: a cluster is not built on half a result; leave it out")
     for item in given.get("data") or () if deploys else ():
         key = item.split("=", 1)[0]
-        if "=" not in item:
-            problems.append(f"--data {key}: no value; write --data {key}=VALUE")
-        elif not key.startswith("ssh_") and not all("day2" in Path(name).parts for name in deploys):
+        if not key.startswith("ssh_") and not all("day2" in Path(name).parts for name in deploys):
             problems.append(f"--data {key}: passes by the inventory's validation; write it in the inventory")
     applies = deploys and not (
         given.get("yes") or is_dry() or given.get("debug_operations") or given.get("debug_facts")

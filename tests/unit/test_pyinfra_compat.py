@@ -1,0 +1,359 @@
+"""Every reliance on pyinfra's private names: it fails here when upstream moves, not in somebody's house."""
+
+from __future__ import annotations
+
+import getpass
+import inspect
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FunctionType, SimpleNamespace
+from typing import Any
+
+import pyinfra.connectors.util
+import pyinfra_cli.cli as cli
+import pytest
+from pyinfra.api.exceptions import PyinfraError
+from pyinfra.api.host import Host
+from pyinfra.api.inventory import Inventory
+from pyinfra.api.state import State
+from pyinfra.connectors.ssh import SSHConnector
+from pyinfra_cli.exceptions import CliError
+
+from homelab import pyinfra_compat
+from homelab.pyinfra_compat import Refusal
+
+REPOSITORY = Path(__file__).parents[2]
+
+# Where upstream keeps what is replaced
+#
+
+
+def parameters(function: Callable[..., Any]) -> list[str]:
+    return list(inspect.signature(function).parameters)
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (cli.make_inventory, ["inventory", "override_data", "cwd", "group_data_directories"]),
+        (cli._set_override_data, ["data", "ssh_user", "ssh_key", "ssh_key_password", "ssh_port", "ssh_password"]),
+        (cli._apply_inventory_limit, ["inventory", "limit"]),
+        (cli._apply_inventory_exclude, ["inventory", "initial_limit", "exclude"]),
+        (cli._set_fail_prompts, ["state", "config"]),
+        (cli._do_confirm, ["msg"]),
+        (cli.connect_all, ["state"]),
+        (cli.run_ops, ["state", "serial", "no_wait"]),
+        (Inventory.get_active_hosts, ["self"]),
+        (SSHConnector._connect, ["self"]),
+        (Host.connect, ["self", "reason", "show_errors", "raise_exceptions"]),
+        (State.is_host_in_limit, ["self", "host"]),
+        (State.activate_host, ["self", "host"]),
+    ],
+)
+def test_what_is_replaced_or_relied_on_has_the_same_shape(function: Callable[..., Any], expected: list[str]) -> None:
+    assert parameters(function)[: len(expected)] == expected
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "make_inventory",
+        "_set_override_data",
+        "_apply_inventory_limit",
+        "_apply_inventory_exclude",
+        "_set_fail_prompts",
+        "_do_confirm",
+        "connect_all",
+        "run_ops",
+    ],
+)
+def test_the_command_line_looks_the_name_up_where_it_is_replaced(name: str) -> None:
+    users = [each for each in vars(cli).values() if isinstance(each, FunctionType) and name in each.__code__.co_names]
+    assert users, f"nothing in pyinfra_cli.cli calls {name} any more"
+
+
+def test_a_sudo_password_is_asked_for_where_it_is_replaced() -> None:
+    users = [
+        each
+        for each in vars(pyinfra.connectors.util).values()
+        if isinstance(each, FunctionType) and "getpass" in each.__code__.co_names
+    ]
+    assert users
+    assert pyinfra.connectors.util.getpass is getpass.getpass
+
+
+def test_the_command_line_has_the_options_that_are_judged() -> None:
+    options = {each.name for each in cli.cli.params}
+    assert options >= {"no_wait", "serial", "fail_percent", "data", "yes", "dry", "json_output", "operations"}
+    assert options >= {"debug_operations", "debug_facts", "limit", "exclude", "inventory"}
+
+
+# What is put in their place
+#
+
+
+def test_a_refusal_is_shown_by_the_command_line_and_is_no_bug_of_a_deploy(caplog: pytest.LogCaptureFixture) -> None:
+    refusal = Refusal(["s1: is wrong; mend it", "s2: too"])
+    assert isinstance(refusal, CliError) and isinstance(refusal, PyinfraError)
+    refusal.show()
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", each.message) for each in caplog.records]
+    assert lines == ["--> refused: s1: is wrong; mend it", "--> refused: s2: too"]
+
+
+def test_ssh_answers_at_once_and_a_cut_cable_is_noticed() -> None:
+    kept: list[int] = []
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as mine:
+        assert mine.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 0
+        transport = SimpleNamespace(sock=mine, set_keepalive=kept.append)
+        connector: Any = SimpleNamespace(client=None)
+
+        def original(self: Any) -> None:
+            self.client = SimpleNamespace(get_transport=lambda: transport)
+
+        pyinfra_compat._nodelay(original)(connector)
+        assert mine.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+    assert kept and kept[0] > 0
+
+
+def test_a_connection_that_failed_is_not_touched() -> None:
+    connector: Any = SimpleNamespace(client=None)
+    pyinfra_compat._nodelay(lambda self: None)(connector)
+    assert connector.client is None
+
+
+def test_hosts_come_in_inventory_order_and_not_as_a_set_has_them() -> None:
+    names = [f"s{number}" for number in (9, 3, 7, 1, 5)]
+    inventory = Inventory((names, {}))
+    inventory.state = SimpleNamespace(active_hosts={inventory.get_host(name) for name in names[1:]})
+    assert [host.name for host in pyinfra_compat._active_hosts(inventory)] == names[1:]
+
+
+@pytest.mark.parametrize(
+    "ask", [pyinfra_compat._confirm(lambda message: True), pyinfra_compat._getpass(lambda prompt: "")]
+)
+def test_nobody_is_asked_where_nobody_can_answer(ask: Callable[[str], object], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", (REPOSITORY / "LICENSE").open(encoding="utf-8"))
+    with pytest.raises(Refusal):
+        ask("Password: ")
+    sys.stdin.close()
+
+
+# As it is run
+#
+
+HOSTS = """
+k3s_servers = [("@fake/s3", {"address": "192.0.2.3"}), ("@fake/s1", {"address": "192.0.2.1"}),
+               ("@fake/s2", {"address": "192.0.2.2"})]
+"""
+# Notes that it was reached at all, for which host, and which hosts there are.
+DEPLOY = """
+from pathlib import Path
+from pyinfra import host, inventory
+from pyinfra.operations import server
+with Path("reached").open("a") as file:
+    file.write(f"{host.name} of {' '.join(each.name for each in inventory.get_active_hosts())}\\n")
+server.shell(name="Do something", commands=["do something"])
+"""
+
+
+@dataclass
+class Project:
+    """A checkout in a folder: the repository's own config.py, an inventory and a deploy."""
+
+    path: Path
+
+    def write(self, name: str, text: str) -> None:
+        file = self.path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+
+    def run(self, *arguments: str, deploy: str = "deploys/x.py", **environ: str) -> tuple[int, list[str]]:
+        """Run pyinfra without a terminal; its exit and what it said, free of colours. There is never a traceback."""
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith(("HOMELAB_", "PYINFRA_"))}
+        quiet = {"PYINFRA_PROGRESS": "off", "PYINFRA_FAKE_DELAY": "0", "PYINFRA_FAKE_DELAY_JITTER": "0"}
+        done = subprocess.run(
+            [str(Path(sys.executable).with_name("pyinfra")), *arguments, deploy],
+            cwd=self.path,
+            env={**inherited, "HOME": str(self.path), **quiet, **environ},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        said = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr)
+        assert "Traceback" not in said, said
+        assert not (self.path / "pyinfra-debug.log").exists(), said
+        return done.returncode, said.splitlines()
+
+    @property
+    def reached(self) -> list[str]:
+        file = self.path / "reached"
+        return file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+
+
+def told(said: list[str], word: str = "refused") -> list[str]:
+    """The lines of a refusal."""
+    mark = f"--> {word}: "
+    return [line.partition(mark)[2] for line in said if mark in line]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    shutil.copy(REPOSITORY / "config.py", tmp_path)
+    made = Project(tmp_path)
+    made.write("inventory/home.py", HOSTS)
+    made.write("inventory/group_data/all.py", 'k3s_version = "v1.35.6+k3s1"\n')
+    made.write("deploys/x.py", DEPLOY)
+    return made
+
+
+@dataclass
+class Listener:
+    """Something on a port of this machine that hangs up on whoever calls."""
+
+    port: int
+    calls: int = 0
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        known = Listener(server.getsockname()[1])
+
+        def answer() -> None:
+            while True:
+                connection, _ = server.accept()
+                with connection:
+                    if connection.recv(4) == b"stop":
+                        return
+                    known.calls += 1
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        yield known
+        with socket.create_connection(("127.0.0.1", known.port)) as mine:
+            mine.sendall(b"stop")
+        thread.join()
+
+
+def ssh_host(name: str, port: int, **data: object) -> str:
+    place = {"address": "192.0.2.99", "ssh_hostname": "127.0.0.1", "ssh_port": port, "ssh_user": "nobody", **data}
+    return repr((name, place))
+
+
+def test_the_folder_is_an_inventory_and_hosts_come_in_its_order(project: Project) -> None:
+    code, said = project.run("-y", "inventory")
+    assert code == 0, said
+    assert any("inventory/home.py (environment home)" in line for line in said)
+    assert sorted(project.reached) == [f"@fake/{name} of @fake/s3 @fake/s1 @fake/s2" for name in ("s1", "s2", "s3")]
+
+
+def test_the_environment_chooses_the_inventory(project: Project) -> None:
+    project.write("inventory/other.py", 'k3s_servers = [("@fake/o1", {"address": "192.0.2.9"})]')
+    code, said = project.run("-y", "inventory", HOMELAB_ENV="other")
+    assert code == 0, said
+    assert project.reached == ["@fake/o1 of @fake/o1"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["-y", "inventory", "--limit", "s9"], "--limit s9: no such host or group; there are @fake/s3, @fake/s1"),
+        (["-y", "inventory", "--exclude", "s9"], "--exclude s9: no such host or group"),
+        (["-y", "inventory", "--exclude", "k3s_servers"], "--exclude: leaves no host"),
+        (["-y", "inventory", "--no-wait"], "--no-wait: pyinfra exits 0 with it whatever fails"),
+        (["-y", "inventory", "--serial"], "--serial: the deploys order the hosts themselves"),
+        (["-y", "inventory", "--fail-percent", "50"], "--fail-percent: a cluster is not built on half a result"),
+        (["-y", "inventory", "--data", "k3s_version=v9"], "--data k3s_version: passes by the inventory's validation"),
+        (["-y", "inventory", "--data", "x"], "--data x: no value; write --data x=VALUE"),
+        (["inventory"], "nobody can confirm, stdin is not a terminal; add -y"),
+        (["-y", "inventroy"], "inventory 'inventroy' has no hosts"),
+    ],
+    ids=lambda value: " ".join(value[1:]) if isinstance(value, list) else "",
+)
+def test_what_would_go_wrong_in_silence_is_one_line(project: Project, arguments: list[str], says: str) -> None:
+    code, said = project.run(*arguments)
+    assert code == 1
+    (line,) = told(said)
+    assert line.startswith(says)
+    assert project.reached == []
+
+
+def test_several_mistakes_are_told_together(project: Project) -> None:
+    code, said = project.run("-y", "--no-wait", "--serial", "inventory", "--data", "x=1")
+    assert (code, len(told(said))) == (1, 3)
+
+
+def test_every_problem_of_an_inventory_is_a_line_before_any_host_is_reached(project: Project) -> None:
+    project.write(
+        "inventory/home.py",
+        'k3s_servers = [("@fake/s1", {"address": "nonsense"}), ("@fake/s2", {"adress": "192.0.2.2"})]\nk3s_agnts = []',
+    )
+    code, said = project.run("-y", "inventory")
+    assert code == 1
+    assert len(told(said)) >= 4
+    assert project.reached == []
+
+
+def test_an_empty_inventory_is_refused(project: Project) -> None:
+    project.write("inventory/home.py", "k3s_servers = []\n")
+    code, said = project.run("-y", "inventory")
+    assert code == 1
+    assert told(said)
+    assert project.reached == []
+
+
+def test_an_unknown_variable_of_ours_is_refused(project: Project) -> None:
+    code, said = project.run("-y", "inventory", HOMELAB_ENVV="home")
+    assert (code, told(said)) == (1, ["HOMELAB_ENVV: unknown variable; did you mean HOMELAB_ENV?"])
+
+
+def test_hosts_that_are_down_are_a_line_each_and_nothing_is_done_on_the_others(project: Project) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        closed = server.getsockname()[1]
+    hosts = [ssh_host(name, closed, address=f"192.0.2.{number}") for number, name in enumerate(("s2", "s3"), 2)]
+    project.write(
+        "inventory/home.py", f'k3s_servers = [("@fake/s1", {{"address": "192.0.2.1"}}), {", ".join(hosts)}]\n'
+    )
+    code, said = project.run("-y", "inventory")
+    assert code == 1
+    assert [line.partition(":")[0] for line in told(said)] == ["s2", "s3"]
+    assert all("cannot be reached" in line and "away: True" in line for line in told(said))
+    assert project.reached == []
+
+
+@pytest.mark.parametrize("away", [True, False])
+def test_only_a_host_that_is_away_is_left_alone(project: Project, listener: Listener, away: bool) -> None:
+    there = [("@fake/s1", {"address": "192.0.2.1"}), ("@fake/s2", {"address": "192.0.2.2"})]
+    project.write(
+        "inventory/home.py",
+        f"k3s_servers = [{', '.join(map(repr, there))}, {ssh_host('s3', listener.port, away=away)}]\n",
+    )
+    code, said = project.run("-y", "inventory")
+    assert (listener.calls > 0) is not away
+    assert code == (0 if away else 1)
+    assert len(project.reached) == (2 if away else 0)
+    assert any("s3 is away: it is counted, but left alone" in line for line in said) is away
+
+
+def test_a_failing_operation_ends_the_run_in_one_line(project: Project) -> None:
+    project.write("inventory/group_data/home.py", 'fake_responses = {"do something": {"success": False}}\n')
+    code, said = project.run("-y", "inventory")
+    assert code == 1
+    (line,) = told(said, "stopped")
+    assert line.startswith("@fake/s3, @fake/s1, @fake/s2 failed")
+
+
+def test_a_dry_run_needs_no_terminal_and_changes_nothing(project: Project) -> None:
+    code, said = project.run("--dry", "inventory")
+    assert code == 0, said
+    assert any("Do something" in line for line in said)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import shutil
 from pathlib import Path
 
 from . import libvirt
@@ -63,6 +64,8 @@ def ensure(kinds: set[str], logs: Path) -> dict[str, str]:
     # Two clones may want the same box at the same time.
     with (directory / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        for unfinished in [*directory.glob("building-*"), *directory.glob("*.part")]:
+            shutil.rmtree(unfinished) if unfinished.is_dir() else unfinished.unlink()
         base = directory / f"base-{recipe('base', inputs)}.tar"
         if not base.exists():
             with step("download and unpack a minimal system for the boxes"):
@@ -89,7 +92,9 @@ def ensure(kinds: set[str], logs: Path) -> dict[str, str]:
 
 
 def _build(kind: str, arguments: list[Path], logs: Path) -> None:
-    run([str(_SCRIPT), kind, *map(str, arguments)], timeout=3600, log=logs / f"build-{kind}.log")
+    log = logs / f"build-{kind}.log"
+    command = [str(_SCRIPT), kind, *map(str, arguments)]
+    run_remembered(command, log.with_suffix(".process"), check=True, timeout=3600, log=log, env={})
 
 
 def vagrant(arguments: list[str], log: Path, *, check: bool = True, timeout: float = 3600) -> None:
@@ -102,11 +107,10 @@ def vagrant(arguments: list[str], log: Path, *, check: bool = True, timeout: flo
         log=log,
         # No question to Vagrant's makers whether there is something newer: it waits for an answer where none can come.
         env={"VAGRANT_CHECKPOINT_DISABLE": "1"},
-        cwd=_HERE.parents[1],
     )
 
 
 def end_interrupted(logs: Path) -> None:
-    """A Vagrant that goes on after its `up` was killed would work against the next one."""
+    """A Vagrant or a build that goes on after its `up` was killed would work against the next one."""
     for record in logs.glob("*.process"):
-        end(record)
+        end(record, group=True)

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from .hosts import ROOT
+
 
 class CommandFailed(Exception):
     """A command that had to succeed did not; the message has its last lines."""
@@ -55,10 +57,11 @@ def run(
 
 
 def run_remembered(
-    command: Sequence[str], record: Path, *, check: bool, timeout: float, log: Path, env: Mapping[str, str], cwd: Path
+    command: Sequence[str], record: Path, *, check: bool, timeout: float, log: Path, env: Mapping[str, str]
 ) -> None:
     """Run a command that must not go on when we are ended: its id is written down while it runs.
 
+    It leads a process group of its own, so that what it started is ended with it.
     Raise CommandFailed when it fails or takes longer than the timeout, unless check is off.
     """
     with log.open("w") as output:
@@ -68,13 +71,14 @@ def run_remembered(
             stdout=output,
             stderr=subprocess.STDOUT,
             env={**os.environ, **env},
-            cwd=cwd,
+            cwd=ROOT,
+            start_new_session=True,
         )
         remember(record, process.pid)
         try:
             code = process.wait(timeout)
         except BaseException as stopped:
-            process.terminate()
+            os.killpg(process.pid, signal.SIGTERM)
             process.wait(60)
             if not isinstance(stopped, subprocess.TimeoutExpired):
                 raise
@@ -125,13 +129,13 @@ def remembered(record: Path) -> int | None:
     return int(pid) if _born(int(pid)) == born else None
 
 
-def end(record: Path) -> None:
-    """End the process written down there, and it only; gently, then not."""
+def end(record: Path, *, group: bool = False) -> None:
+    """End the process written down there, or the group that it leads, and no other; gently, then not."""
     pid = remembered(record)
     if pid is not None:
         for sent in (signal.SIGTERM, signal.SIGKILL):
             try:
-                os.kill(pid, sent)
+                (os.killpg if group else os.kill)(pid, sent)
                 wait_for(f"process {pid} to end", lambda: remembered(record) is None, 10, every=0.05)
                 break
             except ProcessLookupError:

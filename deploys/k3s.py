@@ -53,7 +53,7 @@ def start() -> None:
         name=f"Start K3s on {me.name}: {step.because}",
         role=me.role,
         current=current,
-        restart=current.running and bool(plan.drift(probe, mine.sums(me.role))),
+        restart=plan.restarts(step, probe, mine.sums(me.role)),
     )
 
 

@@ -96,6 +96,14 @@ def drift(probe: HostProbe, wanted: Mapping[str, str]) -> list[str]:
     )
 
 
+def restarts(step: Step, probe: HostProbe, wanted: Mapping[str, str]) -> bool:
+    """Whether a node that runs has to start anew in its turn: a start that is still to join knows one server only."""
+    if not probe.unit(paths.unit(step.host.role or "")).running:
+        return False
+    elsewhere = step.joins and probe.text.get(paths.JOIN) != config.join(step.via).content
+    return elsewhere or bool(drift(probe, wanted))
+
+
 def plan(
     home: Home,
     probes: Mapping[str, HostProbe],

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from homelab.k3s import kubeconfig
@@ -174,6 +174,7 @@ def test_the_host_of_an_address(address: str, name: str) -> None:
 NAMES = st.text(st.characters(codec="utf-8", exclude_categories=["C"]), min_size=1)
 
 
+@settings(max_examples=40)
 @given(
     st.lists(NAMES.filter(lambda name: name != "homelab-home"), unique=True),
     st.dictionaries(NAMES, st.none() | st.booleans() | st.integers() | NAMES),

@@ -32,10 +32,11 @@ def running(unit: str, current: UnitState, restart: bool = False) -> Generator[S
     # A unit of a package that is installed in this very run was not found before it.
     if current.enabled not in ("enabled", "static", "generated", "alias", "indirect"):
         commands.append(f"systemctl enable --quiet {quoted}")
-    if current.active not in ("active", "activating", "reloading"):
-        commands.append(f"systemctl start {quoted}")
-    elif restart:
+    # It may have been started since the look, by its package, without what it should read.
+    if restart:
         commands.append(f"systemctl restart {quoted}")
+    elif current.active not in ("active", "activating", "reloading"):
+        commands.append(f"systemctl start {quoted}")
     if not commands:
         host.noop(f"{unit} runs")
         return

@@ -96,7 +96,7 @@ def test_a_unit_s_file_is_read_by_systemd_when_it_changes(host) -> None:
         (RUNNING, True, ["systemctl restart thing"]),
         (replace(RUNNING, enabled="disabled"), False, ["systemctl enable --quiet thing"]),
         (replace(RUNNING, enabled="static"), False, []),
-        (UnitState(), True, ["systemctl enable --quiet thing && systemctl start thing"]),
+        (UnitState(), True, ["systemctl enable --quiet thing && systemctl restart thing"]),
         (replace(RUNNING, active="failed"), False, ["systemctl start thing"]),
     ],
 )

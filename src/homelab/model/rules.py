@@ -65,6 +65,9 @@ def check_networks(seats: list[Seat], cluster: Cluster, base: Base) -> Iterator[
             "has other IP families than cluster_cidr",
             "write both alike: IPv4, IPv6, or the two in one order",
         )
+    elif len(families) > 1:
+        # K3s then wants two addresses of each node, and the inventory has one.
+        yield Problem(where["cluster_cidr"], "dual-stack is not supported yet", "write one network, and one service_cidr")
     for pods in cluster.cluster_cidr:
         for services in cluster.service_cidr:
             if overlap(pods, services):

@@ -18,6 +18,7 @@ from pyinfra import host, logger, state
 from pyinfra.api.command import FileUploadCommand, PyinfraCommand, StringCommand
 from pyinfra.api.operation import operation
 
+from homelab import probe
 from homelab.k3s import artifacts
 from homelab.k3s.artifacts import Artifact, ArtifactError
 from homelab.probe import FileState
@@ -146,6 +147,7 @@ def pushed(
     yield FileUploadCommand(str(artifact.path), upload, _sudo=False)
     new = shlex.quote(f"{path.rpartition('/')[0]}/.{path.rpartition('/')[2]}.homelab-new")
     target = shlex.quote(path)
+    seal = f"{probe.SEALS}/{path.replace('/', '_')}"
     # The same file again, its mode put right say, is no previous one.
     keep = f"[ ! -e {target} ] || cmp -s {new} {target} || ln -fT {target} {shlex.quote(previous)}" if previous else ":"
     yield StringCommand(
@@ -156,5 +158,7 @@ rm -f {new}; cp "$upload" {new}; rm -f "$upload"
 if ! echo "{artifact.sha256}  "{new} | sha256sum -c --status; then
   rm -f {new}; echo "{artifact.asset} arrived damaged, nothing was replaced" >&2; exit 1
 fi
-chmod {mode} {new}; {keep}; sync -f {new}; mv -fT {new} {target}"""
+chmod {mode} {new}; {keep}; sync -f {new}; mv -fT {new} {target}
+mkdir -p -m 0755 {probe.SEALS}
+{{ echo {artifact.sha256}; {probe.STATE} {target}; }} >{shlex.quote(seal)}"""
     )

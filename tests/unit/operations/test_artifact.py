@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.server
 import os
+import subprocess
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 from pyinfra.api.command import FileUploadCommand
 
+from homelab import probe
 from homelab.k3s import artifacts
 from homelab.k3s.artifacts import Artifact, ArtifactError
 from homelab.operations import artifact
@@ -206,8 +208,9 @@ def asset(tmp_path: Path) -> Artifact:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
-    """The binary's place, and a login user whose home is a folder here."""
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The binary's place, a login user whose home is a folder here, and a folder for seals."""
+    monkeypatch.setattr(probe, "SEALS", str(tmp_path / "seals"))
     stub = tmp_path / "stubs" / "getent"
     stub.parent.mkdir()
     stub.write_text(f"#!/bin/sh\necho 'me:x:0:0::{tmp_path}/login:/bin/sh'\n", encoding="utf-8")
@@ -235,6 +238,24 @@ def test_an_asset_arrives_whole_and_executable(asset: Artifact, place: Path, run
     assert place.stat().st_mode & 0o7777 == 0o755
     assert [each.name for each in place.parent.iterdir()] == ["k3s"]
     assert list((place.parents[2] / "login").iterdir()) == []
+
+
+def test_its_hash_is_sealed_as_the_probe_reads_it(
+    asset: Artifact, place: Path, run: Any, host: Any, state: Any, tmp_path: Path
+) -> None:
+    real = probe.script(probe.Questions(paths=(str(place),)))
+    push(asset, place, run)
+    (seal,) = (tmp_path / "seals").iterdir()
+    seal.write_text(seal.read_text().replace(SUM, "f" * 64))  # so that it shows whether the seal or the file was read
+
+    def told() -> str | None:
+        ask = real.replace("/var/lib/homelab/seals", str(tmp_path / "seals"))
+        answer = subprocess.run(["sh", "-c", ask], capture_output=True, text=True, check=True).stdout
+        return probe.parse(answer.splitlines()).files[str(place)].sha256
+
+    assert told() == "f" * 64
+    place.write_bytes(BINARY)  # the same bytes at another time: no longer what was sealed
+    assert told() == SUM
 
 
 def test_the_previous_one_is_kept(asset: Artifact, place: Path, run: Any, host: Any, state: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import getpass
+import os
 import platform
 import shlex
 import sys
@@ -168,7 +169,8 @@ def hold(theirs: PyinfraHost) -> None:
 
 
 def _lock(hosts: list[tuple[Host, PyinfraHost]]) -> None:
-    holder = f"{getpass.getuser()}@{platform.node()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    who = f"{getpass.getuser()}@{platform.node()}, process {os.getpid()}"
+    holder = f"{who}, since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
     # One after another in inventory order, so that of two runs started together one gets them all.
     for mine, theirs in hosts:
         if not isinstance(theirs.connector, SSHConnector):
@@ -179,8 +181,13 @@ def _lock(hosts: list[tuple[Host, PyinfraHost]]) -> None:
             stdin, stdout, answer, error = _hold(theirs, holder)
         if answer == "held":
             _held.append((stdin, stdout))
-        elif answer.startswith("taken"):
+        # The refusal's traceback would keep them until gevent is gone, see _release.
+        del stdin, stdout
+        if answer == f"taken {holder}":
+            remedy = "give each host its own ssh_hostname, or list it once"
+            raise Refusal([f"{mine.name}: is the same machine as another host of this run; {remedy}"])
+        if answer.startswith("taken"):
             raise Refusal([f"{mine.name}: another deploy is running ({answer[6:]}); wait until it has ended"])
-        else:
+        if answer != "held":
             raise Refusal([f"{mine.name}: {_why(error.splitlines()) or 'the lock could not be taken'}"])
     logger.debug("lock held on %s", ", ".join(mine.name for mine, _ in hosts))

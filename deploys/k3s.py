@@ -58,9 +58,17 @@ def start() -> None:
 
 
 def wait() -> None:
-    """Wait until this node counts as up: a server's own API says so, an agent's first server."""
+    """Wait until this node counts as up: a server's own API says so, for an agent its first server's."""
     via = me if me.role == "server" else k3s.plan.first
     node.up(name=f"Wait for {me.name}", mine=me, via=node.pyinfra_host(via), version=k3s.version)
+    remember()
+
+
+def remember() -> None:
+    """Mark a server that has its share of the cluster, so that it never starts without it."""
+    if me.role == "server":
+        mark = unit.established()
+        files.file(name="Remember that this server has the cluster", wanted=mark, current=probe.files.get(mark.path))
 
 
 if me.role is not None:
@@ -101,13 +109,8 @@ if me.role is not None:
         kubeconfig.merged(name=f"Merge the kubeconfig {k3s.kubeconfig}", cluster=k3s)
         kubeconfig.answering(name="See from here that every node is Ready", cluster=k3s, expected=k3s.expected)
         labels.labelled(name="Set labels and taints", cluster=k3s, nodes=k3s.expected)
-    if me.role == "server":
-        established = unit.established()
-        files.file(
-            name="Remember that this server has the cluster",
-            wanted=established,
-            current=probe.files.get(established.path),
-        )
+    if not k3s.plan.steps:
+        remember()  # a run that was cut just after its last wait did not come to it
     joined_by = config.join(step.via).content if step and step.joins else probe.text.get(paths.JOIN)
     through = plan.rejoin(k3s.home, me, joined_by)
     if through is not None:

@@ -134,6 +134,10 @@ def _override_data(original: Callable[..., dict[str, Any]]) -> Callable[..., dic
     return override_data
 
 
+# What a person may say anew for one run: who logs in and how, never whether host keys are verified.
+_CONNECTION = ("ssh_user", "ssh_key", "ssh_port")
+
+
 def _refuse_options() -> None:
     given = options()
     deploys = [name for name in given.get("operations") or () if name.endswith(".py")]
@@ -146,7 +150,7 @@ def _refuse_options() -> None:
         problems.append("--fail-percent: a cluster is not built on half a result; leave it out")
     for item in given.get("data") or () if deploys else ():
         key = item.split("=", 1)[0]
-        if not key.startswith("ssh_") and not all("day2" in Path(name).parts for name in deploys):
+        if key not in _CONNECTION and not all("day2" in Path(name).parts for name in deploys):
             problems.append(f"--data {key}: passes by the inventory's validation; write it in the inventory")
     applies = deploys and not (
         given.get("yes") or is_dry() or given.get("debug_operations") or given.get("debug_facts")

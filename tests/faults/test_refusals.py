@@ -97,8 +97,8 @@ def test_second_deploy_at_the_same_time_is_refused(whole):
             "-o",
             "ControlPath=none",
             "s2",
-            "sudo flock /run/lock/homelab.lock sh -c"
-            " 'echo somebody@elsewhere since noon >/run/lock/homelab.holder; echo held; cat'",
+            "sudo flock /run/homelab/lock sh -c"
+            " 'echo somebody@elsewhere since noon >/run/homelab/holder; echo held; cat'",
         ],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -115,10 +115,10 @@ def test_second_deploy_at_the_same_time_is_refused(whole):
 def test_lock_of_a_killed_deploy_is_free(whole):
     LOGS.mkdir(parents=True, exist_ok=True)
     first = whole.start_deploy(LOGS / "killed-lock.log")
-    whole.ssh("s1", "timeout 120 sh -c 'until ! flock -n /run/lock/homelab.lock true; do sleep 0.2; done'")
+    whole.ssh("s1", "timeout 120 sh -c 'until ! flock -n /run/homelab/lock true; do sleep 0.2; done'")
     first.kill()
     first.wait()
-    assert whole.ssh("s1", "timeout 60 flock /run/lock/homelab.lock echo free") == "free\n"
+    assert whole.ssh("s1", "timeout 60 flock /run/homelab/lock echo free") == "free\n"
 
 
 def test_host_that_is_down_stops_the_run_and_away_lets_it_go_on(whole):

@@ -139,7 +139,7 @@ class Lab:
             host,
             "for script in /usr/local/bin/k3s-uninstall.sh /usr/local/bin/k3s-agent-uninstall.sh; do"
             ' [ -x "$script" ] && "$script" >/dev/null 2>&1; done;'
-            " rm -rf /etc/rancher /var/lib/rancher /usr/local/bin/k3s* /usr/local/bin/.k3s* /run/homelab"
+            " rm -rf /etc/rancher /var/lib/rancher /usr/local/bin/k3s* /usr/local/bin/.k3s* /run/homelab/k3s*"
             " /etc/systemd/system/k3s*.service; systemctl daemon-reload; true",
         )
 

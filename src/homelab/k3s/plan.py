@@ -191,12 +191,14 @@ def refusals(home: Home, probes: Mapping[str, HostProbe], nodes: Mapping[str, No
     here = [host for host in home.servers + home.agents if host.name in probes]
     problems: list[Problem] = []
     for host in here:
-        problems += _of_host(home, cluster, host, probes[host.name])
+        problems += _of_host(home, cluster, host, probes[host.name], nodes)
     problems += _of_cluster(home, here, probes, nodes)
     return problems
 
 
-def _of_host(home: Home, cluster: Cluster, host: Host, probe: HostProbe) -> list[Problem]:
+def _of_host(
+    home: Home, cluster: Cluster, host: Host, probe: HostProbe, nodes: Mapping[str, Node] | None
+) -> list[Problem]:
     problems = []
     role = host.role or ""
     other = "agent" if role == "server" else "server"
@@ -219,14 +221,17 @@ def _of_host(home: Home, cluster: Cluster, host: Host, probe: HostProbe) -> list
             )
         )
     mine = joined(host, probe)
-    if mine and probe.k3s_version and probe.k3s_version != cluster.version:
-        problems.append(
-            Problem(
-                host.name,
-                f"it has K3s {probe.k3s_version} and the inventory says {cluster.version}",
-                f'changing the version is not supported yet; write k3s_version = "{probe.k3s_version}"',
+    # The binary may be gone, or a killed run have replaced it: what the cluster sees running counts as well.
+    running = nodes[host.name].version if nodes and host.name in nodes else ""
+    for version in dict.fromkeys((probe.k3s_version, running)):
+        if mine and version and version != cluster.version:
+            problems.append(
+                Problem(
+                    host.name,
+                    f"it has K3s {version} and the inventory says {cluster.version}",
+                    f'changing the version is not supported yet; write k3s_version = "{version}"',
+                )
             )
-        )
     if role == "server" and paths.ESTABLISHED in probe.files and not member(probe):
         problems.append(
             Problem(

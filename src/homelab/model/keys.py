@@ -107,7 +107,7 @@ def _check_name(key: str, given: Given, host: RawHost) -> Iterator[Problem]:
         if key not in ssh.ARGUMENTS:
             return
         if key.endswith("_password"):
-            yield Problem(given.place, "a secret in clear", "run pyinfra with --use-sudo-password")
+            yield Problem(given.place, "a secret in clear", "run pyinfra from a terminal, where it asks for it")
         else:
             yield Problem(given.place, "would change every operation", "leave it out: the deploys choose how to run")
     elif key not in NAMES and key not in ssh.SSH_KEYS:

@@ -67,7 +67,9 @@ def check_networks(seats: list[Seat], cluster: Cluster, base: Base) -> Iterator[
         )
     elif len(families) > 1:
         # K3s then wants two addresses of each node, and the inventory has one.
-        yield Problem(where["cluster_cidr"], "dual-stack is not supported yet", "write one network, and one service_cidr")
+        yield Problem(
+            where["cluster_cidr"], "dual-stack is not supported yet", "write one network, and one service_cidr"
+        )
     for pods in cluster.cluster_cidr:
         for services in cluster.service_cidr:
             if overlap(pods, services):

@@ -15,6 +15,7 @@ from typing import Any
 
 import gevent
 from gevent.lock import RLock
+from paramiko import SSHException
 from pyinfra import host as current_host
 from pyinfra import logger, state
 from pyinfra.api.command import StringCommand
@@ -100,13 +101,14 @@ def _look() -> Survey:
     def look(mine: Host, theirs: PyinfraHost) -> None:
         command = StringCommand(probe.script(questions(known, mine)))
         asked = datetime.now(UTC)
-        ok, output = theirs.run_shell_command(command, _sudo=True, _timeout=120)
         try:
+            ok, output = theirs.run_shell_command(command, _sudo=True, _timeout=120)
             if not ok:
                 raise probe.ProbeError(_why(output.stderr_lines) or "the probe failed")
             probes[mine.name] = probe.parse(output.stdout_lines, datetime.now(UTC), asked)
-        except probe.ProbeError as error:
-            problems[mine.name] = f"{mine.name}: {error}"
+        except (probe.ProbeError, OSError, EOFError, SSHException) as error:
+            why = str(error) or "no answer in time"
+            problems[mine.name] = f"{mine.name}: {why}; log in there by hand and look why"
 
     # Not in pyinfra's pool: it is full of the deploy file's readers, who wait for this survey.
     gevent.joinall([gevent.spawn(look, mine, theirs) for mine, theirs in hosts], raise_error=True)
@@ -123,7 +125,7 @@ def _why(stderr: list[str]) -> str:
     if _PASSWORD in said or "terminal is required" in said:
         return (
             "its user may not use sudo without a password; add a line `USER ALL=(ALL) NOPASSWD: ALL` with visudo, "
-            "or run pyinfra with --use-sudo-password"
+            "or run pyinfra from a terminal, where it can ask for it"
         )
     if "not in the sudoers" in said or "may not run sudo" in said or "not allowed to execute" in said:
         return "its user may not use sudo; add it to the group sudo, with NOPASSWD in /etc/sudoers.d"
@@ -137,12 +139,13 @@ def _why(stderr: list[str]) -> str:
 
 # The lock is a process on the host that waits for the end of its input: when this process dies, however it dies, the
 # connection closes, the process ends and the lock is free. Nothing has to be cleaned up.
+# Not in /run/lock, where everybody may write: there a local user could keep root from opening it.
 _HOLD = r"""
-umask 022; exec 9>>/run/lock/homelab.lock
+umask 077; mkdir -p -m 0700 /run/homelab; exec 9>>/run/homelab/lock
 if flock -n 9; then
-  printf '%s\n' "$1" >/run/lock/homelab.holder; echo held; exec cat >/dev/null
+  printf '%s\n' "$1" >/run/homelab/holder; echo held; exec cat >/dev/null
 fi
-echo "taken $(cat /run/lock/homelab.holder 2>/dev/null)"
+echo "taken $(cat /run/homelab/holder 2>/dev/null)"
 """
 _PASSWORD = "password is required"
 _held: list[Any] = []

@@ -94,6 +94,11 @@ def _prove(cluster: Cluster, expected: tuple[Host, ...], deadline: float) -> Non
         if nodes is not None and not missing:
             cluster.nodes = nodes
             logger.info(f"{host.print_prefix}{len(expected)} nodes Ready, seen from here")
+            if cluster.plan.joins and cluster.plan.first is not None:
+                logger.info(
+                    f"{host.print_prefix}keep outside the house: {paths.SERVER_TOKEN} and {paths.AGENT_TOKEN} of "
+                    f"{cluster.plan.first.name}; without the first no snapshot can ever be restored"
+                )
             return
         if time.monotonic() > end:
             raise Refusal(missing if nodes is not None else [f"the cluster's API does not answer from here: {why}"])

@@ -147,19 +147,23 @@ class Polls:
                 asked = time.monotonic()
                 addresses = [f"https://10.17.77.1{each[1]}:6443/api/v1/nodes?limit=1" for each in SERVERS]
                 self.asked += 1
-                if not any(threads.map(lambda url: self.answers(pool, url), addresses)):
-                    self.failed.append(f"{datetime.now(UTC):%H:%M:%S}")
-                else:
+                answers = list(threads.map(lambda url: self.answer(pool, url), addresses))
+                if "200" in answers:
                     self.longest = max(self.longest, time.monotonic() - answered)
                     answered = time.monotonic()
+                else:
+                    self.failed.append(f"{datetime.now(UTC):%H:%M:%S}: {'; '.join(answers)}")
                 self.stop.wait(max(0.0, 0.5 - (time.monotonic() - asked)))
 
     @staticmethod
-    def answers(pool: urllib3.PoolManager, url: str) -> bool:
+    def answer(pool: urllib3.PoolManager, url: str) -> str:
+        """The status, or why there is none, with the seconds that it took."""
+        asked = time.monotonic()
         try:
-            return pool.request("GET", url, timeout=10).status == 200
-        except urllib3.exceptions.HTTPError:
-            return False
+            status = pool.request("GET", url, timeout=10).status
+            return "200" if status == 200 else f"{status} after {time.monotonic() - asked:.1f} s"
+        except urllib3.exceptions.HTTPError as error:
+            return f"{type(error).__name__} after {time.monotonic() - asked:.1f} s"
 
 
 def starting_order(lab: Lab) -> list[str]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 import sys
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import click
 import gevent
@@ -91,6 +92,8 @@ def install() -> None:
     # It prints a traceback for what it raises as well; here every such error is told in one line.
     logging.getLogger("paramiko").setLevel(logging.CRITICAL)
     setattr(Inventory, "get_active_hosts", _active_hosts)
+    # pyinfra has set its own before it reads config.py, which ends a cut deploy with exit 0.
+    signal.signal(signal.SIGINT, _interrupted)
     if os.environ.get("HOMELAB_TCP_NODELAY", "1") != "0":
         setattr(SSHConnector, "_connect", _nodelay(SSHConnector._connect))
 
@@ -298,9 +301,22 @@ def _confirm(original: Callable[[str], bool]) -> Callable[[str], bool]:
     def confirm(message: str) -> bool:
         if not sys.stdin.isatty():
             raise Refusal(["nobody can confirm, stdin is not a terminal; add -y"])
-        return original(message)
+        try:
+            if original(message):
+                return True
+        except EOFError:
+            click.echo(err=True)
+        raise Refusal(["not confirmed; nothing was changed"])
 
     return confirm
+
+
+def _interrupted(*_: object) -> NoReturn:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C ends it at once
+    refusal = Refusal(["interrupted; run the same command again"])
+    click.echo(err=True)
+    refusal.show()
+    sys.exit(130)
 
 
 def _getpass(original: Callable[[str], str]) -> Callable[[str], str]:

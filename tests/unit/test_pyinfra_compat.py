@@ -146,6 +146,19 @@ def test_nobody_is_asked_where_nobody_can_answer(ask: Callable[[str], object], m
     sys.stdin.close()
 
 
+def _closed(message: str) -> bool:
+    raise EOFError
+
+
+@pytest.mark.parametrize("answer", [_closed, lambda message: False], ids=["Ctrl-D", "n"])
+def test_what_is_not_confirmed_is_told_and_not_done(
+    answer: Callable[[str], bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: True))
+    with pytest.raises(Refusal, match="not confirmed; nothing was changed"):
+        pyinfra_compat._confirm(answer)("msg")
+
+
 # As it is run
 #
 
@@ -351,6 +364,20 @@ def test_a_failing_operation_ends_the_run_in_one_line(project: Project) -> None:
     assert code == 1
     (line,) = told(said, "stopped")
     assert line.startswith("@fake/s3, @fake/s1, @fake/s2 failed")
+
+
+INTERRUPT = """
+import os, signal
+if host.name == "@fake/s3":
+    os.kill(os.getpid(), signal.SIGINT)
+"""
+
+
+def test_an_interrupted_run_does_not_end_as_if_all_were_well(project: Project) -> None:
+    project.write("deploys/x.py", DEPLOY + INTERRUPT)
+    code, said = project.run("-y", "inventory")
+    assert code == 130
+    assert told(said) == ["interrupted; run the same command again"]
 
 
 def test_a_dry_run_needs_no_terminal_and_changes_nothing(project: Project) -> None:

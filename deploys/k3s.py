@@ -5,6 +5,7 @@ from pathlib import Path
 from pyinfra import host, local
 
 from homelab.k3s import config, paths, plan, unit
+from homelab.k3s.plan import Step
 from homelab.operations import artifact, files, kubeconfig, labels, node, token
 from homelab.operations.barrier import barrier
 from homelab.operations.cluster import cluster
@@ -38,8 +39,8 @@ def install() -> None:
         files.file(name=f"Write {wanted.path}", wanted=wanted, current=probe.files.get(wanted.path))
 
 
-def start() -> None:
-    """Lay what K3s reads when it starts, start it, and wait until the node counts as up."""
+def start(together: tuple[Step, ...]) -> None:
+    """Lay what K3s reads when it starts, and start it, on all nodes of these steps at once."""
     if step.joins:
         token.tokens(name="Lay the token", cluster=k3s, step=step)
         files.file(name="Say how to join", wanted=config.join(step.via), current=probe.files.get(paths.JOIN))
@@ -50,17 +51,17 @@ def start() -> None:
         files.absent(name=f"Remove {path}", path=path, current=probe.files.get(path))
     current = probe.unit(paths.unit(me.role))
     node.started(
-        name=f"Start K3s on {me.name}: {step.because}",
+        name=f"Start K3s on {plan.told(together)}",
         role=me.role,
         current=current,
         restart=plan.restarts(step, probe, mine.sums(me.role)),
     )
 
 
-def wait() -> None:
+def wait(who: str) -> None:
     """Wait until this node counts as up: a server's own API says so, for an agent its first server's."""
     via = me if me.role == "server" else k3s.plan.first
-    node.up(name=f"Wait for {me.name}", mine=me, via=node.pyinfra_host(via), version=k3s.version)
+    node.up(name=f"Wait for {who}", mine=me, via=node.pyinfra_host(via), version=k3s.version)
     remember()
 
 
@@ -83,8 +84,8 @@ if me.role is not None:
     # Members that are down need each other to come up, so they start together, and nothing goes on before all are up.
     if me.role == "server" and plan.member(probe) and k3s.plan.steps:
         if step is not None and step.kind == "revive":
-            start()
-        wait()
+            start(k3s.plan.revive)
+        wait("the servers of the cluster")
 
     for turn in host.loop(k3s.plan.servers):
         barrier(name=f"Turn of {turn.host.name}", label=turn.because)
@@ -92,8 +93,8 @@ if me.role is not None:
             node.forgotten(name=f"Forget the old {turn.host.name}", mine=turn.host, needed=turn.forget)
         barrier(name=f"{turn.host.name} may start", label=turn.because)
         if me == turn.host:
-            start()
-            wait()
+            start((turn,))
+            wait(turn.host.name)
 
     barrier(name="Turn of the agents", label="all servers are up")
     for turn in host.loop(k3s.plan.agents):
@@ -101,8 +102,8 @@ if me.role is not None:
             node.forgotten(name=f"Forget the old {turn.host.name}", mine=turn.host, needed=turn.forget)
     barrier(name="Agents may start", label="the cluster has nothing old of them")
     if me.role == "agent" and step is not None:
-        start()
-        wait()
+        start(k3s.plan.agents)
+        wait("the agents")
 
     barrier(name="Every node is started", label="what is left does not depend on the order")
     if first:

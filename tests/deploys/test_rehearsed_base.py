@@ -3,30 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+from tests.deploys.rehearsal import pyinfra
+
 NODES = {"@fake/s1", "@fake/s2", "@fake/s3", "@fake/a1", "@fake/a2"}
 EVERYONE = NODES | {"@fake/nas"}
-
-
-def pyinfra(*arguments: str) -> subprocess.CompletedProcess[str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("HOMELAB", "PYINFRA", "SANDBOX"))}
-    return subprocess.run(
-        [sys.executable, "-m", "pyinfra", *arguments],
-        cwd=REPOSITORY,
-        env={**kept, "HOMELAB_ENV": "rehearsal", "PYINFRA_PROGRESS": "off"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +50,7 @@ def test_the_kernel_is_prepared_on_nodes_only(plan: dict[str, set[str]]) -> None
     assert plan["Close the firewall"] == EVERYONE
 
 
-def test_it_runs_to_its_end(tmp_path: Path) -> None:
+def test_it_runs_to_its_end() -> None:
     done = pyinfra("-y", "inventory", "deploys/base.py")
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr

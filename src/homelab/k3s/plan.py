@@ -67,6 +67,13 @@ class Plan:
         return any(step.joins for step in self.steps)
 
 
+def told(steps: tuple[Step, ...]) -> str:
+    """Steps that are taken together, in one line: `a1, a2: through s1; a3: it is not running`."""
+    reasons = dict.fromkeys(step.because for step in steps)
+    groups = {why: [step.host.name for step in steps if step.because == why] for why in reasons}
+    return "; ".join(f"{', '.join(names)}: {why}" for why, names in groups.items())
+
+
 def member(probe: HostProbe) -> bool:
     """Whether a server holds its share of a cluster's data."""
     return probe.etcd_data or probe.sqlite_data

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -130,13 +131,15 @@ def _ask(site: Survey, here: list[Host]) -> dict[str, Node] | None:
 
 def _wanted(home: Home, here: list[Host], site: Survey) -> tuple[dict[str, Wanted], list[str]]:
     assert home.cluster is not None
-    cache = Settings.read().artifacts
+    folder = Settings.read().artifacts
     problems: dict[str, str] = {}
     wanted = {}
 
+    # Once an architecture, not once a host: what cannot be had costs its time-out and its line.
+    @cache
     def asset(arch: str, name: str) -> Artifact | None:
         try:
-            return artifact.ready(cache, version, arch, name)
+            return artifact.ready(folder, version, arch, name)
         except ArtifactError as error:
             problems[str(error)] = str(error)
             return None

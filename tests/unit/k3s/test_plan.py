@@ -52,6 +52,11 @@ def told(made: Plan) -> list[str]:
     ]
 
 
+def test_steps_taken_together_are_told_by_their_reason() -> None:
+    steps = tuple(Step("join", host, because=why) for host, why in zip(THREE.hosts[2:], "aba", strict=True))
+    assert plan.told(steps) == "s3, a2: a; a1: b"
+
+
 def refused(known: Home, probes: dict[str, HostProbe], seen: dict[str, Node] | None) -> str:
     return "\n".join(str(problem) for problem in plan.refusals(known, probes, seen))
 

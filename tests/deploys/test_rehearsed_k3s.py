@@ -9,7 +9,6 @@ import pytest
 
 from tests.deploys.rehearsal import pyinfra
 
-
 # Operation names in their order with the hosts each would change, and what was said beside.
 Rehearsed = tuple[list[tuple[str, list[str]]], str]
 

@@ -3,9 +3,11 @@
 import re
 from ipaddress import ip_address
 from typing import Annotated
+from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BeforeValidator
 
+from homelab.model.problems import did_you_mean
 from homelab.model.strict import refuse, shown
 
 _DOMAIN = re.compile(
@@ -39,6 +41,19 @@ def _reachable(value: object) -> str:
     raise refuse(f"{shown(value)} is not a domain name or an IP address", 'write one, "k3s.home.arpa"')
 
 
+def _timezone(value: object) -> str:
+    """A time zone that this machine knows; where it knows none at all, the host has the last word."""
+    example = 'write one, "Europe/Berlin"'
+    if not isinstance(value, str) or not _TIMEZONE.fullmatch(value):
+        raise refuse(f"{shown(value)} is not a time zone", example)
+    try:
+        ZoneInfo(value)
+    except (KeyError, ValueError, OSError):
+        if known := available_timezones():
+            raise refuse(f"{shown(value)} is not a time zone", did_you_mean(value, known, example)) from None
+    return value
+
+
 def _file(value: object) -> str:
     if isinstance(value, str) and _FILE.fullmatch(value) and set("{}").isdisjoint(value.replace("{arch}", "")):
         return value
@@ -58,7 +73,7 @@ def as_tuple(value: object) -> object:
 
 Reachable = Annotated[str, BeforeValidator(_reachable)]
 Package = Annotated[str, _matching(_PACKAGE, "a package's name", "vim")]
-Timezone = Annotated[str, _matching(_TIMEZONE, "a time zone", "Europe/Berlin")]
+Timezone = Annotated[str, BeforeValidator(_timezone)]
 ArchiveFile = Annotated[str, BeforeValidator(_file)]
 FilePath = Annotated[str, BeforeValidator(_path)]
 NetworkName = Annotated[str, _matching(_NETWORK, "a network's name", "lan")]

@@ -10,8 +10,9 @@ from pyinfra.api.arguments import all_argument_meta
 from pyinfra.connectors.fake import FakeConnectorData
 from pyinfra.connectors.ssh import ConnectorData
 
-from homelab.model import Host, SecretRef, Taint, native, ssh
+from homelab.model import Host, SecretRef, Taint, names, native, ssh
 from homelab.model.labels import LabelKey, LabelValue
+from homelab.model.names import Timezone
 from homelab.model.networks import Cidrs, overlap
 from homelab.model.version import K3sVersion, k3s_version
 
@@ -19,6 +20,7 @@ LABEL = TypeAdapter(LabelKey)
 VALUE = TypeAdapter(LabelValue)
 VERSION = TypeAdapter(K3sVersion)
 CIDRS = TypeAdapter(Cidrs)
+TIMEZONE = TypeAdapter(Timezone)
 
 numbers = st.integers(0, 99)
 
@@ -184,3 +186,18 @@ def test_a_host_can_be_made_by_hand() -> None:
     )
     assert str(host.taints[0]) == "gpu=yes:NoSchedule"
     assert host.inventory_name == "s1"
+
+
+@pytest.mark.parametrize("text", ["Europe/Berln", "europe/berlin", "Europe"])
+def test_a_misspelt_time_zone_is_refused_before_a_host_would(text: str) -> None:
+    with pytest.raises(ValidationError, match=r"did you mean|write one"):
+        TIMEZONE.validate_python(text)
+
+
+def test_a_machine_that_knows_no_time_zones_leaves_them_to_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(name: str) -> None:
+        raise KeyError(name)
+
+    monkeypatch.setattr(names, "ZoneInfo", unknown)
+    monkeypatch.setattr(names, "available_timezones", set)
+    assert TIMEZONE.validate_python("Europe/Berlin") == "Europe/Berlin"

@@ -101,7 +101,11 @@ def test_all_servers_down_come_back_together(whole):
 
 
 def test_changed_setting_restarts_servers_one_after_another(whole):
-    """And the API answers all the while: each poll asks all servers, and fails only if none answers within 10 s."""
+    """And the API answers all the while: each poll asks all servers, and fails only if none answers within 10 s.
+
+    A K3s that does not hand over its etcd leadership before it stops (1.21 does not) costs an election: what is read just
+    then is answered with a 500, which a client asks again. The longest time without an answer is printed.
+    """
     inventory = whole.inventory("setting", append={"group_data/sandbox.py": SETTING})
     agent = whole.starts(["a1"])
     polls = Polls()
@@ -157,13 +161,18 @@ class Polls:
 
     @staticmethod
     def answer(pool: urllib3.PoolManager, url: str) -> str:
-        """The status, or why there is none, with the seconds that it took."""
-        asked = time.monotonic()
-        try:
-            status = pool.request("GET", url, timeout=10).status
-            return "200" if status == 200 else f"{status} after {time.monotonic() - asked:.1f} s"
-        except urllib3.exceptions.HTTPError as error:
-            return f"{type(error).__name__} after {time.monotonic() - asked:.1f} s"
+        """200, or why one server did not answer so in its 10 s, with the seconds that each try took."""
+        end, tries = time.monotonic() + 10, []
+        while (left := end - (asked := time.monotonic())) > 0:
+            try:
+                said = str(pool.request("GET", url, timeout=left).status)
+            except urllib3.exceptions.HTTPError as error:
+                said = type(error).__name__
+            if said == "200":
+                return said
+            tries.append(f"{said} in {time.monotonic() - asked:.1f} s")
+            time.sleep(0.1)
+        return ", ".join(tries[:5])
 
 
 def starting_order(lab: Lab) -> list[str]:

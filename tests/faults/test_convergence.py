@@ -103,8 +103,8 @@ def test_all_servers_down_come_back_together(whole):
 def test_changed_setting_restarts_servers_one_after_another(whole):
     """And the API answers all the while: each poll asks all servers, and fails only if none answers within 10 s.
 
-    A K3s that does not hand over its etcd leadership before it stops (1.21 does not) costs an election: what is read just
-    then is answered with a 500, which a client asks again. The longest time without an answer is printed.
+    A K3s that does not hand over its etcd leadership before it stops (1.21 does not) costs an election: what is read
+    just then is answered with a 500, which a client asks again. The longest time without an answer is printed.
     """
     inventory = whole.inventory("setting", append={"group_data/sandbox.py": SETTING})
     agent = whole.starts(["a1"])

@@ -143,7 +143,7 @@ def _why(stderr: list[str]) -> str:
 _HOLD = r"""
 umask 077; mkdir -p -m 0700 /run/homelab; exec 9>>/run/homelab/lock
 if flock -n 9; then
-  printf '%s\n' "$1" >/run/homelab/holder; echo held; exec cat >/dev/null
+  printf '%s; here it is process %s\n' "$1" "$$" >/run/homelab/holder; echo held; exec cat >/dev/null
 fi
 echo "taken $(cat /run/homelab/holder 2>/dev/null)"
 """
@@ -186,11 +186,13 @@ def _lock(hosts: list[tuple[Host, PyinfraHost]]) -> None:
             _held.append((stdin, stdout))
         # The refusal's traceback would keep them until gevent is gone, see _release.
         del stdin, stdout
-        if answer == f"taken {holder}":
+        if answer.startswith(f"taken {holder};"):
             remedy = "give each host its own ssh_hostname, or list it once"
             raise Refusal([f"{mine.name}: is the same machine as another host of this run; {remedy}"])
         if answer.startswith("taken"):
-            raise Refusal([f"{mine.name}: another deploy is running ({answer[6:]}); wait until it has ended"])
+            # sshd learns only after hours of a control machine that lost its network, and the lock is held till then.
+            remedy = "wait until it has ended; or, if that machine is gone, end that process"
+            raise Refusal([f"{mine.name}: another deploy is running ({answer[6:]}); {remedy}"])
         if answer != "held":
             raise Refusal([f"{mine.name}: {_why(error.splitlines()) or 'the lock could not be taken'}"])
     logger.debug("lock held on %s", ", ".join(mine.name for mine, _ in hosts))

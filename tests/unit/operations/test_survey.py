@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -70,3 +72,17 @@ def test_every_host_is_asked_by_all_deploys_in_one_command() -> None:
 def test_a_barrier_changes_nothing(host: Any) -> None:
     assert list(barrier._inner("all servers are up")) == []
     assert host.noops == ["all servers are up"]
+
+
+def test_a_lock_names_its_holder_and_the_process_to_end_and_dies_with_it(tmp_path: Path) -> None:
+    script = f"set -- 'me@laptop, since noon'\n{survey._HOLD}".replace("/run/homelab", str(tmp_path / "run"))
+    pipe = subprocess.PIPE
+    with subprocess.Popen(["sh", "-c", script], stdin=pipe, stdout=pipe, text=True) as first:
+        assert first.stdin is not None
+        assert first.stdout is not None
+        assert first.stdout.readline() == "held\n"
+        second = subprocess.run(["sh", "-c", script], input="", capture_output=True, text=True, check=True)
+        assert second.stdout == f"taken me@laptop, since noon; here it is process {first.pid}\n"
+        first.stdin.close()
+    third = subprocess.run(["sh", "-c", script], input="", capture_output=True, text=True, check=True)
+    assert third.stdout == "held\n"

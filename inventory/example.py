@@ -20,8 +20,8 @@ _ssh = {"ssh_user": "admin", "ssh_key": "~/.ssh/id_ed25519"}
 k3s_servers = [
     ("s1", {"address": "192.168.1.11", "interface": "eno1", **_ssh}),
     ("s2", {"address": "192.168.1.12", "interface": "eno1", **_ssh}),
-    # In repair: still listed, still counted for quorum, but not contacted. To be rid of it for good is a
-    # deliberate act (deploys/day2/remove_node.py), never a line deleted here.
+    # In repair: still listed, still counted for quorum, but not contacted. To be rid of it for good is not
+    # supported yet; a line deleted here is refused while the cluster still has the node.
     ("s3", {"address": "192.168.1.13", "interface": "eno1", "away": True, **_ssh}),
 ]
 

@@ -125,7 +125,7 @@ def outside(file: Path, context: str) -> tuple[dict[str, Node] | None, str]:
         answer = client.call_api(*arguments, _request_timeout=10)
         listed = json.loads(answer.read())
     except (ConfigException, ApiException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-        return None, str(error).splitlines()[0]
+        return None, str(error).partition("\n")[0] or type(error).__name__
     if not isinstance(listed, dict) or "items" not in listed:
         return None, "it answers with something else than its nodes"
     return {each.name: each for each in map(node.parse, listed["items"])}, ""

@@ -18,8 +18,10 @@ from typing import Any, NoReturn, cast
 
 import click
 import gevent
+import pyinfra.api.operations
 import pyinfra.connectors.util
 import pyinfra_cli.cli as cli
+from paramiko import SSHException
 from pyinfra import logger, state
 from pyinfra.api.command import StringCommand
 from pyinfra.api.exceptions import ConnectError, NoGroupError, PyinfraError
@@ -88,6 +90,8 @@ def install() -> None:
     cli._do_confirm = _confirm(cli._do_confirm)
     cli.connect_all = _connect_all
     cli.run_ops = _run_ops(cli.run_ops)
+    operations = vars(pyinfra.api.operations)
+    operations["_run_host_op_with_context"] = _run_host_op(operations["_run_host_op_with_context"])
     vars(pyinfra.connectors.util)["getpass"] = _getpass(pyinfra.connectors.util.getpass)
     # It prints a traceback for what it raises as well; here every such error is told in one line.
     logging.getLogger("paramiko").setLevel(logging.CRITICAL)
@@ -330,18 +334,40 @@ def _getpass(original: Callable[[str], str]) -> Callable[[str], str]:
     return getpass
 
 
+# Why a host failed, in the lines of a refusal; what else fails has said so as it ran.
+_why_failed: dict[str, list[str]] = {}
+
+
+def _run_host_op(original: Callable[[State, Host, str], bool]) -> Callable[[State, Host, str], bool]:
+    """An operation on a host that ends in an error has failed there, and the other hosts' errors are told as well.
+
+    pyinfra would show the first host's alone, and gevent a traceback for each.
+    """
+
+    def run_host_op(state: State, host: Host, op_hash: str) -> bool:
+        try:
+            return original(state, host, op_hash)
+        except PyinfraError as error:
+            _why_failed[host.name] = str(error).splitlines()
+        except (SSHException, OSError, EOFError) as error:
+            why = str(error) or type(error).__name__
+            _why_failed[host.name] = [f"{host.name}: was cut short ({why}); mend that and run the same command again"]
+        return False
+
+    return run_host_op
+
+
 def _run_ops(original: Callable[..., None]) -> Callable[..., None]:
     def run_ops(state: State, serial: bool = False, no_wait: bool = False) -> None:
         try:
             original(state, serial=serial, no_wait=no_wait)
-        except Refusal:
-            raise
         except PyinfraError as error:
             failed = [host.name for host in state.inventory if host in state.failed_hosts]
             if not failed:
                 raise
-            raise Refusal(
-                [f"{', '.join(failed)} failed, as told above; mend that and run the same command again"]
-            ) from error
+            lines = [line for name in failed for line in _why_failed.get(name, ())]
+            if above := [name for name in failed if name not in _why_failed]:
+                lines.append(f"{', '.join(above)} failed, as told above; mend that and run the same command again")
+            raise Refusal(dict.fromkeys(lines)) from error
 
     return run_ops

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import FunctionType, SimpleNamespace
 from typing import Any
 
+import pyinfra.api.operations
 import pyinfra.connectors.util
 import pyinfra_cli.cli as cli
 import pytest
@@ -51,6 +52,7 @@ def parameters(function: Callable[..., Any]) -> list[str]:
         (cli._do_confirm, ["msg"]),
         (cli.connect_all, ["state"]),
         (cli.run_ops, ["state", "serial", "no_wait"]),
+        (pyinfra.api.operations._run_host_op_with_context, ["state", "host", "op_hash"]),
         (Inventory.get_active_hosts, ["self"]),
         (SSHConnector._connect, ["self"]),
         (Host.connect, ["self", "reason", "show_errors", "raise_exceptions"]),
@@ -78,6 +80,10 @@ def test_what_is_replaced_or_relied_on_has_the_same_shape(function: Callable[...
 def test_the_command_line_looks_the_name_up_where_it_is_replaced(name: str) -> None:
     users = [each for each in vars(cli).values() if isinstance(each, FunctionType) and name in each.__code__.co_names]
     assert users, f"nothing in pyinfra_cli.cli calls {name} any more"
+
+
+def test_an_operation_is_run_on_a_host_where_it_is_replaced() -> None:
+    assert "_run_host_op_with_context" in pyinfra.api.operations._run_single_op.__code__.co_names
 
 
 def test_a_sudo_password_is_asked_for_where_it_is_replaced() -> None:
@@ -364,6 +370,35 @@ def test_a_failing_operation_ends_the_run_in_one_line(project: Project) -> None:
     assert code == 1
     (line,) = told(said, "stopped")
     assert line.startswith("@fake/s3, @fake/s1, @fake/s2 failed")
+
+
+# One host refuses to go on, another one's connection is gone, the third does well.
+WAIT = """
+from paramiko import SSHException
+from pyinfra import host, state
+from pyinfra.api.operation import operation
+from homelab.pyinfra_compat import Refusal
+
+@operation()
+def wait():
+    if state.is_executing and host.name == "@fake/s3":
+        raise Refusal(["s3: K3s did not start"])
+    if state.is_executing and host.name == "@fake/s1":
+        raise SSHException("SSH session not active")
+    yield from ()
+
+wait(name="Wait")
+"""
+
+
+def test_each_host_that_stops_the_run_is_a_line(project: Project) -> None:
+    project.write("deploys/x.py", WAIT)
+    code, said = project.run("-y", "inventory")
+    assert code == 1
+    assert told(said, "stopped") == [
+        "s3: K3s did not start",
+        "@fake/s1: was cut short (SSH session not active); mend that and run the same command again",
+    ]
 
 
 INTERRUPT = """

@@ -57,7 +57,8 @@ def rebooted(state: State, host: PyinfraHost, proof: str = "true", deadline: flo
         gevent.sleep(5)
         try:
             reconnect(host)
-            if _says(host, _BOOT_ID) != before:
+            # A host on its way down may still take a command and not carry it out.
+            if _says(host, _BOOT_ID) not in ("", before):
                 break
         except (ConnectError, SSHException, OSError, EOFError):
             pass

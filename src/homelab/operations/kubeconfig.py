@@ -60,11 +60,17 @@ def _address(home: Home, known: str | None) -> str:
     return config.url(living[0])
 
 
-def _write(file: Path, existing: str, wanted: str) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    if existing and existing != wanted:
-        _replace(file.with_name(f"{file.name}.homelab-backup"), existing)
-    _replace(file, wanted)
+def _write(file: Path, existing: str, wanted: str) -> bool:
+    # pyinfra shows a traceback for what a function raises.
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if existing and existing != wanted:
+            _replace(file.with_name(f"{file.name}.homelab-backup"), existing)
+        _replace(file, wanted)
+    except OSError as error:
+        logger.error(f"{file}: cannot be written ({error}); the cluster itself is deployed")
+        return False
+    return True
 
 
 def _replace(file: Path, text: str) -> None:

@@ -213,3 +213,15 @@ def test_the_line_is_replaced_with_a_copy_kept_before_the_reboot(host) -> None:
 def test_a_line_that_is_written_already_only_takes_the_reboot(host) -> None:
     (reboot,) = boot_operations.arguments._inner(boot.Arguments("quiet cgroup_memory=1", written=True))
     assert reboot.function is boot_operations.rebooted
+
+
+def test_a_host_on_its_way_down_is_not_taken_for_one_that_is_back(monkeypatch, host) -> None:
+    boots, locked = iter(["old", "", "old", "new"]), []
+    monkeypatch.setattr(boot_operations, "_says", lambda host, command: next(boots))
+    monkeypatch.setattr(boot_operations, "reconnect", lambda host: None)
+    monkeypatch.setattr(boot_operations.gevent, "sleep", lambda seconds: None)
+    monkeypatch.setattr(boot_operations.survey, "hold", locked.append)
+    host.answers = {"systemctl reboot": "", "prove it": ""}
+    assert boot_operations.rebooted(None, host, "prove it")
+    assert list(boots) == []
+    assert locked == [host]

@@ -131,6 +131,12 @@ def test_the_address_in_use_stays_while_it_is_good(
     assert server_of(file) == then
 
 
+def test_a_place_that_cannot_be_written_fails_in_a_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "kube").write_text("a file, not a folder")
+    assert kubeconfig._write(tmp_path / "kube" / "config", "", "text") is False
+    assert "cannot be written" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("there", "steps", "changes"), [(False, False, 1), (True, False, 0), (True, True, 1)], ids=["new", "same", "joins"]
 )

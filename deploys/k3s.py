@@ -62,7 +62,6 @@ def wait(who: str) -> None:
     """Wait until this node counts as up: a server's own API says so, for an agent its first server's."""
     via = me if me.role == "server" else k3s.plan.first
     node.up(name=f"Wait for {who}", mine=me, via=node.pyinfra_host(via), version=k3s.version)
-    remember()
 
 
 def remember() -> None:
@@ -82,10 +81,12 @@ if me.role is not None:
     install()
 
     # Members that are down need each other to come up, so they start together, and nothing goes on before all are up.
-    if me.role == "server" and plan.member(probe) and k3s.plan.steps:
+    standing = me.role == "server" and plan.member(probe)
+    if standing and k3s.plan.steps:
         if step is not None and step.kind == "revive":
             start(k3s.plan.revive)
         wait("the servers of the cluster")
+        remember()
 
     for turn in host.loop(k3s.plan.servers):
         barrier(name=f"Turn of {turn.host.name}", label=turn.because)
@@ -94,7 +95,12 @@ if me.role is not None:
         barrier(name=f"{turn.host.name} may start", label=turn.because)
         if me == turn.host:
             start((turn,))
-            wait(turn.host.name)
+        # The others wait too: a change of etcd's leader can end a K3s elsewhere, and the next turn needs quorum.
+        standing = standing or me == turn.host
+        if standing:
+            wait(f"every server after the turn of {turn.host.name}")
+        if me == turn.host:
+            remember()
 
     barrier(name="Turn of the agents", label="all servers are up")
     for turn in host.loop(k3s.plan.agents):

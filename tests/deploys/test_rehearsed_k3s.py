@@ -41,7 +41,9 @@ def test_servers_start_one_after_another_and_then_the_agents_together(
 def test_every_start_is_waited_for_before_the_next(plan: Rehearsed) -> None:
     turns = [name.split(":")[0] for name, _ in plan[0] if name.startswith(("Start K3s on", "Wait for"))]
     assert turns == [
-        *("Start K3s on s1", "Wait for s1", "Start K3s on s2", "Wait for s2", "Start K3s on s3", "Wait for s3"),
+        *("Start K3s on s1", "Wait for every server after the turn of s1"),
+        *("Start K3s on s2", "Wait for every server after the turn of s2"),
+        *("Start K3s on s3", "Wait for every server after the turn of s3"),
         *("Start K3s on a1, a2", "Wait for the agents"),
     ]
 

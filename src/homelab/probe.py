@@ -50,8 +50,8 @@ class HostProbe:
     """One host as it was when the run began. Sizes in bytes, times in UTC.
 
     `subnets` has the network of each address, `clock_offset` how far the host's clock is ahead of this machine's,
-    `ssh_port` the port this connection came in by, `reachable` the ports that listen to more than the host itself,
-    and `firewall` the hash of the toolkit's own table as it is loaded, "" when it is not.
+    `ssh_port` the port this connection came in by, `reachable` the TCP ports that listen to more than the host itself,
+    `reachable_udp` the UDP ones, and `firewall` the hash of the toolkit's own table as it is loaded, "" when it is not.
     """
 
     os_id: str = ""
@@ -85,6 +85,7 @@ class HostProbe:
     missing_modules: frozenset[str] = frozenset()
     listening: Mapping[int, str] = field(default_factory=dict)
     reachable: Mapping[int, str] = field(default_factory=dict)
+    reachable_udp: Mapping[int, str] = field(default_factory=dict)
     firewall: str = ""
     k3s_version: str = ""
     k3s_started: Mapping[str, str] = field(default_factory=dict)
@@ -158,6 +159,9 @@ while [ "${pid:-0}" -gt 1 ]; do
 done
 ss -Hltnp 2>/dev/null | while read -r _ _ _ local _ users; do say listening "${local##*:} $users"
   case "$local" in 127.*|"[::1]":*|*"%lo":*) ;; *) say reachable "${local##*:} $users" ;; esac
+done
+ss -Hlunp 2>/dev/null | while read -r _ _ _ local _ users; do
+  case "$local" in 127.*|"[::1]":*|*"%lo":*) ;; *) say reachable_udp "${local##*:} $users" ;; esac
 done
 if command -v nft >/dev/null && table="$(nft -sn list table inet homelab 2>/dev/null)"; then
   say firewall "$(printf '%s\n' "$table" | sha256sum | cut -d' ' -f1)"
@@ -314,6 +318,7 @@ def _parse(lines: Iterable[str], asked: datetime | None, answered: datetime | No
         missing_modules=frozenset(seen.get("missing_module", ())),
         listening=_listening(seen.get("listening", ())),
         reachable=_listening(seen.get("reachable", ())),
+        reachable_udp=_listening(seen.get("reachable_udp", ())),
         firewall=one("firewall"),
         k3s_version=version[2] if len(version) > 2 and version[:2] == ["k3s", "version"] else "",
         k3s_started={path: total for total, _, path in (v.partition(" ") for v in seen.get("k3s_started", ()))},

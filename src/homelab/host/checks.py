@@ -236,9 +236,9 @@ def _advice(home: Home, host: Host, probe: HostProbe) -> Iterator[Problem]:
                     "what it drops stays dropped; turn it off, or write firewall = False",
                 )
         if not probe.firewall:
-            for port, process in firewall.closed(home, host, probe).items():
+            for (protocol, port), process in firewall.closed(home, host, probe).items():
                 yield Problem(
                     host.name,
-                    f"the firewall closes port {port} ({process or 'unknown'}) to other machines",
-                    f'write "tcp dport {port} accept" in {firewall.ADDITIONS}/ on the host to keep it open',
+                    f"the firewall closes {protocol} port {port} ({process or 'unknown'}) to other machines",
+                    f'write "{protocol} dport {port} accept" in {firewall.ADDITIONS}/ on the host to keep it open',
                 )

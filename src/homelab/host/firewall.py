@@ -56,6 +56,8 @@ _PEER = re.compile(r"(?m)^# SSH also from (\S+)$")
 # TCP 445 SMB, 2049 NFS, 5357 and UDP 3702 WS-Discovery: how Windows finds a share.
 _NAS_TCP, _NAS_UDP = "445, 2049, 5357", "3702"
 NODE_PORTS = "30000-32767"
+# A tunnel into the home that ends here is perhaps the very way this run came in: its replies still pass, for now.
+_WIREGUARD = 51820
 
 
 def lan(home: Home, host: Host, probe: HostProbe) -> tuple[Network, ...]:
@@ -194,18 +196,26 @@ REMOVE = (
 )
 
 
-def closed(home: Home, host: Host, probe: HostProbe) -> Mapping[int, str]:
-    """Ports of services that other machines could reach until now and will no longer, with who listens."""
-    kept = {22, 80, 443, 5353, *(int(port) for port in _ports(probe).split(", "))}
+def closed(home: Home, host: Host, probe: HostProbe) -> Mapping[tuple[str, int], str]:
+    """Protocol and port of services that other machines could reach until now and will no longer, with who listens."""
+    tcp = {22, 80, 443, 5353, *(int(port) for port in _ports(probe).split(", "))}
+    # Clients that only listen for answers: DHCP's, and time daemons.
+    udp = {68, 123, 323, 546, 5353}
+    # The kernel's own choice for whoever asks for no port in particular; on nodes also what is there for NodePorts.
+    passing = range(30000 if host.role else 32768, 61000)
     if host.role:
-        kept |= {6443, 2379, 2380, 10250, 5001}
+        tcp |= {6443, 2379, 2380, 10250, 5001}
+        udp |= {8472, _WIREGUARD, 51821}
     if host.nas:
-        kept |= {445, 2049, 5357}
-    ephemeral = range(30000, 65536)
+        tcp |= {445, 2049, 5357}
+        udp |= {3702}
+    services = [("tcp", port, process) for port, process in sorted(probe.reachable.items()) if port not in tcp]
+    services += [("udp", port, process) for port, process in sorted(probe.reachable_udp.items()) if port not in udp]
     return {
-        port: process
-        for port, process in sorted(probe.reachable.items())
-        if port not in kept and port not in ephemeral and not process.startswith(("k3s", "docker-proxy"))
+        (protocol, port): process
+        for protocol, port, process in services
+        if port not in passing or (protocol, port) == ("udp", _WIREGUARD)
+        if not process.startswith(("k3s", "docker-proxy"))
     }
 
 

@@ -159,7 +159,9 @@ def test_a_foreign_firewall_and_a_service_behind_ours_are_said():
     ufw = {"ufw.service": UnitState(load="loaded", active="active")}
     text = said(units=ufw, reachable={8096: "jellyfin"})
     assert "b3: ufw.service filters as well" in text
-    assert "the firewall closes port 8096 (jellyfin) to other machines" in text
+    assert "the firewall closes tcp port 8096 (jellyfin) to other machines" in text
+    text = said(reachable_udp={67: "pihole-FTL"})
+    assert 'the firewall closes udp port 67 (pihole-FTL) to other machines; write "udp dport 67 accept" in' in text
     assert "firewall" not in said(units=ufw, reachable={8096: "jellyfin"}, base=Base(firewall=False))
 
 

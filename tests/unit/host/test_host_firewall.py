@@ -145,8 +145,20 @@ def test_a_second_look_finds_it_in_force():
 
 
 def test_a_service_that_will_be_cut_off_is_named():
-    probe = replace(captured(), reachable={22: "sshd", 8096: "jellyfin", 40000: "dnsmasq", 8080: "docker-proxy"})
-    assert firewall.closed(HOME, NAS, probe) == {8096: "jellyfin"}
+    tcp = {22: "sshd", 8096: "jellyfin", 32400: "Plex Media Serv", 40000: "dnsmasq", 8080: "docker-proxy"}
+    udp = {53: "pihole-FTL", 68: "dhclient", 5353: "avahi-daemon", 41641: "tailscaled", 51820: ""}
+    probe = replace(captured(), reachable=tcp, reachable_udp=udp)
+    assert firewall.closed(HOME, NAS, probe) == {
+        ("tcp", 8096): "jellyfin",
+        ("tcp", 32400): "Plex Media Serv",
+        ("udp", 53): "pihole-FTL",
+        ("udp", 51820): "",
+    }
+
+
+def test_what_the_cluster_itself_listens_to_is_not_named():
+    probe = replace(captured(), reachable={6443: "k3s-server", 31000: ""}, reachable_udp={8472: "", 51820: ""})
+    assert firewall.closed(HOME, SERVER, probe) == {}
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("nft"), reason="needs root and nft")

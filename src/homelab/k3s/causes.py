@@ -34,6 +34,7 @@ KNOWN: tuple[tuple[str, str], ...] = (
     (r"no space left on device", "the disk is full; make room"),
     (r"address already in use", "a port that K3s needs is taken; see which process has it with ss -ltnp"),
     (r"x509: certificate (has expired|is not yet valid)", "the clock or the certificates are off; check timedatectl"),
+    (r"host using cgroup v1", "this Kubernetes wants cgroup v2; boot the host with it"),
     (
         r"memory cgroup|cgroup.*memory",
         "the kernel gives no memory cgroup; add cgroup_enable=memory to its arguments and reboot",

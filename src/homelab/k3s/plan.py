@@ -31,6 +31,10 @@ FIXED = (
 )
 
 
+# From this minor on the kubelet does not start on cgroup v1 unless told to (kubernetes/enhancements KEP-5573).
+_CGROUP_V2_ONLY = 35
+
+
 @dataclass(frozen=True)
 class Step:
     """One node's turn. `via` is the server through which it joins; `forget` says that the cluster still has a Node of a
@@ -256,6 +260,17 @@ def _of_host(
                 "put the cluster's token back there (0600) from the recovery kit or another server",
             )
         )
+    if probe.cgroup == "v1" and int(cluster.version.split(".")[1]) >= _CGROUP_V2_ONLY:
+        settings = config.settings(home, host)
+        given = [settings.get(key, ()) for key in ("kubelet-arg", "kubelet-arg+")]
+        if not any("fail-cgroupv1=false" in ([each] if isinstance(each, str) else each) for each in given):
+            problems.append(
+                Problem(
+                    host.name,
+                    f"it has cgroup v1, and K3s {cluster.version} does not start on it",
+                    f'boot it with cgroup v2, or write {role}_config = {{"kubelet-arg": ["fail-cgroupv1=false"]}}',
+                )
+            )
     if probe.sqlite_data and not probe.etcd_data:
         problems.append(
             Problem(

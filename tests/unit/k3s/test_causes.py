@@ -26,6 +26,13 @@ AFTER = ['time="2026-11-22T10:00:09Z" level=info msg="Shutdown request received"
             "this node's token is not the cluster's",
         ),
         (
+            # As K3s v1.35.2 says it (NVIDIA/OpenShell#360)
+            'time="2026-11-22T10:00:02Z" level=error msg="kubelet exited: kubelet is configured to not run on a host '
+            'using cgroup v1"',
+            "kubelet exited: kubelet is configured to not run on a host using cgroup v1",
+            "this Kubernetes wants cgroup v2",
+        ),
+        (
             # k3s-io/k3s#12745
             'time="2026-11-22T10:00:02Z" level=fatal msg="starting kubernetes: preparing server: failed to validate '
             'server configuration: critical configuration value mismatch between servers"',

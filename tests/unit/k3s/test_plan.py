@@ -252,6 +252,15 @@ def test_what_a_cluster_keeps_for_good_is_refused(key: str, before: Home, after:
     assert f"s1: {key} would change" in refused(after, {"s1": node_up(before, "s1")}, nodes(before))
 
 
+def test_cgroup_v1_is_refused_where_that_kubernetes_does_not_start_on_it() -> None:
+    old = {"s1": fresh(cgroup="v1")}
+    assert "s1: it has cgroup v1, and K3s v1.35.6+k3s1 does not start on it" in refused(home(), old, None)
+    allowed = home(server_config={"kubelet-arg": ("fail-cgroupv1=false",)})
+    cluster = allowed.cluster.model_copy(update={"version": "v1.34.9+k3s1", "server_config": {}})
+    before = allowed.model_copy(update={"cluster": cluster})
+    assert refused(allowed, old, None) == refused(before, old, None) == ""
+
+
 def test_a_taken_port_is_refused_before_the_first_start() -> None:
     assert "s1: port 6443 is taken by haproxy" in refused(home(), {"s1": fresh(listening={6443: "haproxy"})}, None)
 

@@ -211,7 +211,7 @@ def _advice(home: Home, host: Host, probe: HostProbe) -> Iterator[Problem]:
             yield Problem(
                 host.name,
                 f"its kernel has no module {module}",
-                "install the kernel's extra modules if pods cannot reach services",
+                "install the kernel's extra modules (on Ubuntu for the Raspberry Pi linux-modules-extra-raspi)",
             )
     for setting, live in kernel.unset_sysctls(home, host, probe).items():
         yield Problem(host.name, f"{setting} is wanted and is {live}", "set it on the machine that runs this container")

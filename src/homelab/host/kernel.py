@@ -23,7 +23,9 @@ _PROTECTED = {
 
 
 def modules(host: Host) -> tuple[str, ...]:
-    return ("overlay", "br_netfilter") if host.role else ()
+    # vxlan: flannel's own way between nodes. K3s loads it by itself, but Ubuntu 22.04 for the Raspberry Pi has it in a
+    # package apart, and without it a node ends with "operation not supported".
+    return ("overlay", "br_netfilter", "vxlan") if host.role else ()
 
 
 def modules_file(host: Host, probe: HostProbe) -> ManagedFile:

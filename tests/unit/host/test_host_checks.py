@@ -165,6 +165,10 @@ def test_a_foreign_firewall_and_a_service_behind_ours_are_said():
     assert "firewall" not in said(units=ufw, reachable={8096: "jellyfin"}, base=Base(firewall=False))
 
 
+def test_a_kernel_without_flannels_module_is_said():
+    assert "its kernel has no module vxlan; install" in said(missing_modules=frozenset({"vxlan"}))
+
+
 def test_a_daemon_without_dropins_is_said():
     assert "so it was not hardened" in said(text={sshd.CONFIG: "Port 22\n"})
 

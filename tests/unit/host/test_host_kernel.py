@@ -59,7 +59,7 @@ def test_protected_kernel_defaults_are_set_before_the_kubelet_demands_them():
 def test_a_kernel_without_bridge_filtering_gets_no_setting_of_it():
     probe = machine(missing_modules=frozenset({"br_netfilter"}))
     assert not any("bridge" in key for key in kernel.sysctls(home(), node(), probe))
-    assert kernel.modules_file(node(), probe).content == "# homelab: for K3s\noverlay\n"
+    assert kernel.modules_file(node(), probe).content == "# homelab: for K3s\noverlay\nvxlan\n"
 
 
 def test_drift_is_what_the_kernel_has_otherwise():

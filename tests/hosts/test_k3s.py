@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from secrets import token_hex
 
 import pytest
 
@@ -104,27 +105,25 @@ def test_no_token_in_units_or_journal(host, mine, secrets):
 
 
 def test_no_token_in_a_file_that_others_can_read(host, secrets):
-    listing = host.check_output(
-        "find / -xdev -type f -perm /0044 -size -2M "
-        "-not -path '/proc/*' -not -path '/sys/*' -newermt 2020-01-01 "
-        r"\( -path '/etc/*' -o -path '/var/*' -o -path '/tmp/*' -o -path '/home/*' -o -path '/usr/local/*' \)"
-        " -print0 | xargs -0 grep -lFf /etc/rancher/k3s/.needles 2>/dev/null || true"
-        if _needles(host, secrets)
-        else "false"
-    )
-    host.check_output("rm -f /etc/rancher/k3s/.needles")
+    # A word of no worth, where others can read it, proves that the search finds what is there.
+    decoy, word, needles = "/var/tmp/homelab-decoy", token_hex(32), f"{paths.TOKEN}.needles"
+    tokens = f"cat {paths.TOKEN} {paths.AGENT_TOKEN} 2>/dev/null | sed 's/.*://'"
+    try:
+        host.check_output(f"echo {word} >{decoy}; chmod 0644 {decoy}")
+        host.check_output(f"umask 077; {{ {tokens}; echo {word}; }} >{needles}")
+        assert host.file(needles).content_string.split() == [*secrets, word]
+        listing = host.run(
+            "find /etc /var /tmp /run /home /usr/local -xdev -type f -perm /0044 -size -2M -newermt 2020-01-01 -print0"
+            f" | xargs -0 grep -lFf {needles}"
+        ).stdout
+    finally:
+        host.check_output(f"rm -f {needles}")
     # A file is only readable by others if they can get to it.
     reachable = [
         path for path in listing.splitlines() if host.run(f"setpriv --reuid=65534 --clear-groups cat {path}").rc == 0
     ]
-    assert reachable == []
-
-
-def _needles(host, secrets: list[str]) -> bool:
-    command = "umask 077; cat /etc/rancher/k3s/token /etc/rancher/k3s/agent-token 2>/dev/null | sed 's/.*://' "
-    host.check_output(f"{command} >/etc/rancher/k3s/.needles")
-    assert host.file("/etc/rancher/k3s/.needles").content_string.split() == secrets
-    return True
+    host.check_output(f"rm -f {decoy}")
+    assert reachable == [decoy]
 
 
 def test_nodes_are_exactly_the_inventory_s(host, mine, home):

@@ -98,6 +98,8 @@ def install() -> None:
     setattr(Inventory, "get_active_hosts", _active_hosts)
     # pyinfra has set its own before it reads config.py, which ends a cut deploy with exit 0.
     signal.signal(signal.SIGINT, _interrupted)
+    # pyinfra would trust whoever answers first; who wants that says so in the inventory.
+    SSHConnector.data_meta["ssh_strict_host_key_checking"].default = "yes"
     if os.environ.get("HOMELAB_TCP_NODELAY", "1") != "0":
         setattr(SSHConnector, "_connect", _nodelay(SSHConnector._connect))
 
@@ -236,12 +238,19 @@ def _connect_all(state: State) -> None:
         if host not in problems:
             state.activate_host(host)
     if problems:
-        raise Refusal(
-            f"{host.name}: cannot be reached ({problems[host]}); "
-            "mend it, or write away: True at this host to go on without it; nothing was changed"
-            for host in hosts
-            if host in problems
+        raise Refusal(_unreachable(host, problems[host]) for host in hosts if host in problems)
+
+
+def _unreachable(host: Host, why: str) -> str:
+    if "No host key for" in why:
+        return (
+            f"{host.name}: its SSH host key is not known here; log in once with ssh, compare the fingerprint with the "
+            "host's own (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub there), and run this again"
         )
+    return (
+        f"{host.name}: cannot be reached ({why}); "
+        "mend it, or write away: True at this host to go on without it; nothing was changed"
+    )
 
 
 def _nodelay(original: Callable[[SSHConnector], None]) -> Callable[[SSHConnector], None]:

@@ -176,6 +176,6 @@ class Polls:
 
 
 def etcd_members(lab: Lab) -> int:
-    """How many members etcd itself counts, told by the nodes that carry its mark."""
+    """How many nodes K3s marks as etcd members; etcd's own list would need a client with its certificates."""
     listed = json.loads(lab.ssh("s2", "k3s kubectl get nodes -l node-role.kubernetes.io/etcd=true -o json"))
     return len(listed["items"])

@@ -85,7 +85,7 @@ def secrets(host, mine) -> list[str]:
     """The passwords of this node's tokens."""
     files = [paths.TOKEN] + ([paths.AGENT_TOKEN] if mine.role == "server" else [])
     found = [host.file(path).content_string.strip().rpartition(":")[2] for path in files]
-    assert all(len(each) >= 32 for each in found)
+    assert all(len(each) >= 12 for each in found), "a token this short would be found by chance"
     return found
 
 

@@ -72,6 +72,12 @@ def pytest(lab: Lab, *arguments: str) -> None:
         raise Failed(f"tests failed: {' '.join(arguments)}")
 
 
+def systems(lab: Lab) -> dict[str, str]:
+    """The operating system of each host of a set, as the host tells it."""
+    _, sets = read_table((ROOT / "Vagrantfile").read_text())
+    return {name: lab.ssh(name, '. /etc/os-release; echo "$PRETTY_NAME"').strip() for name in sets[lab.size]}
+
+
 def show_nodes(lab: Lab) -> None:
     """The cluster as its API tells it, on stdout."""
     first = next(name for name in nodes(lab))
@@ -84,7 +90,7 @@ def timed(report: Report, name: str, reason: str, versions: dict[str, str], act:
     try:
         with step(name):
             act()
-    except (Failed, AssertionError, subprocess.SubprocessError):
+    except (Failed, AssertionError, subprocess.SubprocessError, OSError, ValueError):
         report.add(name, Part("failed", reason, round(time.monotonic() - started, 1), versions))
         raise
     report.add(name, Part("real", reason, round(time.monotonic() - started, 1), versions))
@@ -132,12 +138,12 @@ def test(sizes: tuple[str, ...], faults: tuple[str, ...]) -> int:
     code = 0
     try:
         for size in sizes:
+            lab = Lab(size, chosen.version)
             whole(size, chosen, report)
             if size == "ha" and chosen.version:
-                lab = Lab(size, chosen.version)
                 broken = partial(pytest, lab, "tests/faults", *faults)
                 timed(report, "faults", "", {"k3s": chosen.version}, broken)
-        report.add("base", Part("real", "deployed on every host of every set", versions={"debian": "12"}))
+        report.add("base", Part("real", "deployed on every host of every set", versions=systems(lab)))
         nas = "its machine boots with a kernel of its own and has the base; storage is not supported yet"
         report.add("nas", Part("real", nas))
         k3s = (
@@ -146,7 +152,7 @@ def test(sizes: tuple[str, ...], faults: tuple[str, ...]) -> int:
             else Part("skipped", chosen.why)
         )
         report.add("k3s", k3s)
-    except (Failed, AssertionError, subprocess.SubprocessError) as problem:
+    except (Failed, AssertionError, subprocess.SubprocessError, OSError, ValueError) as problem:
         say(str(problem))
         code = 1
     missing = report.missing(os.environ.get("HOMELAB_REQUIRE", ""))

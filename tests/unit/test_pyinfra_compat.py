@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import inspect
 import os
@@ -17,6 +18,7 @@ from pathlib import Path
 from types import FunctionType, SimpleNamespace
 from typing import Any
 
+import paramiko
 import pyinfra.api.operations
 import pyinfra.connectors.util
 import pyinfra_cli.cli as cli
@@ -334,6 +336,29 @@ def test_an_empty_inventory_is_refused(project: Project) -> None:
 def test_an_unknown_variable_of_ours_is_refused(project: Project) -> None:
     code, said = project.run("-y", "inventory", HOMELAB_ENVV="home")
     assert (code, told(said)) == (1, ["HOMELAB_ENVV: unknown variable; did you mean HOMELAB_ENV?"])
+
+
+def test_a_host_whose_key_is_not_known_is_not_trusted(project: Project, tmp_path: Path) -> None:
+    """A real SSH server that nobody has met: pyinfra by itself would take its word."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def greet() -> None:
+            connection, _ = server.accept()
+            with paramiko.Transport(connection) as transport:
+                transport.add_server_key(paramiko.ECDSAKey.generate())
+                with contextlib.suppress(paramiko.SSHException, EOFError):
+                    transport.start_server(server=paramiko.ServerInterface())
+                    transport.join(60)
+
+        thread = threading.Thread(target=greet)
+        thread.start()
+        project.write("inventory/home.py", f"k3s_servers = [{ssh_host('s1', server.getsockname()[1])}]\n")
+        (tmp_path / "nobody" / ".ssh").mkdir(parents=True)
+        code, said = project.run("-y", "inventory", HOME=str(tmp_path / "nobody"))
+        thread.join()
+    (line,) = told(said)
+    assert (code, line.partition(";")[0]) == (1, "s1: its SSH host key is not known here")
+    assert not (tmp_path / "nobody" / ".ssh" / "known_hosts").exists()
 
 
 def test_hosts_that_are_down_are_a_line_each_and_nothing_is_done_on_the_others(project: Project) -> None:

@@ -431,6 +431,21 @@ def restart_refusals(plan: Plan, nodes: Mapping[str, Node] | None, probes: Mappi
     return []
 
 
+def partial_refusals(home: Home, plan: Plan, probes: Mapping[str, HostProbe]) -> list[Problem]:
+    """Turns of servers in a run that was not given all servers: another run could take the others' at the same time."""
+    left_out = [host.name for host in home.servers if host.name not in probes and not host.away]
+    if not left_out or not (plan.servers or plan.revive):
+        return []
+    turns = ", ".join(step.host.name for step in plan.revive + plan.servers)
+    return [
+        Problem(
+            turns,
+            f"a server would start while this run does not hold {', '.join(left_out)}",
+            "servers take turns within one run; leave out --limit and --exclude",
+        )
+    ]
+
+
 def rejoin(home: Home, host: Host, text: str | None) -> Host | None:
     """The server that a joined node's join file should name, None for the file as it is.
 

@@ -151,14 +151,12 @@ def pushed(
     # The same file again, its mode put right say, is no previous one.
     keep = f"[ ! -e {target} ] || cmp -s {new} {target} || ln -fT {target} {shlex.quote(previous)}" if previous else ":"
     yield StringCommand(
-        f"""set -e; umask 077
+        f"""set -e; umask 022; mkdir -p {shlex.quote(path.rpartition("/")[0])} {probe.SEALS}; umask 077
 upload="$(getent passwd "${{SUDO_USER:-root}}" | cut -d: -f6)/{upload}"
-mkdir -p -m 0755 {shlex.quote(path.rpartition("/")[0])}
 rm -f {new}; cp "$upload" {new}; rm -f "$upload"
 if ! echo "{artifact.sha256}  "{new} | sha256sum -c --status; then
   rm -f {new}; echo "{artifact.asset} arrived damaged, nothing was replaced" >&2; exit 1
 fi
 chmod {mode} {new}; {keep}; sync -f {new}; mv -fT {new} {target}
-mkdir -p -m 0755 {probe.SEALS}
 {{ echo {artifact.sha256}; {probe.STATE} {target}; }} >{shlex.quote(seal)}"""
     )

@@ -103,8 +103,9 @@ def _cluster(site: Survey) -> Cluster:
     if is_dry():
         _unknown_sums_are_no_drift(site, here, sums)
     plan = planning.plan(home, site.probes, nodes, sums)
-    if quorum := planning.restart_refusals(plan, nodes, site.probes):
-        raise Refusal(quorum)
+    unsafe = planning.restart_refusals(plan, nodes, site.probes)
+    if unsafe := unsafe + planning.partial_refusals(home, plan, site.probes):
+        raise Refusal(unsafe)
     made = Cluster(home, home.cluster.version, wanted, plan, nodes)
     if plan.joins:
         made.server_token, made.agent_token = _tokens(site, plan)

@@ -20,9 +20,9 @@ def write(wanted: ManagedFile) -> StringCommand:
     new = posixpath.join(folder, f".{name}.homelab-new")
     # A fixed name beside the target: what a killed run left behind is overwritten by the next one.
     script = [
-        "set -e; umask 077",
+        # The umask comes after mkdir, whose -m holds for the last folder only.
+        f"set -e; umask 022; mkdir -p {shlex.quote(folder)}; umask 077",
         f"new={shlex.quote(new)}",
-        f"mkdir -p -m 0755 {shlex.quote(folder)}",
         'rm -f "$new"; cat >"$new"',
         *([wanted.check] if wanted.check else []),
         f'chown {shlex.quote(wanted.owner)} "$new"; chmod {wanted.mode} "$new"',

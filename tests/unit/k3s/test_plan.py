@@ -137,6 +137,29 @@ def test_servers_restart_one_after_another_and_agents_afterwards() -> None:
     assert plan.restart_refusals(made, nodes(THREE), probes) == []
 
 
+def test_servers_take_no_turn_in_a_run_that_was_not_given_all_of_them() -> None:
+    probes = up(THREE, s1=drifted(THREE, "s1", paths.BINARY))
+    del probes["s3"]
+    made = planned(THREE, probes, nodes(THREE))
+    (problem,) = plan.partial_refusals(THREE, made, probes)
+    assert "s3" in problem.found
+    assert "--limit" in problem.remedy
+
+
+def test_a_server_that_is_away_or_an_agent_s_turn_asks_for_no_more_servers() -> None:
+    away = THREE.model_copy(
+        update={"hosts": tuple(each.model_copy(update={"away": each.name == "s3"}) for each in THREE.hosts)}
+    )
+    probes = up(THREE, s1=drifted(THREE, "s1", paths.BINARY))
+    del probes["s3"]
+    assert plan.partial_refusals(away, planned(away, probes, nodes(THREE)), probes) == []
+    quiet = up(THREE, a1=replace(up(THREE)["a1"], k3s_started={}))
+    del quiet["s3"]
+    made = planned(THREE, quiet, nodes(THREE))
+    assert [step.host.name for step in made.agents] == ["a1"]
+    assert plan.partial_refusals(THREE, made, quiet) == []
+
+
 def test_an_agent_whose_password_outlived_an_uninstall_joins_anew() -> None:
     left = fresh(node_password=True)
     assert told(planned(THREE, up(THREE, a1=left), nodes(THREE, a1=False))) == ["a1:join>s1!"]

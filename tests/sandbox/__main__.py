@@ -51,14 +51,15 @@ def owner(state: Path) -> str:
 def claim(state: Path) -> None:
     """Make this clone the one that has the sandbox on this machine.
 
-    Raise Refused while another one has it. What a clone that no longer exists left is removed.
+    Raise Refused while another one has it, unless SANDBOX_TAKE_OVER says that the machine is ours alone: a cancelled
+    CI run leaves its hosts. What a clone that no longer exists left is removed.
     """
     state.mkdir(parents=True, exist_ok=True)
     other = owner(state)
     if other and other != str(ROOT):
-        if (Path(other) / ".sandbox").is_dir():
+        if (Path(other) / ".sandbox").is_dir() and os.environ.get("SANDBOX_TAKE_OVER") != "true":
             raise Refused(f"another sandbox is running from {other}; end it first: make -C {other} sandbox-down")
-        say(f"removing what a sandbox from {other}, which is gone, left behind")
+        say(f"removing what a sandbox from {other} left behind")
         remove_all(state)
         state.mkdir(parents=True, exist_ok=True)
     (state / "owner").write_text(f"{ROOT}\n")

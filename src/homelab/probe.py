@@ -11,9 +11,11 @@ import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+_Asked = TypeVar("_Asked")
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ class HostProbe:
 
     `subnets` has the network of each address, `clock_offset` how far the host's clock is ahead of this machine's,
     `ssh_port` the port this connection came in by, `reachable` the TCP ports that listen to more than the host itself,
-    `reachable_udp` the UDP ones, and `firewall` the hash of the toolkit's own table as it is loaded, "" when it is not.
+    `reachable_udp` the UDP ones, `firewall` the hash of the toolkit's own table as it is loaded, "" when it is not,
+    and `output` what the questions' commands printed, by their names.
     """
 
     os_id: str = ""
@@ -93,6 +96,7 @@ class HostProbe:
     sqlite_data: bool = False
     node_password: bool = False
     text: Mapping[str, str] = field(default_factory=dict, repr=False)
+    output: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def arch(self) -> str:
@@ -105,7 +109,10 @@ class HostProbe:
 
 @dataclass(frozen=True)
 class Questions:
-    """What to ask besides the fixed facts: paths, units, packages, sysctls, modules, and small files to read whole."""
+    """What to ask besides the fixed facts: paths, units, packages, sysctls, modules, and small files to read whole.
+
+    `commands` are names and read-only shell code; what each prints is told under its name, its exit code is not.
+    """
 
     paths: tuple[str, ...] = ()
     units: tuple[str, ...] = ()
@@ -113,9 +120,10 @@ class Questions:
     sysctls: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
     text: tuple[str, ...] = ()
+    commands: tuple[tuple[str, str], ...] = ()
 
     def __or__(self, other: Questions) -> Questions:
-        def joined(mine: tuple[str, ...], theirs: tuple[str, ...]) -> tuple[str, ...]:
+        def joined(mine: tuple[_Asked, ...], theirs: tuple[_Asked, ...]) -> tuple[_Asked, ...]:
             return tuple(dict.fromkeys(mine + theirs))
 
         return Questions(
@@ -125,6 +133,7 @@ class Questions:
             joined(self.sysctls, other.sysctls),
             joined(self.modules, other.modules),
             joined(self.text, other.text),
+            joined(self.commands, other.commands),
         )
 
 
@@ -222,6 +231,14 @@ for p in %s; do [ -r "$p" ] && say text "$p $(base64 -w0 <"$p")"; done
 """
 
 
+# In a shell of its own, so that no command can end or change what is asked after it.
+_COMMAND = r"""
+say output "%s $( (
+%s
+) 2>/dev/null </dev/null | base64 -w0)"
+"""
+
+
 def script(questions: Questions) -> str:
     """The shell script that asks the fixed facts and the questions; it changes nothing and needs root to see all."""
     parts = [_SCRIPT]
@@ -235,6 +252,7 @@ def script(questions: Questions) -> str:
     ):
         if values:
             parts.append(template % " ".join(shlex.quote(value) for value in values))
+    parts += [_COMMAND % command for command in questions.commands]
     return "".join(parts) + "say end 1\n"
 
 
@@ -326,6 +344,7 @@ def _parse(lines: Iterable[str], asked: datetime | None, answered: datetime | No
         sqlite_data="sqlite_data" in seen,
         node_password="node_password" in seen,
         text={path: _decoded(text) for path, _, text in (v.partition(" ") for v in seen.get("text", ()))},
+        output={name: _decoded(text) for name, _, text in (v.partition(" ") for v in seen.get("output", ()))},
     )
 
 

@@ -180,3 +180,10 @@ def test_file_contents_never_show_in_a_representation() -> None:
 def test_questions_join_without_repeating() -> None:
     one, other = Questions(paths=("/a", "/b"), units=("x",)), Questions(paths=("/b", "/c"), packages=("p",))
     assert one | other == Questions(paths=("/a", "/b", "/c"), units=("x",), packages=("p",))
+
+
+def test_what_commands_print_comes_back_whole_and_none_disturbs_the_next() -> None:
+    odd = "printf 'one\\ttwo\\n\\nend\\t1\\n'; cat; exit 3"
+    found = ask(Questions(commands=(("odd", odd), ("silent", "echo no >&2; cd /nowhere"), ("last", "echo 100%"))))
+    assert found.output == {"odd": "one\ttwo\n\nend\t1\n", "silent": "", "last": "100%\n"}
+    assert "two" not in repr(found)

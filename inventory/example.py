@@ -44,5 +44,52 @@ k3s_agents = [
 
 # The machine with the disks. It may be a K3s node as well: then list its name in both groups.
 nas = [
-    ("nas", {"address": "192.168.1.31", **_ssh}),
+    (
+        "nas",
+        {
+            "address": "192.168.1.31",
+            # Disks by what stays theirs in any port: `ls -l /dev/disk/by-id`, or "serial:" and what is on the label.
+            # A disk that holds anything at all is refused; the refusal says how to consent to losing that.
+            "disks": {
+                "left": {"id": "ata-WDC_WD80EFPX-68C4ZN0_WD-EXAMPLE1"},
+                "right": {"id": "ata-WDC_WD80EFPX-68C4ZN0_WD-EXAMPLE2"},
+            },
+            # Two disks that hold the same, at /srv/family: either may die. btrfs notices and mends rotten data and has
+            # snapshots, but wants you there when the machine starts with one disk gone; mdraid starts by itself.
+            "pools": {
+                "family": {"kind": "btrfs", "level": "raid1", "disks": ["left", "right"]},
+            },
+            "volumes": {
+                "photos": {"pool": "family", "owner": "anna", "quota": "4T"},
+            },
+            # The same number everywhere, so that a file is Anna's over NFS and SMB alike.
+            "users": {
+                "anna": {"uid": 2001, "password": "file:~/.config/homelab/anna-smb"},
+            },
+            # Over SMB for phones and laptops, over NFS for Linux machines; "lan" is one of networks in group_data.
+            "shares": {
+                "photos": {
+                    "volume": "photos",
+                    "smb": {"users": ["anna"], "purpose": "multiprotocol"},
+                    "nfs": {"clients": ["lan"]},
+                },
+            },
+            # What was deleted by mistake comes back from these (Windows: "Previous versions").
+            "snapshots": {"photos": {"hourly": 24, "daily": 14, "monthly": 6}},
+            # What burns down with the house comes back from this. Keep its password outside the house as well.
+            "backups": {
+                "away": {
+                    "volumes": ["photos"],
+                    "to": "sftp:backup@attic.example.org:/restic/nas",
+                    "password": "file:~/.config/homelab/restic",
+                    "at": "03:00",
+                    "keep": {"daily": 7, "weekly": 5, "monthly": 12},
+                },
+            },
+            # A disk that dies unheard takes its mirror's data along when the second one goes. The topic's name is all
+            # that others need to read along: make it one that nobody guesses.
+            "alerts": {"ntfy": "https://ntfy.sh/my-nas-change-this"},
+            **_ssh,
+        },
+    ),
 ]

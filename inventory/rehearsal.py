@@ -61,6 +61,22 @@ k3s_agents = [
     _host("a2", "192.0.2.22", labels={"disk": "ssd"}, taints=["gpu=yes:NoSchedule"]),
 ]
 
+# A pool of each kind; whatever needs a secret is left out.
 nas = [
-    _host("nas", "192.0.2.31"),
+    _host(
+        "nas",
+        "192.0.2.31",
+        disks={name: {"id": f"ata-REHEARSAL_{name.upper()}"} for name in ("d1", "d2", "d3", "d4")},
+        pools={
+            "tank": {"kind": "mdraid", "level": "raid1", "disks": ["d1", "d2"], "filesystem": "ext4"},
+            "pics": {"kind": "btrfs", "level": "raid1", "disks": ["d3", "d4"]},
+        },
+        volumes={
+            "media": {"pool": "tank", "quota": "500G"},
+            "album": {"pool": "pics", "owner": "anna"},
+        },
+        users={"anna": {"uid": 2001}},
+        shares={"media": {"volume": "media", "nfs": {"clients": ["lan"]}}},
+        snapshots={"album": {"hourly": 24, "daily": 7}},
+    ),
 ]

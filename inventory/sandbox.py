@@ -4,6 +4,7 @@ SANDBOX chooses which: small (default), ha or full. tests/sandbox compares this 
 """
 
 import os as _os
+import shlex as _shlex
 from pathlib import Path as _Path
 
 _SANDBOX = _Path(__file__).resolve().parent.parent / ".sandbox"
@@ -47,4 +48,48 @@ def _hosts(names):
     ]
 
 
+def _secret(name):
+    """A password of the simulated NAS: the sandbox's own SSH key, which is nowhere else, with a name, hashed."""
+    script = 'test -s "$1" && { echo "$2"; cat "$1"; } | sha256sum | cut -c 1-24'
+    return "command:" + _shlex.join(["sh", "-c", script, "sh", ".sandbox/ssh/id_ed25519", name])
+
+
+# d5 and d6 are in no pool: they take the place of others in tests.
+_storage = {
+    "disks": {f"d{n}": {"id": f"virtio-homelab-d{n}"} for n in range(1, 7)},
+    "pools": {
+        "tank": {"kind": "mdraid", "level": "raid1", "disks": ["d1", "d2"], "filesystem": "ext4"},
+        "pics": {"kind": "btrfs", "level": "raid1", "disks": ["d3", "d4"]},
+    },
+    "volumes": {
+        "media": {"pool": "tank", "owner": "anna", "quota": "500M"},
+        "album": {"pool": "pics", "owner": "anna"},
+        "bulk": {"pool": "pics"},
+    },
+    "users": {
+        "anna": {"uid": 2001, "password": _secret("anna")},
+        "ben": {"uid": 2002, "password": _secret("ben")},
+    },
+    "shares": {
+        "media": {
+            "volume": "media",
+            "nfs": {"clients": ["sandbox"]},
+            "smb": {"users": ["anna", "ben"], "purpose": "multiprotocol"},
+        },
+        "album": {"volume": "album", "smb": {"users": ["anna"], "recycle": True}},
+        "bulk": {"volume": "bulk", "nfs": {"clients": ["a2" if _size == "full" else "sandbox"]}},
+    },
+    "snapshots": {"album": {"hourly": 24, "daily": 7}},
+    # On the system's disk, so on neither of the pools.
+    "backups": {
+        "nightly": {
+            "volumes": ["media", "album"],
+            "to": "/var/backups/homelab-restic",
+            "password": _secret("restic"),
+        },
+    },
+}
+
 k3s_servers, k3s_agents, nas = (_hosts(names) for names in _SIZES[_size])
+for _, _data in nas:
+    _data.update(_storage)

@@ -10,6 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from homelab.model import Cluster, Home, InventoryError, Problem, SecretRef, Taint
+from homelab.model.nas import Alerts, Nas, Share, Snapshots
+from homelab.model.strict import Strict
 from homelab.settings import SecretError, resolve_secret
 
 VERSION = 1
@@ -27,13 +29,18 @@ def find(start: Path) -> Path:
 
 def secrets(home: Home) -> Iterator[tuple[str, SecretRef]]:
     """Every reference to a secret in the home, with what it is for."""
-    if home.cluster is None:
-        return
-    if home.cluster.token:
-        yield "k3s_token", home.cluster.token
-    if home.cluster.agent_token:
-        yield "k3s_agent_token", home.cluster.agent_token
-    yield from _in("registries", home.cluster.registries)
+    if home.cluster is not None:
+        if home.cluster.token:
+            yield "k3s_token", home.cluster.token
+        if home.cluster.agent_token:
+            yield "k3s_agent_token", home.cluster.agent_token
+        yield from _in("registries", home.cluster.registries)
+    for host in home.nas:
+        if host.storage is not None:
+            for name, user in host.storage.users.items():
+                yield from _in(f"{host.name}.users.{name}.password", user.password)
+            for name, backup in host.storage.backups.items():
+                yield from _in(f"{host.name}.backups.{name}.password", backup.password)
 
 
 def _in(place: str, value: object) -> Iterator[tuple[str, SecretRef]]:
@@ -79,6 +86,7 @@ def as_data(home: Home) -> dict[str, object]:
                 "taints": [str(taint) for taint in host.taints],
                 "server_config": _plain(host.server_config),
                 "agent_config": _plain(host.agent_config),
+                "storage": None if host.storage is None else _plain(host.storage),
             }
             for host in home.hosts
         ],
@@ -90,6 +98,11 @@ def as_data(home: Home) -> dict[str, object]:
 
 
 def _plain(value: object) -> object:
+    if isinstance(value, Alerts):
+        # Whoever knows the whole address of a webhook or a topic can write to it, and read the topic.
+        return {**dict(value), "ntfy": _site(value.ntfy), "webhook": _site(value.webhook)}
+    if isinstance(value, Strict):
+        return {name: _plain(getattr(value, name)) for name in type(value).model_fields}
     if isinstance(value, Mapping):
         return {str(key): _plain(held) for key, held in value.items()}
     if isinstance(value, list | tuple):
@@ -97,6 +110,13 @@ def _plain(value: object) -> object:
     if isinstance(value, SecretRef | Taint | IPv4Network | IPv6Network):
         return str(value)
     return value
+
+
+def _site(url: str | None) -> str | None:
+    if url is None:
+        return None
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.partition('/')[0]}"
 
 
 def as_json(home: Home) -> str:
@@ -133,5 +153,52 @@ def _shared(home: Home) -> Iterator[tuple[str, str]]:
         yield "kubeconfig", cluster.kubeconfig
     for name, network in home.base.networks.items():
         yield f"network {name}", str(network)
+    for host in home.nas:
+        if host.storage is not None:
+            for name, said in _stored(host.storage):
+                yield f"{host.name} {name}", said
     for place, reference in secrets(home):
         yield f"secret {place}", f"{reference} (readable)"
+
+
+def _stored(nas: Nas) -> Iterator[tuple[str, str]]:
+    """What a NAS keeps, a line for each thing."""
+    for name, pool in nas.pools.items():
+        yield f"pool {name}", f"{pool.kind} {pool.level} of {', '.join(pool.disks)}, at {nas.mountpoint(name)}"
+    spare = [name for name in nas.disks if not any(name in pool.disks for pool in nas.pools.values())]
+    if spare:
+        yield "disks in no pool", f"{', '.join(spare)} (left alone)"
+    for name, volume in nas.volumes.items():
+        said = [f"{nas.path(name)}, {volume.owner}'s"]
+        said += [f"at most {_size(volume.quota)}"] if volume.quota else []
+        kept = ", ".join(f"{count} {every}" for every, count in nas.snapshots.get(name, Snapshots()) if count)
+        said += [f"snapshots {kept}" if kept else "no snapshots"]
+        saved = [each for each, backup in nas.backups.items() if name in backup.volumes]
+        said += [f"backed up by {', '.join(saved)}" if saved else "no backup"]
+        yield f"volume {name}", "; ".join(said)
+    for name, share in nas.shares.items():
+        yield f"share {name}", f"{share.volume} over {' and '.join(_ways(share))}"
+    for name, backup in nas.backups.items():
+        yield f"backup {name}", f"{', '.join(backup.volumes)} to {backup.to} at {backup.at}"
+    if nas.pools:
+        alerts = nas.alerts
+        ways = [alerts.mail, _site(alerts.ntfy), _site(alerts.webhook)]
+        yield "alerts to", ", ".join(way for way in ways if way) or "nobody: a dying disk would go unnoticed"
+
+
+def _ways(share: Share) -> Iterator[str]:
+    if share.nfs:
+        yield f"NFS to {', '.join(share.nfs.clients)}{' (read only)' if share.nfs.read_only else ''}"
+    if share.smb:
+        marks: list[str] = [] if share.smb.purpose == "default" else [share.smb.purpose]
+        marks += [
+            word for word, said in (("read only", share.smb.read_only), ("recycle bin", share.smb.recycle)) if said
+        ]
+        yield f"SMB to {', '.join(share.smb.users)}" + (f" ({', '.join(marks)})" if marks else "")
+
+
+def _size(count: int) -> str:
+    for power, unit in ((4, "TiB"), (3, "GiB"), (2, "MiB"), (1, "KiB")):
+        if count % 2 ** (10 * power) == 0:
+            return f"{count // 2 ** (10 * power)} {unit}"
+    return f"{count} bytes"

@@ -69,7 +69,12 @@ def test_json_is_versioned_and_alone_on_stdout() -> None:
         "taints",
         "server_config",
         "agent_config",
+        "storage",
     }
+    assert described["hosts"][0]["storage"] is None
+    kept = described["hosts"][5]["storage"]
+    assert list(kept) == ["disks", "pools", "volumes", "users", "shares", "snapshots", "backups", "alerts"]
+    assert kept["volumes"]["media"]["quota"] == 500 * 2**30
 
 
 def test_every_problem_is_a_line_on_stderr_and_the_exit_is_2(home: Path) -> None:

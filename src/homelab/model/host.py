@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field
 
 from homelab.model.labels import LabelKey, LabelValue, TaintText
 from homelab.model.names import Tuple
+from homelab.model.nas import Nas
 from homelab.model.native import Role
 from homelab.model.networks import Address
 from homelab.model.strict import Strict, refuse, shown
@@ -43,6 +44,7 @@ class Host(Strict):
     """One machine of the home. Its name is its hostname and its K3s node's name.
 
     ``inventory_name`` is pyinfra's name for it, ``@fake/s1`` for a rehearsed s1.
+    ``storage`` is what a NAS keeps, None on a host that is none.
     ``server_config`` and ``agent_config`` are this host's alone, to be merged over the cluster's.
     """
 
@@ -50,6 +52,7 @@ class Host(Strict):
     inventory_name: str = Field(default_factory=lambda data: data.get("name", ""))
     role: Role | None = None
     nas: bool = False
+    storage: Nas | None = None
     address: Address
     interface: Annotated[str | None, BeforeValidator(interface_name)] = None
     away: bool = False

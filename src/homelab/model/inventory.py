@@ -28,6 +28,7 @@ def validate(raw: RawInventory) -> Home:
     problems += rules.check_unique(seats)
     base, found = shared.base(seats)
     problems += found
+    problems += rules.check_storage(seats)
     cluster = None
     nodes = [seat for seat in seats if seat.role]
     if nodes:

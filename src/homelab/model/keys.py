@@ -17,7 +17,7 @@ class Key:
 
     name: str
     where: Where
-    model: Literal["Host", "Cluster", "Base"]
+    model: Literal["Host", "Cluster", "Base", "Nas"]
     meaning: str
     field: str = ""
 
@@ -55,15 +55,24 @@ KEYS = (
     Key("ssh_hardening", "shared", "Base", "no passwords and no root over SSH; default `True`"),
     Key("firewall", "shared", "Base", "an nftables table that lets in the home and `networks`; default `True`"),
     Key("networks", "shared", "Base", 'named networks that may reach the hosts, `{"lan": "192.168.1.0/24"}`'),
+    Key("disks", "both", "Nas", "disks by what is printed on them, never as `sda`: another could be `sda` tomorrow"),
+    Key("pools", "both", "Nas", "disks that keep one copy each of the same files, mounted at `/srv/<pool>`"),
+    Key("volumes", "both", "Nas", "folders of a pool, `/srv/<pool>/<volume>`: what is shared, limited and backed up"),
+    Key("users", "both", "Nas", "people with files on the NAS; their passwords as references"),
+    Key("shares", "both", "Nas", "volumes as others see them: over NFS (Linux), SMB (Windows, macOS, phones) or both"),
+    Key("snapshots", "both", "Nas", "how many earlier states of a volume stay at hand; btrfs pools only"),
+    Key("backups", "both", "Nas", "restic repositories on other disks, better in another house, and what goes there"),
+    Key("alerts", "both", "Nas", "who hears of a dying disk or a failed backup: mail, ntfy, a webhook"),
 )
 NAMES = tuple(key.name for key in KEYS)
 CLUSTER = {key.name: key.fills for key in KEYS if key.model == "Cluster" and key.where == "shared"}
 BASE = tuple(key.name for key in KEYS if key.model == "Base")
+NAS = tuple(key.name for key in KEYS if key.model == "Nas")
 OF_HOST = frozenset(key.name for key in KEYS if key.where != "shared")
 OF_ALL = frozenset(key.name for key in KEYS if key.where != "host")
 
 # Keys of a later step: known, so that nobody is sent looking for a typo.
-LATER = ("alerts", "backups", "charts", "disks", "pools", "shares", "snapshots", "ups", "volumes")
+LATER = ("charts", "ups")
 
 CONFIGS: tuple[tuple[str, native.Role], ...] = (("server_config", "server"), ("agent_config", "agent"))
 
@@ -95,6 +104,9 @@ def check(host: RawHost, role: native.Role | None) -> Iterator[Problem]:
         name, dot, rest = key.partition(".")
         yield Problem(f"{connection[name].place}{dot}{rest}", found, remedy)
     yield from _check_own_config(host, role)
+    for key in NAS:
+        if key in host.own and "nas" not in host.groups:
+            yield Problem(host.own[key].place, "this host is no NAS", "write it in nas, or leave this out")
 
 
 def _check_name(key: str, given: Given, host: RawHost) -> Iterator[Problem]:

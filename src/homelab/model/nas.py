@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from homelab.model.names import Tuple
 from homelab.model.secret import Secret
@@ -12,14 +12,19 @@ from homelab.model.storage import (
     Bytes,
     Consent,
     DiskId,
+    GroupName,
+    Mail,
     Moment,
     Name,
     NfsClient,
     OctalMode,
     PoolUuid,
     Repository,
+    Smtp,
     Url,
     UserName,
+    pool_kind,
+    pool_level,
 )
 from homelab.model.strict import Strict
 
@@ -39,8 +44,8 @@ class Pool(Strict):
     ``filesystem`` is that of an mdraid pool; ``uuid`` adopts a pool that was made without this toolkit.
     """
 
-    kind: PoolKind
-    level: Literal["raid1"]
+    kind: Annotated[PoolKind, BeforeValidator(pool_kind)]
+    level: Annotated[Literal["raid1"], BeforeValidator(pool_level)]
     disks: Annotated[tuple[str, ...], Tuple]
     filesystem: Literal["ext4", "xfs"] | None = None
     uuid: PoolUuid | None = None
@@ -51,7 +56,7 @@ class Volume(Strict):
 
     pool: str
     owner: UserName = "root"
-    group: UserName | None = None
+    group: GroupName | None = None
     mode: OctalMode = "0770"
     quota: Bytes | None = None
 
@@ -124,8 +129,8 @@ class Backup(Strict):
 class Alerts(Strict):
     """Where word of trouble goes. ``mail`` is an address; ``smtp`` the ``host:port`` that takes it."""
 
-    mail: Annotated[str | None, Field(pattern=r"^[^\s@]+@[^\s@]+$")] = None
-    smtp: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9.-]+:\d+$")] = None
+    mail: Mail | None = None
+    smtp: Smtp | None = None
     ntfy: Url | None = None
     webhook: Url | None = None
 

@@ -2,9 +2,13 @@
 
 from collections.abc import Iterator
 
+from pydantic_core import PydanticCustomError
+
+from homelab.model import nas_rules
 from homelab.model.base import Base
 from homelab.model.cluster import Cluster
 from homelab.model.networks import AnyNetwork, overlap
+from homelab.model.networks import network as read_network
 from homelab.model.problems import Problem
 from homelab.model.raw import RawInventory
 from homelab.model.seat import Seat
@@ -47,6 +51,24 @@ def check_unique(seats: list[Seat]) -> Iterator[Problem]:
         if first is not seat:
             found = f"{address} is also the address of {first.place}"
             yield Problem(f"{seat.place}.address", found, "give each host its own address")
+
+
+def check_storage(seats: list[Seat]) -> Iterator[Problem]:
+    """What every NAS is said to keep fits together, and with the home around it."""
+    hosts = {seat.name: seat.host.address if seat.host else None for seat in seats}
+    networks: dict[str, AnyNetwork | None] = {}
+    for seat in seats:
+        given = seat.raw.shared.get("networks")
+        for name, value in given.value.items() if given and isinstance(given.value, dict) else ():
+            # Wrong ones are known by name, so that nobody is sent looking for a typo of it elsewhere.
+            try:
+                networks[str(name)] = read_network(value)
+            except PydanticCustomError:
+                networks[str(name)] = None
+    around = nas_rules.Around(hosts, networks)
+    for seat in seats:
+        if seat.written:
+            yield from nas_rules.check(seat.written, around)
 
 
 def check_networks(seats: list[Seat], cluster: Cluster, base: Base) -> Iterator[Problem]:

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from homelab.model import nas_written
 from homelab.model.host import Host, Role
 from homelab.model.problems import Problem
 from homelab.model.raw import RawHost
@@ -30,6 +31,7 @@ class Seat:
         elif "k3s_agents" in raw.groups:
             self.role = "agent"
         self.host: Host | None = None
+        self.written: nas_written.Written | None = None
 
     @property
     def away(self) -> bool:
@@ -53,10 +55,14 @@ class Seat:
         for key in ("labels", "taints"):
             if key in self.raw.own or key in self.raw.shared:
                 values[key] = self._merged(key)
+        wrong: list[Problem] = []
+        if "nas" in self.raw.groups:
+            self.written, wrong = nas_written.read(self.raw, self.name)
+            values["storage"] = self.written.nas
         missing = self._address(values)
         self.host, problems = model(Host, values, self._where, {"name": "unnamed"})
         # Of a missing address the reason has been said; the model would only say that it is missing.
-        return missing + [one for one in problems if not (missing and one.place == missing[0].place)]
+        return wrong + missing + [one for one in problems if not (missing and one.place == missing[0].place)]
 
     def _address(self, values: dict[str, object]) -> list[Problem]:
         place, remedy = f"{self.place}.address", 'write "address": its IP address in the LAN'

@@ -6,9 +6,10 @@ import re
 from ipaddress import ip_address, ip_network
 from typing import Annotated
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, ValidationInfo
 
-from homelab.model.strict import refuse, shown
+from homelab.model.problems import did_you_mean
+from homelab.model.strict import refuse, shown, words
 
 # Also the name of an array, a label, a directory and part of a unit's name, where a hyphen would mean a slash.
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,15}")
@@ -21,10 +22,18 @@ _MODE = re.compile(r"[0-2]?[0-7]{3}")
 _SIZE = re.compile(r"(\d+)([KMGT])")
 _MOMENT = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 _CONSENT = re.compile(r"[0-9a-f]{16}")
-_REPOSITORY = re.compile(r"(/|sftp:|rest:https?://|s3:|b2:)[^\s'\"`$\\]+")
-_URL = re.compile(r"https?://[^\s'\"`$\\@]+")
+# Neither what a shell would take apart nor, after sftp:, what ssh would take for an option.
+_REPOSITORY = re.compile(r"(/|sftp:(//)?(?=[A-Za-z0-9_\[])|rest:https?://|s3:|b2:)[A-Za-z0-9@:/._+,=%\[\]-]+")
+_URL = re.compile(r"https?://[A-Za-z0-9\[][A-Za-z0-9:/._~+,=%?&#\[\]-]*")
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _HOST = re.compile(r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?")
+_MAIL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._%+-]*@[A-Za-z0-9][A-Za-z0-9.-]*")
+_SMTP = re.compile(r"([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?):(\d{1,5})")
+
+# What does not work yet, or never will, and is asked for all the same.
+_KINDS = ("mdraid", "btrfs")
+_KINDS_LATER = words("zfs snapraid mergerfs mergerfs+snapraid luks lvm bcachefs")
+_LEVELS_LATER = words("raid5 raid6 raid10 raid1c3 raid1c4 single linear dup")
 
 
 def _matching(pattern: re.Pattern[str], what: str, remedy: str) -> BeforeValidator:
@@ -51,6 +60,32 @@ def disk_id(value: object) -> str:
     if _SERIAL.fullmatch(name) or (_BY_ID.fullmatch(name) and not name.startswith("serial:")):
         return name
     raise refuse(f"{shown(value)} is not a disk's id", remedy)
+
+
+def pool_kind(value: object) -> str:
+    """What keeps the pool's disks together."""
+    if value in _KINDS:
+        return str(value)
+    remedy = f"write {' or '.join(_KINDS)}"
+    if isinstance(value, str) and value in _KINDS_LATER:
+        raise refuse(f"{value}: not supported yet", remedy)
+    known = (*_KINDS, *_KINDS_LATER)
+    raise refuse(f"{shown(value)} is not a kind of pool", did_you_mean(str(value), known, remedy))
+
+
+def pool_level(value: object, info: ValidationInfo) -> str:
+    """How the disks share what is written; which there are depends on the pool's kind."""
+    kind, remedy = info.data.get("kind"), 'write "raid1"'
+    # Of a kind that was refused the level is no second problem.
+    if value == "raid1" or kind is None:
+        return "raid1"
+    if kind == "btrfs" and value in ("raid5", "raid6"):
+        raise refuse(f"{value} of btrfs is unstable upstream, refused", remedy)
+    if value == "raid0":
+        raise refuse("raid0 loses everything with any one disk", remedy)
+    if isinstance(value, str) and value in _LEVELS_LATER:
+        raise refuse(f"{value} of {kind}: not supported yet", remedy)
+    raise refuse(f"{shown(value)} is not a level", remedy)
 
 
 def size(value: object) -> int:
@@ -90,8 +125,51 @@ def nfs_client(value: object) -> str:
     return str(network) if "/" in value else str(network.network_address)
 
 
+def repository(value: object) -> str:
+    """A restic repository without a secret in it."""
+    remedy = 'write one, "/mnt/usb/restic" or "sftp:user@host:/restic"'
+    if not isinstance(value, str):
+        raise refuse("is not a restic repository", remedy)
+    # rest:https://me:secret@host, and sftp:me:secret@host; sftp:me@host has none.
+    user, at, _ = value.removeprefix("sftp:").removeprefix("//").partition("@")
+    if at and ("://" in user or (value.startswith("sftp:") and ":" in user)):
+        remedy = "write it without: sftp: logs in by SSH key, and servers that ask for a password are not supported yet"
+        raise refuse("an address with a secret in clear", remedy)
+    if _REPOSITORY.fullmatch(value):
+        return value
+    raise refuse("is not a restic repository" if at else f"{shown(value)} is not a restic repository", remedy)
+
+
+def url(value: object) -> str:
+    """An address of the web without a password in it. Never echoed: a webhook's path is a secret of its own."""
+    if isinstance(value, str) and _URL.fullmatch(value):
+        return value
+    if isinstance(value, str) and "@" in value:
+        raise refuse("an address with a secret in clear", 'write it without, "https://ntfy.sh/my-nas"')
+    raise refuse("is not a URL", 'write one, "https://ntfy.sh/my-nas"')
+
+
+def mail(value: object) -> str:
+    """A mail address."""
+    if isinstance(value, str) and _MAIL.fullmatch(value):
+        return value
+    shows = f"{shown(value)} " if isinstance(value, str) else ""
+    raise refuse(f"{shows}is not a mail address", 'write one, "anna@example.org"')
+
+
+def smtp(value: object) -> str:
+    """``host:port`` of a mail server."""
+    found = _SMTP.fullmatch(value) if isinstance(value, str) else None
+    if isinstance(value, str) and found and 0 < int(found[3]) < 65536:
+        return value
+    # me:secret@mail.example.org:587
+    shows = "" if isinstance(value, str) and "@" in value else f"{shown(value)} "
+    raise refuse(f"{shows}is not a mail server", 'write its name and port, "mail.example.org:25"')
+
+
 Name = Annotated[str, _matching(_NAME, "a name", "write at most 16 lower-case letters, digits and _, a letter first")]
 UserName = Annotated[str, _matching(_USER, "a user's name", 'write one, "anna"')]
+GroupName = Annotated[str, _matching(_USER, "a group's name", 'write one, "family"')]
 DiskId = Annotated[str, BeforeValidator(disk_id)]
 PoolUuid = Annotated[str, _matching(_UUID, "a UUID", "write it in its five groups, as lsblk -o UUID shows it")]
 Consent = Annotated[
@@ -101,7 +179,7 @@ Bytes = Annotated[int, BeforeValidator(size)]
 OctalMode = Annotated[str, BeforeValidator(octal_mode)]
 Moment = Annotated[str, _matching(_MOMENT, "a time of day", 'write one, "03:00"')]
 NfsClient = Annotated[str, BeforeValidator(nfs_client)]
-Repository = Annotated[
-    str, _matching(_REPOSITORY, "a restic repository", 'write one, "/mnt/usb/restic" or "sftp:user@host:/restic"')
-]
-Url = Annotated[str, _matching(_URL, "a URL", 'write one without a password in it, "https://ntfy.sh/my-nas"')]
+Repository = Annotated[str, BeforeValidator(repository)]
+Url = Annotated[str, BeforeValidator(url)]
+Mail = Annotated[str, BeforeValidator(mail)]
+Smtp = Annotated[str, BeforeValidator(smtp)]

@@ -1,9 +1,12 @@
 """The strict base of everything that enters, and the one translator of its refusals."""
 
 from collections.abc import Iterator
+from typing import get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import PydanticCustomError
+
+from homelab.model.problems import did_you_mean
 
 
 class Strict(BaseModel):
@@ -37,21 +40,65 @@ _WANTED = {
     "int_type": "write a whole number",
     "float_type": "write a number",
     "dict_type": 'write a dict, {"key": value}',
+    "model_type": 'write a dict, {"key": value}',
     "list_type": 'write a list, ["..."]',
     "tuple_type": 'write a list, ["..."]',
-    "literal_error": "write one of the values listed in inventory/README.md",
 }
+# Keys of a later step: known, so that nobody is sent looking for a typo.
+_LATER = ("encrypted", "encryption", "luks", "spares")
 
 
-def refusals(error: ValidationError) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
-    """Where in the value, what was found, and the remedy, for each of a validation's errors."""
+def refusals(
+    error: ValidationError, shape: type[BaseModel] | None = None
+) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
+    """Where in the value, what was found, and the remedy, for each of a validation's errors.
+
+    With the ``shape`` that was to be made, an unknown key is compared with those there are.
+    """
     for detail in error.errors(include_url=False):
         # pydantic marks a refused dict key with a last element "[key]"; the key itself stands before it.
         where = tuple(part for part in detail["loc"] if part != "[key]")
-        if detail["type"] == "refused":
-            yield where, detail["ctx"]["found"], detail["ctx"]["remedy"]
-        elif detail["type"] == "missing":
+        kind, context = detail["type"], detail.get("ctx", {})
+        if kind == "refused":
+            yield where, context["found"], context["remedy"]
+        elif kind == "missing":
             yield where, "is missing", "write it"
+        elif kind == "extra_forbidden":
+            # Its value is not echoed: a misspelt "password" has one too.
+            yield where, *_unknown(str(where[-1]), _fields(shape, where[:-1]))
+        elif kind == "literal_error":
+            wanted = context["expected"].replace("'", '"')
+            yield where, f"{shown(detail['input'])} is none of its values", f"write {wanted}"
+        elif kind in ("greater_than_equal", "less_than_equal"):
+            low = kind == "greater_than_equal"
+            found = f"{shown(detail['input'])} is too {'small' if low else 'large'}"
+            yield where, found, f"write at least {context['ge']}" if low else f"write at most {context['le']}"
         else:
-            remedy = _WANTED.get(detail["type"], detail["msg"])
+            remedy = _WANTED.get(kind, detail["msg"])
             yield where, f"{shown(detail['input'])} is of the wrong type", remedy
+
+
+def _unknown(key: str, known: tuple[str, ...]) -> tuple[str, str]:
+    if key in _LATER:
+        return "not supported yet", "leave it out for now"
+    return "unknown key", did_you_mean(key, known, f"write one of {', '.join(known)}" if known else "leave it out")
+
+
+def _fields(shape: object, location: tuple[str | int, ...]) -> tuple[str, ...]:
+    """The keys that a shape has at a place inside it."""
+    for part in location:
+        inner = _model(shape)
+        if inner is not None:
+            shape = inner.model_fields[str(part)].annotation if part in inner.model_fields else None
+        else:
+            # Of a dict or tuple: what it holds stands last.
+            shape = (get_args(shape) or (None,))[-1]
+    inner = _model(shape)
+    return tuple(inner.model_fields) if inner is not None else ()
+
+
+def _model(shape: object) -> type[BaseModel] | None:
+    for one in (shape, *get_args(shape)):
+        if isinstance(one, type) and issubclass(one, BaseModel) and get_origin(shape) is not dict:
+            return one
+    return None

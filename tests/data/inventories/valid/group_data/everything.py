@@ -22,4 +22,4 @@ packages = ["vim", "libstdc++6", "nano=7.2-1+deb12u1"]
 unattended_upgrades = False
 ssh_hardening = True
 firewall = True
-networks = {"lan": "192.0.2.0/24", "vpn": "2001:db8:7::/64"}
+networks = {"lan": "192.0.2.0/24", "guests": "203.0.113.0/24", "vpn": "2001:db8:7::/64"}

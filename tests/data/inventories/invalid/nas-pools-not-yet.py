@@ -1,0 +1,30 @@
+_pair = {"disks": ["left", "right"]}
+nas = [
+    (
+        "nas",
+        {
+            "address": "192.0.2.31",
+            "disks": {"left": {"id": "ata-DISK_left"}, "right": {"id": "ata-DISK_right"}},
+            "pools": {
+                "a": {"kind": "zfs", "level": "raidz1", **_pair},
+                "b": {"kind": "snapraid", "level": "parity", **_pair},
+                "c": {"kind": "mergerfs", "level": "mfs", **_pair},
+                "d": {"kind": "luks", "level": "raid1", **_pair},
+                "e": {"kind": "mdraid", "level": "raid5", **_pair},
+                "f": {"kind": "mdraid", "level": "raid10", **_pair},
+                "g": {"kind": "btrfs", "level": "raid5", **_pair},
+                "h": {"kind": "btrfs", "level": "raid6", **_pair},
+                "i": {"kind": "btrfs", "level": "raid1c3", **_pair},
+                "j": {"kind": "mdraid", "level": "raid0", **_pair},
+                "k": {"kind": "mdraid", "level": 1, **_pair},
+                "l": {"kind": "mdadm", "level": "raid1", **_pair},
+                "m": {"kind": "hardware", "level": "raid1", **_pair},
+                "n": {"kind": "mdraid", "level": "raid1", "luks": True, "spares": ["left"], **_pair},
+                "o": {"kind": "mdraid", "level": "raid1", "filesystem": "ntfs", "uuid": "1234", **_pair},
+                "q": {"kind": "mdraid", "level": "raid1", "filesytem": "xfs", **_pair},
+                "p-q": {"kind": "mdraid", "level": "raid1", **_pair},
+                "r": {"level": "raid1"},
+            },
+        },
+    )
+]

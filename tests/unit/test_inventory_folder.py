@@ -4,10 +4,14 @@ import ast
 import os
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from homelab.description import prove_secrets, secrets
 from homelab.model import InventoryError, keys, load
+from homelab.model.nas import PoolKind
+from homelab.settings import resolve_secret
 
 REPOSITORY = Path(__file__).parents[2]
 FOLDER = REPOSITORY / "inventory"
@@ -92,12 +96,50 @@ def test_the_rehearsal_needs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert home.cluster is not None
     assert home.cluster.token is None
     assert home.cluster.image_archives == ()
+    assert list(secrets(home)) == []
+
+
+def test_the_rehearsal_has_a_pool_of_each_kind() -> None:
+    (nas,) = load(FOLDER / "rehearsal.py", REPOSITORY).nas
+    assert nas.storage is not None
+    assert {pool.kind for pool in nas.storage.pools.values()} == set(get_args(PoolKind))
+
+
+@pytest.mark.parametrize(("size", "clients"), [("small", ("sandbox",)), ("full", ("a2",))])
+def test_the_sandboxs_nas_leaves_disks_to_take_the_place_of_others(
+    monkeypatch: pytest.MonkeyPatch, size: str, clients: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("SANDBOX", size)
+    (nas,) = load(FOLDER / "sandbox.py", REPOSITORY).nas
+    assert nas.storage is not None
+    used = {disk for pool in nas.storage.pools.values() for disk in pool.disks}
+    assert set(nas.storage.disks) - used == {"d5", "d6"}
+    assert nas.storage.shares["bulk"].nfs is not None
+    assert nas.storage.shares["bulk"].nfs.clients == clients
+
+
+def test_the_sandboxs_passwords_come_from_its_own_key(tmp_path: Path) -> None:
+    home = load(FOLDER / "sandbox.py", REPOSITORY)
+    with pytest.raises(
+        InventoryError, match=r"nas\.users\.anna\.password: command:sh .*: exits with 1; run it by hand"
+    ):
+        prove_secrets(home, tmp_path)
+    (tmp_path / ".sandbox" / "ssh").mkdir(parents=True)
+    (tmp_path / ".sandbox" / "ssh" / "id_ed25519").write_text("a key\n")
+    found = [resolve_secret(reference, base=tmp_path).get_secret_value() for _, reference in secrets(home)]
+    assert [len(secret) for secret in found] == [24] * 3
+    assert len(set(found)) == 3
+    again = [resolve_secret(reference, base=tmp_path).get_secret_value() for _, reference in secrets(home)]
+    assert found == again
 
 
 def test_the_example_shows_what_it_promises() -> None:
     home = load(FOLDER / "example.py", REPOSITORY)
     assert (len(home.servers), len(home.agents), len(home.nas)) == (3, 1, 1)
     assert [host.name for host in home.hosts if host.away] == ["s3"]
+    kept = home.host("nas").storage
+    assert kept is not None
+    assert all(getattr(kept, key) for key in keys.NAS)
 
 
 def test_the_examples_secrets_are_right_once_uncommented(tmp_path: Path) -> None:
@@ -105,8 +147,8 @@ def test_the_examples_secrets_are_right_once_uncommented(tmp_path: Path) -> None
     (folder / "group_data").mkdir(parents=True)
     (folder / "home.py").write_text((FOLDER / "example.py").read_text())
     shared = (FOLDER / "group_data" / "example.py").read_text()
-    head, mark, secrets = shared.partition("# k3s_token")
-    uncommented = (mark + secrets).replace("\n# ", "\n").removeprefix("# ")
+    head, mark, commented = shared.partition("# k3s_token")
+    uncommented = (mark + commented).replace("\n# ", "\n").removeprefix("# ")
     (folder / "group_data" / "home.py").write_text(head + uncommented)
     (folder / "group_data" / "all.py").write_text((FOLDER / "group_data" / "all.py").read_text())
     cluster = load(folder / "home.py", tmp_path).cluster

@@ -34,6 +34,10 @@ def check(written: Written, hosts: Hosts, networks: Networks) -> Iterator[Proble
             yield Problem(place, "nobody can reach it", 'write "nfs": {...}, "smb": {...} or both')
         if share.nfs is not None:
             yield from _check_nfs(f"{place}.nfs", share.nfs, hosts, networks)
+            volume = written.nas.volumes.get(share.volume)
+            if volume and share.nfs.squash == "all" and volume.owner == "root":
+                found = f"everybody would be root in volume {shown(share.volume)}"
+                yield Problem(f"{place}.nfs.squash", found, f'write "owner": one of users, in volumes.{share.volume}')
         if share.smb is not None:
             yield from _check_smb(written, name, share.smb)
             yield from _check_purpose(place, share, share.smb)

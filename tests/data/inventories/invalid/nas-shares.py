@@ -27,6 +27,7 @@ nas = [
                 "homes": {"volume": "h", "nfs": _lan},
                 "ten": {"volume": "i", "smb": {**_anna, "purpose": "legacy"}},
                 "eleven": {"volume": "j", "nfs": {**_lan, "squash": "yes", "async": True}},
+                "twelve": {"volume": "k", "nfs": {**_lan, "squash": "all"}},
             },
         },
     )

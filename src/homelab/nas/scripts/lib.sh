@@ -1,0 +1,80 @@
+# shellcheck shell=sh
+# What the scripts beside this share; they source it. HOMELAB_ROOT and HOMELAB_PATH are for tests.
+set -u
+export LC_ALL=C PATH="${HOMELAB_PATH:-}${HOMELAB_PATH:+:}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+umask 022
+root=${HOMELAB_ROOT:-}
+# The scripts that source this use these.
+# shellcheck disable=SC2034
+etc=$root/etc/homelab srv=$root/srv
+var=$root/var/lib/homelab
+host=$(uname -n)
+host=${host%%.*}
+
+say() { printf '%s\n' "$*" >&2; }
+die() {
+  say "$*"
+  exit 1
+}
+
+# setting FILE KEY: the value of a key=value line, "" when there is none.
+setting() { [ ! -r "$1" ] || sed -n "s/^$2=//p" "$1" | head -n 1; }
+
+# pool_ready POOL: whether it is mounted and, by its sentinel, the filesystem that is meant; else `why` says what is not.
+# shellcheck disable=SC2034
+pool_ready() {
+  if ! mountpoint -q "$srv/$1"; then
+    why="$srv/$1 is not mounted"
+    return 1
+  fi
+  if [ ! -f "$srv/$1/.homelab-pool" ]; then
+    why="$srv/$1 has no .homelab-pool, so another filesystem is mounted there"
+    return 1
+  fi
+  read -r is_pool is_uuid <"$srv/$1/.homelab-pool" || :
+  if [ "${is_pool:-}" != "$1" ]; then
+    why="$srv/$1/.homelab-pool names ${is_pool:-nothing}, so another filesystem is mounted there"
+    return 1
+  fi
+  if [ -e "$var/pools/$1" ] && ! { [ -n "${is_uuid:-}" ] && grep -qF -- "$is_uuid" "$var/pools/$1"; }; then
+    why="$srv/$1/.homelab-pool has another UUID than $var/pools/$1"
+    return 1
+  fi
+}
+
+# is_subvolume PATH: the root of a btrfs subvolume always has this inode.
+is_subvolume() { [ -d "$1" ] && [ ! -L "$1" ] && [ "$(stat -c %i "$1")" = 256 ] && [ "$(stat -f -c %T "$1")" = btrfs ]; }
+
+# is_snapshot PATH: a subvolume that nobody can write to.
+is_snapshot() { is_subvolume "$1" && [ "$(btrfs property get -ts "$1" ro 2>/dev/null)" = ro=true ]; }
+
+# replace FILE: its new content from standard input, in one step.
+replace() {
+  mkdir -p "${1%/*}" && new=$(mktemp "${1%/*}/.homelab.XXXXXX") && cat >"$new" && chmod 0644 "$new" && mv -fT "$new" "$1"
+}
+
+# status JOB NAME ok|failed MESSAGE [KEY=NUMBER...]: when it ran and how, for the watch, and for node_exporter.
+status() {
+  job=$1 what=$2 result=$3 message=$(printf %s "$4" | tr '\n\t' '  ')
+  shift 4
+  now=$(date +%s)
+  good=$(setting "$var/status/$job-$what" good)
+  [ "$result" != ok ] || good=$now
+  {
+    printf 'time=%s\nresult=%s\ngood=%s\nmessage=%s\n' "$now" "$result" "${good:-0}" "$message"
+    [ $# = 0 ] || printf '%s\n' "$@"
+  } | replace "$var/status/$job-$what" || return 1
+  metrics=$root/var/lib/prometheus/node-exporter
+  [ -d "$metrics" ] || metrics=$var/metrics
+  label="{job=\"$job\",name=\"$what\"}"
+  {
+    printf '# TYPE homelab_job_%s gauge\nhomelab_job_%s%s %s\n' \
+      last_run_seconds last_run_seconds "$label" "$now" \
+      last_good_seconds last_good_seconds "$label" "${good:-0}" \
+      ok ok "$label" "$([ "$result" = ok ] && echo 1 || echo 0)"
+    for pair in "$@"; do
+      printf '# TYPE homelab_%s_%s gauge\nhomelab_%s_%s{name="%s"} %s\n' \
+        "$job" "${pair%%=*}" "$job" "${pair%%=*}" "$what" "${pair#*=}"
+    done
+  } | replace "$metrics/homelab-$job-$what.prom"
+}

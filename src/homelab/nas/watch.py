@@ -1,0 +1,205 @@
+"""Who looks after the disks: a look every ten minutes, scrubs and checks, SMART; and what nobody asks for any more."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from homelab.files import ManagedFile
+from homelab.model.nas import Nas
+from homelab.nas import alerts, backup, snapshots
+from homelab.nas.scripts import ON_FAILURE, path, script, service, timer, unit
+from homelab.probe import HostProbe, Questions
+
+CONFIG = "/etc/homelab/watch"
+DISKS = "/etc/homelab/disks"
+TIMER = "homelab-watch.timer"
+SMARTD = "smartmontools.service"
+MDADM_EVENT = path("mdadm-event")
+# Debian has two that read arrays whole, cron's checkarray and these timers, which stop at six hours and go on the next
+# night; and two that tell of a degraded one. Of each one is kept: mdcheck, and the monitor, whose PROGRAM is ours.
+MD_TIMERS = ("mdcheck_start.timer", "mdcheck_continue.timer")
+MD_REMINDER = "mdmonitor-oneshot.timer"
+MD_DEFAULTS = "/etc/default/mdadm"
+_OURS = "nas_units"
+_SMART = "nas_smart"
+_SMART_LOOK = f"""\
+[ -x {path("smartd-conf")} ] || exit
+now=$({path("smartd-conf")}); printf '%s\\n' "$now"
+printf '%s\\n' "$now" | cmp -s - /run/homelab-smartd/smartd.conf && echo same"""
+_RELOAD = "nas_reload"
+_SMARTD_DROPIN = unit(
+    f"{SMARTD}.d/homelab.conf",
+    f"""\
+[Unit]
+# A virtual machine can have real disks.
+ConditionVirtualization=
+{ON_FAILURE}
+
+[Service]
+RuntimeDirectory=homelab-smartd
+ExecStartPre=/bin/sh -c '{path("smartd-conf")} >/run/homelab-smartd/smartd.conf'
+ExecStart=
+# Without a disk that has SMART it idles, so that its unit tells of real trouble only.
+ExecStart=/usr/sbin/smartd -n -q never -c /run/homelab-smartd/smartd.conf $smartd_opts
+""",
+)
+
+
+def questions(nas: Nas) -> Questions:
+    """All that the snapshots, backups, alerts and the watch ask of a host."""
+    own = Questions(
+        text=(MD_DEFAULTS,),
+        units=("fstrim.timer", SMARTD, *MD_TIMERS, MD_REMINDER, TIMER, *alerts.timers(), *_scrub_timers(nas)),
+        commands=(
+            (
+                _OURS,
+                "cd /etc/systemd/system && ls -d homelab-snapshot@*.timer homelab-backup@*.timer homelab-scrub@*.timer",
+            ),
+            (_SMART, _SMART_LOOK),
+            (_RELOAD, "systemctl show -p NeedDaemonReload --value 'homelab-*' smartmontools.service | grep yes"),
+        ),
+    )
+    rooms = own | snapshots.questions(nas) | backup.questions(nas) | alerts.questions()
+    return rooms | Questions(
+        units=timers(nas), paths=tuple(each.path for each in files(nas, "", dict.fromkeys(nas.backups, "")))
+    )
+
+
+def packages(nas: Nas) -> tuple[str, ...]:
+    """What Debian has of it; mdadm and btrfs-progs are installed with the pools."""
+    return (*alerts.packages(), *backup.packages(nas), "smartmontools")
+
+
+def files(nas: Nas, host: str, passwords: dict[str, str]) -> tuple[ManagedFile, ...]:
+    """Every file of snapshots, backups, alerts and the watch, in the order in which they may be laid."""
+    own = [
+        script("homelab-watch"),
+        ManagedFile(CONFIG, "".join(f"{line}\n" for line in _watched(nas))),
+        unit("homelab-watch.service", service("Look at pools, snapshots and backups", path("homelab-watch"))),
+        unit(TIMER, timer("Look at pools, snapshots and backups", "OnBootSec=5min", "OnUnitActiveSec=10min")),
+        *_smartd(nas),
+    ]
+    if _of_kind(nas, "mdraid"):
+        own.append(script("mdadm-event"))
+        own.append(
+            # A NAS that was off on the first Sunday of the month reads its arrays when it is on again.
+            unit(f"{MD_TIMERS[0]}.d/homelab.conf", "[Timer]\nPersistent=true\n")
+        )
+    if _of_kind(nas, "btrfs"):
+        own += [
+            script("homelab-scrub"),
+            unit(
+                "homelab-scrub@.service",
+                service("Scrub the pool %i", f"{path('homelab-scrub')} %i", heavy=True),
+            ),
+        ]
+        # Each week it is asked whether four weeks have passed, so that a scrub that a reboot ended is taken up again.
+        when = ("OnCalendar=Sat *-*-* 01:00", "RandomizedDelaySec=6h", "FixedRandomDelay=true", "Persistent=true")
+        own += [
+            unit(f"homelab-scrub@{pool}.timer", timer(f"Scrub the pool {pool}", *when))
+            for pool in _of_kind(nas, "btrfs")
+        ]
+    return (*alerts.files(nas), *snapshots.files(nas), *backup.files(nas, host, passwords), *own)
+
+
+def timers(nas: Nas) -> tuple[str, ...]:
+    """The timers that should run, all enabled at boot."""
+    return (
+        *alerts.timers(),
+        *snapshots.timers(nas),
+        *backup.timers(nas),
+        TIMER,
+        *_scrub_timers(nas),
+        "fstrim.timer",
+        *(MD_TIMERS if _of_kind(nas, "mdraid") else ()),
+    )
+
+
+def stale(nas: Nas, probe: HostProbe) -> tuple[str, ...]:
+    """The toolkit's own timers on the host that the inventory no longer asks for."""
+    wanted = timers(nas)
+    return tuple(name for name in probe.output.get(_OURS, "").split() if name not in wanted and _ours(name))
+
+
+def remove(timers: tuple[str, ...]) -> str:
+    """The script that stops and removes these timers and what they were told; snapshots and repositories stay."""
+    lines = ["set -e"]
+    for name in timers:
+        room, _, which = name.removeprefix("homelab-").removesuffix(".timer").partition("@")
+        rubbish = [f"/etc/systemd/system/{name}"]
+        jobs = {"snapshot": ("snapshot",), "backup": ("backup", "check", "restore"), "scrub": ("scrub",)}[room]
+        for job in jobs:
+            rubbish.append(f"/var/lib/homelab/status/{job}-{which}")
+            rubbish += [
+                f"{folder}/homelab-{job}-{which}.prom"
+                for folder in ("/var/lib/prometheus/node-exporter", "/var/lib/homelab/metrics")
+            ]
+        if room == "snapshot":
+            rubbish.append(f"{snapshots.CONFIG}/{which}")
+        if room == "backup":
+            rubbish += [f"{backup.CONFIG}/{which}", f"{backup.CONFIG}/{which}.password"]
+            rubbish.append(f"/var/lib/homelab/backup/{which}.repository")
+        lines += [
+            # One that runs just now comes to its end; only its timer goes.
+            f"systemctl disable --now --quiet {name} || :",
+            f"rm -f {' '.join(rubbish)}",
+            f"systemctl reset-failed {name.removesuffix('.timer')}.service 2>/dev/null || :",
+        ]
+    return "\n".join([*lines, "systemctl daemon-reload"])
+
+
+def one_check(nas: Nas, probe: HostProbe) -> bool:
+    """Whether arrays are read by nobody but the mdcheck timers, and told of by nobody but the monitor."""
+    if not _of_kind(nas, "mdraid"):
+        return True
+    cron = re.search(r"^(AUTOCHECK|AUTOSCAN)=(?!false)", probe.text.get(MD_DEFAULTS, "AUTOCHECK=true"), re.MULTILINE)
+    return cron is None and probe.unit(MD_REMINDER).active != "active" and probe.unit(MD_REMINDER).enabled != "enabled"
+
+
+ONE_CHECK = rf"""
+set -e
+# Debian's own switches, which its package keeps when it is upgraded.
+[ ! -e {MD_DEFAULTS} ] || sed -i -E 's/^(AUTOCHECK|AUTOSCAN)=.*/\1=false/' {MD_DEFAULTS}
+systemctl disable --now --quiet {MD_REMINDER} 2>/dev/null || :
+"""
+
+
+def without_smart(probe: HostProbe) -> tuple[str, ...]:
+    """Disks that smartd cannot watch, as the host tells once the script is there: ``ata-X: /dev/sda has no SMART``."""
+    return tuple(line[2:] for line in probe.output.get(_SMART, "").splitlines() if line.startswith("# "))
+
+
+def reread(probe: HostProbe) -> bool:
+    """Whether systemd has yet to read a unit that an earlier run laid."""
+    return "yes" in probe.output.get(_RELOAD, "")
+
+
+def smartd_as_it_is(nas: Nas, probe: HostProbe) -> bool:
+    """Whether smartd was started for these disks as they answer now."""
+    standing = all(each.stands(probe.files.get(each.path)) for each in _smartd(nas))
+    return standing and "same" in probe.output.get(_SMART, "").splitlines()
+
+
+def _smartd(nas: Nas) -> tuple[ManagedFile, ...]:
+    disks = ManagedFile(DISKS, "".join(f"{disk.id}\n" for disk in nas.disks.values()))
+    return (script("smartd-event"), script("smartd-conf"), disks, _SMARTD_DROPIN)
+
+
+def _watched(nas: Nas) -> Iterator[str]:
+    for name, pool in nas.pools.items():
+        yield f"pool {name} {pool.kind}"
+    yield from snapshots.watched(nas)
+    yield from backup.watched(nas)
+
+
+def _of_kind(nas: Nas, kind: str) -> tuple[str, ...]:
+    return tuple(name for name, pool in nas.pools.items() if pool.kind == kind)
+
+
+def _scrub_timers(nas: Nas) -> tuple[str, ...]:
+    return tuple(f"homelab-scrub@{pool}.timer" for pool in _of_kind(nas, "btrfs"))
+
+
+def _ours(name: str) -> bool:
+    return re.fullmatch(r"homelab-(snapshot|backup|scrub)@[a-z][a-z0-9_]{0,15}\.timer", name) is not None

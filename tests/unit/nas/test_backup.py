@@ -1,0 +1,258 @@
+"""Backups: what is told to the host, and the real script with a real restic against every way to lose data quietly."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from homelab.model.nas import Nas
+from homelab.nas import backup
+from homelab.probe import FileState, HostProbe
+from tests.nas_host import NasHost, nas
+
+
+def described(to: str, **values: object) -> Nas:
+    return nas(backups={"off": {"volumes": ["docs"], "to": to, "password": "env:X", "sample": 5, **values}})
+
+
+def test_the_settings_name_everything_but_the_password() -> None:
+    both = nas(
+        backups={
+            "off": {
+                "volumes": ["media", "docs"],
+                "to": "sftp:me@far:/restic",
+                "password": "env:X",
+                "at": "04:30",
+                "append_only": True,
+            }
+        }
+    )
+    files = {file.path: file for file in backup.files(both, "nas", {"off": "correct horse"})}
+    settings, password = files["/etc/homelab/backup/off"], files["/etc/homelab/backup/off.password"]
+    assert settings.content == (
+        "repository=sftp:me@far:/restic\npool=\nvolumes=tank/media vault/docs\nhost=nas\n"
+        "daily=7\nweekly=5\nmonthly=12\nappend_only=yes\nparts=14\nsample=20\n"
+    )
+    assert (settings.mode, password.mode, password.content) == ("0600", "0600", "correct horse\n")
+    assert [path for path, file in files.items() if "correct horse" in file.content] == [password.path]
+    assert "correct horse" not in repr(files)
+    timer = files["/etc/systemd/system/homelab-backup@off.timer"].content
+    assert "OnCalendar=*-*-* 04:30\nPersistent=true" in timer
+
+
+def test_a_repository_on_another_pool_is_proven_by_its_sentinel() -> None:
+    on_tank = described("/srv/tank/restic")
+    settings = next(f for f in backup.files(on_tank, "nas", {"off": "x"}) if f.path == "/etc/homelab/backup/off")
+    assert "\npool=tank\n" in settings.content
+    assert list(backup.refusals(on_tank, "nas", HostProbe())) == []
+
+
+def test_a_folder_on_no_pool_must_be_there_already() -> None:
+    usb = described("/mnt/usb/restic")
+    assert "/mnt/usb/restic" in backup.questions(usb).paths
+    assert list(backup.refusals(usb, "nas", HostProbe())) == [
+        "nas: backups.off.to: /mnt/usb/restic is not there; mount its disk, and make the folder with "
+        "mkdir /mnt/usb/restic"
+    ]
+    there = HostProbe(
+        files={"/mnt/usb/restic": FileState("dir", "0755", "root:root")},
+        output={"nas_backup_roots": "/mnt/usb/restic\n"},
+    )
+    assert list(backup.refusals(usb, "nas", there)) == []
+    (said,) = backup.warnings(usb, "nas", there)
+    assert "is on the system's own disk" in said
+
+
+def test_a_repository_is_opened_once_and_again_when_it_is_another() -> None:
+    usb = described("/mnt/usb/restic")
+    opened = HostProbe(text={"/var/lib/homelab/backup/off.repository": "/mnt/usb/restic\n"})
+    assert backup.uninitialised(usb, HostProbe()) == ("off",)
+    assert backup.uninitialised(usb, opened) == ()
+    assert backup.uninitialised(described("/mnt/other/restic"), opened) == ("off",)
+    assert backup.initialise("off") == "/usr/local/lib/homelab/homelab-backup off init"
+
+
+class Real:
+    """A host with a real restic; the volume `docs` on something that is no btrfs."""
+
+    def __init__(self, tmp_path: Path, **values: object):
+        self.repository = tmp_path / "usb" / "restic"
+        self.repository.mkdir(parents=True)
+        self.host = NasHost(tmp_path / "host", described(str(self.repository), **values))
+        self.docs = self.host.path("/srv/vault/docs")
+
+    def fill(self, count: int = 8) -> None:
+        for number in range(count):
+            # Glob characters, blanks and a backslash, as a restore names files by patterns.
+            (self.docs / f"a b [{number}]* \\x.bin").write_bytes(os.urandom(20_000))
+
+    def backup(self, verb: str = "run") -> subprocess.CompletedProcess[str]:
+        return self.host.run("homelab-backup", "off", verb)
+
+    def snapshots(self) -> int:
+        return len(list((self.repository / "snapshots").iterdir()))
+
+    def content(self) -> dict[str, str]:
+        files = sorted(path for path in self.repository.rglob("*") if path.is_file() and "locks" not in path.parts)
+        return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.fixture
+def real(tmp_path: Path) -> Real:
+    if not shutil.which("restic"):
+        pytest.skip("restic is not installed")
+    made = Real(tmp_path, check_parts=1)
+    if subprocess.run(["stat", "-f", "-c", "%T", tmp_path], capture_output=True, text=True).stdout == "btrfs\n":
+        pytest.skip("the folder for tests is on btrfs, where a backup freezes its source")
+    return made
+
+
+def test_a_backup_is_made_checked_and_put_to_the_test(real: Real) -> None:
+    assert real.backup("init").returncode == 0
+    real.fill()
+    done = real.backup()
+    assert done.returncode == 0, done.stderr
+    assert real.host.status("backup-off")["result"] == "ok"
+    assert real.host.status("check-off")["part"] == "1"
+    assert real.host.status("restore-off")["compared"] == "5"
+    metrics = real.host.path("/var/lib/homelab/metrics/homelab-restore-off.prom").read_text()
+    assert 'homelab_restore_compared{name="off"} 5' in metrics
+    assert not real.host.path("/var/lib/homelab/backup/off.scratch").exists()
+
+
+def test_a_run_never_makes_a_repository(real: Real) -> None:
+    done = real.backup()
+    assert done.returncode == 1
+    assert "or its disk is not mounted" in real.host.status("backup-off")["message"]
+    assert list(real.repository.iterdir()) == []
+    real.repository.rmdir()
+    assert real.backup("init").returncode == 1
+    assert not real.repository.exists()
+
+
+def test_a_wrong_password_makes_no_repository_and_changes_none(real: Real) -> None:
+    assert real.backup("init").returncode == 0
+    before = real.content()
+    real.host.write("/etc/homelab/backup/off.password", "another\n")
+    for verb in ("init", "run"):
+        done = real.backup(verb)
+        assert done.returncode == 1
+        assert "wrong password" in done.stderr
+    assert real.content() == before
+
+
+def test_a_folder_that_holds_something_else_gets_no_repository(real: Real) -> None:
+    (real.repository / "photos").mkdir()
+    done = real.backup("init")
+    assert done.returncode == 1
+    assert "holds something that is no restic repository" in done.stderr
+    assert [path.name for path in real.repository.iterdir()] == ["photos"]
+
+
+def test_no_answer_from_far_away_is_no_proof_that_nothing_is_there(real: Real) -> None:
+    settings = real.host.path("/etc/homelab/backup/off")
+    settings.write_text(settings.read_text().replace(str(real.repository), "sftp:nobody@127.0.0.1:/restic"))
+    said = "Fatal: unable to open config file: dial tcp 127.0.0.1:22: connection refused\nIs there a repository"
+    tool = (
+        'case $1 in version) echo "restic 0.14.0 compiled" ;; cat) printf "%b\\n" "$SAID" >&2; exit 1 ;; '
+        'init) : >"$HOMELAB_ROOT/made" ;; esac'
+    )
+    real.host.fake("restic", f"SAID={said!r}\n{tool}")
+    assert real.backup("init").returncode == 1
+    assert not real.host.path("/made").exists()
+    real.host.fake("restic", f"SAID='Fatal: unable to open config file: Lstat: file does not exist'\n{tool}")
+    assert real.backup("init").returncode == 0
+    assert real.host.path("/made").exists()
+
+
+@pytest.mark.parametrize("code, made", [(10, True), (12, False), (11, False), (1, False)])
+def test_newer_restic_says_it_by_its_exit_code(real: Real, code: int, made: bool) -> None:
+    settings = real.host.path("/etc/homelab/backup/off")
+    settings.write_text(settings.read_text().replace(str(real.repository), "sftp:nobody@127.0.0.1:/restic"))
+    words = "Fatal: unable to open config file: file does not exist"
+    tool = f'case $1 in version) echo "restic 0.18.0 compiled" ;; cat) echo "{words}" >&2; exit {code} ;;'
+    real.host.fake("restic", f'{tool} init) : >"$HOMELAB_ROOT/made" ;; esac')
+    assert (real.backup("init").returncode == 0) is made
+    assert real.host.path("/made").exists() is made
+
+
+def test_a_pool_that_is_not_mounted_is_loud_and_nothing_is_forgotten(real: Real) -> None:
+    real.backup("init")
+    real.fill()
+    assert real.backup().returncode == 0
+    before = real.content()
+    real.host.path("/srv/vault/.mounted").unlink()
+    assert real.backup().returncode == 1
+    assert "is not mounted" in real.host.status("backup-off")["message"]
+    assert real.content() == before
+
+
+def test_a_volume_that_lost_its_files_is_loud_and_nothing_is_forgotten(real: Real) -> None:
+    real.backup("init")
+    # One that has never held a file is no trouble.
+    done = real.backup()
+    assert (done.returncode, real.host.status("backup-off")["result"]) == (0, "ok")
+    assert "nothing to back up yet" in done.stderr
+    real.fill()
+    assert real.backup().returncode == 0
+    before = real.snapshots()
+    for path in real.docs.iterdir():
+        path.unlink()
+    assert real.backup().returncode == 1
+    assert "is empty, but held files" in real.host.status("backup-off")["message"]
+    assert real.snapshots() == before == 1
+
+
+def test_a_flipped_byte_in_the_repository_is_found(real: Real) -> None:
+    real.backup("init")
+    real.fill()
+    assert real.backup().returncode == 0
+    pack = max(
+        (path for path in (real.repository / "data").rglob("*") if path.is_file()), key=lambda p: p.stat().st_size
+    )
+    content = bytearray(pack.read_bytes())
+    content[5000] ^= 1
+    pack.chmod(0o600)
+    pack.write_bytes(content)
+    assert real.backup("check").returncode == 1
+    assert real.host.status("check-off")["result"] == "failed"
+    # Next night it is read again, though it was good less than a week ago.
+    assert real.backup().returncode == 1
+    content[5000] ^= 1
+    pack.write_bytes(content)
+    assert real.backup().returncode == 0
+    assert real.host.status("check-off")["result"] == "ok"
+
+
+def test_a_source_that_rots_in_silence_fails_the_restore_test(real: Real) -> None:
+    real.backup("init")
+    real.fill(3)
+    assert real.backup().returncode == 0
+    rotten, edited, _ = sorted(real.docs.iterdir())
+    times = rotten.stat()
+    content = bytearray(rotten.read_bytes())
+    content[100] ^= 1
+    rotten.write_bytes(content)
+    os.utime(rotten, ns=(times.st_atime_ns, times.st_mtime_ns))
+    edited.write_bytes(b"new")
+    done = real.backup("restore-test")
+    assert done.returncode == 1
+    assert f"{rotten} came back otherwise" in real.host.status("restore-off")["message"]
+    assert (real.host.status("restore-off")["compared"], real.host.status("restore-off")["changed"]) == ("1", "1")
+
+
+def test_parts_are_read_in_turns_and_a_bad_one_again(tmp_path: Path) -> None:
+    if not shutil.which("restic"):
+        pytest.skip("restic is not installed")
+    real = Real(tmp_path, check_parts=3)
+    real.backup("init")
+    parts = []
+    for _ in range(4):
+        assert real.backup("check").returncode == 0
+        parts.append(real.host.status("check-off")["part"])
+    assert parts == ["1", "2", "3", "1"]

@@ -1,0 +1,209 @@
+"""Snapshots: what a retention keeps, by the host's script and by the plan alike, and on a real btrfs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from homelab.model.nas import Snapshots
+from homelab.nas import snapshots
+from homelab.probe import HostProbe
+from tests.nas_host import SCRIPTS, UUID, NasHost, nas
+
+NOW = datetime(2026, 11, 23, 22, 30, tzinfo=UTC)
+KEEP = Snapshots(hourly=24, daily=14, weekly=8, monthly=12)
+
+
+def named(when: datetime) -> str:
+    return when.strftime(snapshots.FORMAT)
+
+
+def by_script(names: list[str], keep: Snapshots, now: datetime = NOW) -> list[str]:
+    numbers = [str(int(now.timestamp())), *map(str, (keep.hourly, keep.daily, keep.weekly, keep.monthly))]
+    done = subprocess.run(
+        [SCRIPTS / "homelab-snapshot", "--thin", *numbers],
+        input="".join(f"{name}\n" for name in names),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.splitlines()
+
+
+moments = st.datetimes(datetime(2023, 1, 1), datetime(2027, 3, 1)).map(lambda m: m.replace(tzinfo=UTC, microsecond=0))
+retentions = st.builds(
+    Snapshots,
+    hourly=st.integers(0, 30),
+    daily=st.integers(0, 20),
+    weekly=st.integers(0, 9),
+    monthly=st.integers(0, 14),
+)
+
+
+@given(st.lists(moments, max_size=80, unique=True), retentions)
+@settings(max_examples=60, deadline=None)
+def test_the_script_deletes_what_the_plan_says(times: list[datetime], keep: Snapshots) -> None:
+    names = [named(when) for when in times]
+    assert by_script(names, keep) == snapshots.thinned(names, keep, NOW)
+
+
+@given(st.lists(moments, max_size=60, unique=True), retentions)
+@settings(deadline=None)
+def test_the_newest_stays_and_a_second_thinning_deletes_nothing(times: list[datetime], keep: Snapshots) -> None:
+    names = sorted(named(when) for when in times)
+    going = snapshots.thinned(names, keep, NOW)
+    left = [name for name in names if name not in going]
+    past = [name for name in names if name <= named(NOW)]
+    assert not past or past[-1] in left
+    assert snapshots.thinned(left, keep, NOW) == []
+
+
+def test_four_hundred_days_of_hourly_snapshots_leave_what_each_rule_keeps() -> None:
+    standing: list[str] = []
+    for hour in range(400 * 24 + 1):
+        now = NOW - timedelta(days=400) + timedelta(hours=hour)
+        standing.append(named(now))
+        # The plan's code stands for the script each hour; once a month, and at the end, both are asked.
+        going = snapshots.thinned(standing, KEEP, now)
+        if hour % 720 == 0 or hour == 400 * 24:
+            assert by_script(standing, KEEP, now) == going
+        standing = [name for name in standing if name not in going]
+    days = [datetime.strptime(name, snapshots.FORMAT) for name in standing]
+    newest = days[-24:]
+    assert newest == [NOW.replace(tzinfo=None) - timedelta(hours=back) for back in range(23, -1, -1)]
+    assert len({day.date() for day in days if day.date() > (NOW - timedelta(days=14)).date()}) == 14
+    assert len({day.isocalendar()[:2] for day in days[-60:]}) >= 8
+    months = sorted({(day.year, day.month) for day in days})
+    assert months == [(2025, 12), *((2026, month) for month in range(1, 12))]
+    assert len(standing) < 24 + 14 + 8 + 12
+    # What is kept of a month is its end.
+    assert datetime(2026, 5, 31, 23, 30) in days
+
+
+def test_a_time_to_come_and_a_strange_name_are_neither_counted_nor_deleted() -> None:
+    future = [named(NOW + timedelta(days=day)) for day in range(1, 4)]
+    names = [*future, "@GMT-mine", "before-upgrade", named(NOW), named(NOW - timedelta(days=1))]
+    keep = Snapshots(daily=1)
+    assert by_script(names, keep) == snapshots.thinned(names, keep, NOW) == [named(NOW - timedelta(days=1))]
+
+
+def test_nothing_kept_is_nothing_deleted() -> None:
+    names = [named(NOW - timedelta(days=day)) for day in range(5)]
+    assert by_script(names, Snapshots()) == snapshots.thinned(names, Snapshots(), NOW) == []
+
+
+def test_the_timer_runs_at_the_end_of_the_finest_period() -> None:
+    described = nas(snapshots={"media": {"daily": 7, "monthly": 2}, "photos": {"hourly": 1}})
+    text = {file.path: file.content for file in snapshots.files(described)}
+    assert "OnCalendar=daily\nPersistent=true" in text["/etc/systemd/system/homelab-snapshot@media.timer"]
+    assert "OnCalendar=hourly" in text["/etc/systemd/system/homelab-snapshot@photos.timer"]
+    assert text["/etc/homelab/snapshots/media"] == "pool=tank\nhourly=0\ndaily=7\nweekly=0\nmonthly=2\n"
+    assert snapshots.timers(described) == ("homelab-snapshot@media.timer", "homelab-snapshot@photos.timer")
+    assert list(snapshots.watched(described)) == ["snapshot media tank 180000", "snapshot photos tank 14400"]
+
+
+def test_the_plan_says_how_many_a_new_retention_deletes() -> None:
+    names = [named(NOW - timedelta(days=day)) for day in range(10)]
+    probe = HostProbe(
+        output={"nas_snapshots": "".join(f"/srv/tank/.snapshots/media/{name}\n" for name in names)},
+        text={"/etc/homelab/snapshots/media": "pool=tank\nhourly=0\ndaily=10\nweekly=0\nmonthly=0\n"},
+    )
+    fewer, same = (nas(snapshots={"media": {"daily": daily}}) for daily in (4, 10))
+    assert snapshots.told(fewer, probe, NOW) == {
+        "media": f"6 of its 10 snapshots go by the new retention, the oldest {names[-1]}"
+    }
+    assert snapshots.told(same, probe, NOW) == {}
+
+
+def ran(*command: str | Path) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.fixture
+def btrfs_host(tmp_path: Path) -> Iterator[NasHost]:
+    """A host whose pool `tank` is a real btrfs on a loop device."""
+    if os.geteuid() != 0 or not shutil.which("mkfs.btrfs") or not Path("/dev/loop-control").exists():
+        pytest.skip("a real btrfs takes root, btrfs-progs and loop devices")
+    host = NasHost(tmp_path / "host", nas(snapshots={"media": {"hourly": 1, "daily": 3}}))
+    image = tmp_path / "disk"
+    with image.open("wb") as file:
+        file.truncate(256 * 2**20)
+    ran("mkfs.btrfs", "-q", image)
+    shutil.rmtree(host.path("/srv/tank"))
+    host.path("/srv/tank").mkdir()
+    try:
+        ran("mount", "-o", "loop", image, host.path("/srv/tank"))
+    except subprocess.CalledProcessError as error:
+        pytest.skip(f"no btrfs on a loop device here: {error.stderr.strip()}")
+    try:
+        host.write("/srv/tank/.homelab-pool", f"tank {UUID}\n")
+        host.write("/srv/tank/.mounted", "")
+        ran("btrfs", "subvolume", "create", host.path("/srv/tank/media"))
+        host.write("/srv/tank/media/a", "a")
+        yield host
+    finally:
+        ran("umount", host.path("/srv/tank"))
+
+
+def test_a_real_snapshot_is_read_only_and_only_such_are_deleted(btrfs_host: NasHost) -> None:
+    folder = btrfs_host.path("/srv/tank/.snapshots/media")
+    folder.mkdir(parents=True)
+    media = btrfs_host.path("/srv/tank/media")
+    old, writable, plain = (f"@GMT-2020.01.01-0{hour}.00.00" for hour in range(3))
+    ran("btrfs", "subvolume", "snapshot", "-r", media, folder / old)
+    ran("btrfs", "subvolume", "snapshot", "-r", media, folder / "mine")
+    ran("btrfs", "subvolume", "snapshot", media, folder / writable)
+    (folder / plain).mkdir()
+    done = btrfs_host.run("homelab-snapshot", "media")
+    assert done.returncode == 0, done.stderr
+    # The daily rule keeps the newest of 2020-01-01, which is the plain folder; the others would go.
+    names = {path.name for path in folder.iterdir()}
+    assert {"mine", writable, plain} < names
+    assert old not in names
+    assert f"{writable} is no read-only snapshot" in done.stderr
+    (new,) = names - {"mine", writable, plain}
+    assert (folder / new / "a").read_text() == "a"
+    with pytest.raises(OSError):
+        (folder / new / "b").write_text("b")
+    assert btrfs_host.status("snapshot-media")["result"] == "ok"
+    assert 'name="media"} 1' in btrfs_host.path("/var/lib/homelab/metrics/homelab-snapshot-media.prom").read_text()
+
+
+def test_without_the_pool_nothing_is_taken_and_that_is_loud(btrfs_host: NasHost) -> None:
+    for spoil, said in (("other 1", "names other"), (f"tank {UUID[::-1]}", "another UUID")):
+        btrfs_host.write("/var/lib/homelab/pools/tank", f"filesystem_uuid={UUID}\n")
+        btrfs_host.write("/srv/tank/.homelab-pool", f"{spoil}\n")
+        done = btrfs_host.run("homelab-snapshot", "media")
+        assert done.returncode == 1
+        assert said in done.stderr
+    btrfs_host.path("/srv/tank/.mounted").unlink()
+    done = btrfs_host.run("homelab-snapshot", "media")
+    assert done.returncode == 1
+    assert "is not mounted" in btrfs_host.status("snapshot-media")["message"]
+    assert not btrfs_host.path("/srv/tank/.snapshots").exists()
+
+
+def test_a_preview_changes_nothing(btrfs_host: NasHost) -> None:
+    folder = btrfs_host.path("/srv/tank/.snapshots/media")
+    folder.mkdir(parents=True)
+    for day in range(1, 6):
+        ran(
+            "btrfs",
+            "subvolume",
+            "snapshot",
+            "-r",
+            btrfs_host.path("/srv/tank/media"),
+            folder / named(NOW.replace(day=day)),
+        )
+    done = btrfs_host.run("homelab-snapshot", "--preview", "media", "0", "2", "0", "0")
+    assert done.stdout.splitlines() == [named(NOW.replace(day=day)) for day in (1, 2, 3)]
+    assert len(list(folder.iterdir())) == 5
+    assert not btrfs_host.path("/var/lib/homelab/status").exists()

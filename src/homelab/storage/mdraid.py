@@ -1,0 +1,178 @@
+"""Mirrors of md: how they are made, finished, started and written down."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping
+
+from homelab.storage import guard, superblocks
+from homelab.storage.records import Record
+from homelab.storage.seen import DiskSeen
+
+CONF = "/etc/mdadm/mdadm.conf"
+# The hash of the mdadm.conf that the initramfs has.
+EMBEDDED = "/var/lib/homelab/mdadm.embedded"
+_BEGIN, _END = "# homelab begin: the toolkit writes these lines", "# homelab end"
+# ext4's labels have at most 16 letters, as our names; XFS's have 12.
+_XFS_LABEL = 12
+
+_FORMAT = r"""
+array() { for held in "/sys/block/$1/holders"/md*; do [ ! -e "$held" ] || printf '%s' "${held##*/}"; done; }
+# The array is what was joined in this run, or what our own record says was not finished: never one with a past.
+format() {
+  if only "$1" "$uuid"; then return; fi
+  note formatting
+  @MKFS@
+  udevadm settle
+  only "$1" "$uuid" || stop "/dev/$1 holds no filesystem after it was made"
+}
+"""
+
+
+def create(record: Record, ids: Mapping[str, str], disks: Mapping[str, DiskSeen], clearing: str, own: str = "") -> str:
+    """Join disks that are blank, or cleared by `clearing`, and make the filesystem. `own` frees what was half made."""
+    return (
+        guard.head(record)
+        + _functions(record)
+        + own
+        + "".join(guard.untouched(ids[name], disk) for name, disk in disks.items() if not _is_own(record, disk))
+        + "note making\n"
+        + clearing
+        + "".join(f"idle {disk.name}; blank {disk.name}\n" for disk in disks.values())
+        # Without --run it stops by itself, should it see something on a disk.
+        + f"mdadm --create {_path(record)} --metadata=1.2 --level=1 --raid-devices={len(disks)} --bitmap=internal "
+        + f"--homehost=any --name={record.pool} --uuid={superblocks.mdadm_uuid(record.uuid)} {_members(disks)} "
+        + "</dev/null || stop 'the array could not be made'\n"
+        + f'udevadm settle\nmd="$(array {_first(disks)})"\n'
+        + '[ -n "$md" ] || stop "the array is not there after it was made"\n'
+        # What an earlier array with the same geometry held would show again; no one can have used this one yet.
+        + 'unsigned "$md" || wipefs --all --quiet "/dev/$md"\nunsigned "$md" || stop "/dev/$md is not blank"\n'
+        + 'format "$md"\nnote made\n'
+    )
+
+
+def free(record: Record, disks: Mapping[str, DiskSeen], ids: Mapping[str, str]) -> str:
+    """Take apart what a cut run joined: only disks that carry the very UUID which our record says is being made."""
+    own = {name: disk for name, disk in disks.items() if _is_own(record, disk)}
+    lines = []
+    for name, disk in own.items():
+        lines.append(guard.same(ids[name], disk))
+        lines.append(f"only {disk.name} {record.uuid} || stop '/dev/{disk.name} holds something else than was seen'\n")
+        lines.append(f'md="$(array {disk.name})"\n[ -z "$md" ] || mdadm --stop "/dev/$md"\nidle {disk.name}\n')
+    return "".join(lines) + "".join(f"clear {disk.name}\n" for disk in own.values())
+
+
+def finish(record: Record, ids: Mapping[str, str], disks: Mapping[str, DiskSeen]) -> str:
+    """Make the filesystem on an array of ours that was joined and not formatted."""
+    return (
+        guard.head(record)
+        + _functions(record)
+        + "".join(guard.same(ids[name], disk) for name, disk in disks.items())
+        + "".join(
+            f"member {disk.name} {record.uuid} || stop '/dev/{disk.name} has changed'\n" for disk in disks.values()
+        )
+        + _assembled(record, disks, degraded=False)
+        + f'md="$(array {_first(disks)})"\n[ -n "$md" ] || stop "the array does not run"\n'
+        + 'only "$md" "$uuid" || unsigned "$md" || stop "/dev/$md holds what the toolkit did not put there"\n'
+        + ("" if record.state == "formatting" else 'only "$md" "$uuid" || blank "$md"\n')
+        + 'idle "$md"\nformat "$md"\nnote made\n'
+    )
+
+
+def start(record: Record, disks: Mapping[str, DiskSeen], *, degraded: bool) -> str:
+    """Assemble and run an array by its UUID, with one disk less when `degraded`."""
+    return guard.head() + _functions(record) + _assembled(record, disks, degraded=degraded)
+
+
+def _assembled(record: Record, disks: Mapping[str, DiskSeen], *, degraded: bool) -> str:
+    # What udev began and cannot go on with holds the disks: it is let go of, or told to run.
+    run = " --run" if degraded else ""
+    return f"""\
+md="$(array {_first(disks)})"
+if [ -n "$md" ] && [ "$(cat "/sys/block/$md/md/array_state")" = inactive ]; then mdadm --stop "/dev/$md"; md=; fi
+[ -n "$md" ] || mdadm --assemble{run} {_path(record)} --uuid={superblocks.mdadm_uuid(record.uuid)} {_members(disks)} \\
+  </dev/null || stop 'the array of {record.pool} does not start'
+udevadm settle
+"""
+
+
+def _functions(record: Record) -> str:
+    uuid, label = record.filesystem_uuid, record.pool
+    if record.filesystem == "xfs":
+        label = label[:_XFS_LABEL]
+        mkfs = f"mkfs.xfs -q -m uuid={uuid} -L {label}"
+    else:
+        # lost at most one percent: this holds nothing that the system needs to go on
+        mkfs = f"mkfs.ext4 -q -m 1 -O quota,project -E quotatype=usrquota:grpquota:prjquota -U {uuid} -L {label}"
+    made = f'{mkfs} "/dev/$1" </dev/null || stop "no filesystem could be made on /dev/$1"'
+    return f"uuid={uuid}\n{_FORMAT.strip().replace('@MKFS@', made)}\n"
+
+
+def _path(record: Record) -> str:
+    return f"/dev/md/{record.pool}"
+
+
+def _members(disks: Mapping[str, DiskSeen]) -> str:
+    return " ".join(carrier(disk) for disk in disks.values())
+
+
+def carrier(disk: DiskSeen) -> str:
+    """The path of what carries the member: the disk, or a partition of an array that was made elsewhere."""
+    return next((device.path for device in disk.devices if device.md), disk.path)
+
+
+def _first(disks: Mapping[str, DiskSeen]) -> str:
+    path = carrier(next(iter(disks.values())))
+    name = path.removeprefix("/dev/")
+    disk = next(iter(disks.values())).name
+    return shlex.quote(name if name == disk else f"{disk}/{name}")
+
+
+def _is_own(record: Record, disk: DiskSeen) -> bool:
+    return disk.md is not None and disk.md.uuid == record.uuid
+
+
+#
+# mdadm.conf
+#
+
+
+def lines(pools: Iterable[Record]) -> str:
+    """The toolkit's lines of mdadm.conf: rendered, since `--detail --scan` prints passing things too."""
+    arrays = [f"ARRAY /dev/md/{each.pool} UUID={superblocks.mdadm_uuid(each.uuid)}" for each in pools]
+    return "\n".join([_BEGIN, *arrays, _END]) + "\n"
+
+
+def stands(text: str | None, pools: tuple[Record, ...]) -> bool:
+    """Whether mdadm.conf has the toolkit's lines, and nobody else's for the same arrays."""
+    if text is None:
+        return False
+    wanted = lines(pools)
+    others = text.replace(wanted, "")
+    uuids = [superblocks.mdadm_uuid(each.uuid) for each in pools]
+    return wanted in text and _BEGIN not in others and not any(uuid in others for uuid in uuids)
+
+
+def conf(pools: tuple[Record, ...]) -> str:
+    """Put the toolkit's lines in mdadm.conf, drop others for the same arrays, and give the initramfs a copy.
+
+    Debian's initramfs takes this one file and no folder beside it.
+    """
+    uuids = " ".join(superblocks.mdadm_uuid(each.uuid) for each in pools)
+    return f"""\
+set -eu
+umask 022
+export PATH="$PATH:/usr/sbin:/sbin"
+conf={CONF} new={CONF}.homelab-new
+mkdir -p -m 0755 {CONF.rpartition("/")[0]} /var/lib/homelab
+[ -e "$conf" ] || printf 'HOMEHOST <system>\\nMAILADDR root\\n' >"$conf"
+awk -v uuids={shlex.quote(uuids)} '
+  BEGIN {{ n = split(uuids, uuid, " ") }}
+  /^# homelab begin/ {{ skip = 1 }}
+  {{ drop = skip; for (i = 1; i <= n; i++) if (index($0, uuid[i])) drop = 1; if (!drop) print }}
+  /^# homelab end/ {{ skip = 0 }}' "$conf" >"$new"
+printf '%s' {shlex.quote(lines(pools))} >>"$new"
+cmp -s "$new" "$conf" && rm -f "$new" || mv -fT "$new" "$conf"
+if command -v update-initramfs >/dev/null; then update-initramfs -u; fi
+sha256sum <"$conf" | cut -d' ' -f1 >{EMBEDDED}
+"""

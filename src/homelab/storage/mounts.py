@@ -1,0 +1,111 @@
+"""Where a pool is mounted: its unit, a directory nobody can write into meanwhile, and the proof that it is the one."""
+
+from __future__ import annotations
+
+import shlex
+
+from homelab.files import ManagedFile
+from homelab.storage import records
+from homelab.storage.records import Record
+
+# Debian starts a mirror that lost a disk 30 s after its first member came (mdadm-last-resort@.timer).
+_PATIENCE = {"mdraid": 90, "btrfs": 30}
+
+
+def path(pool: str) -> str:
+    return f"/srv/{pool}"
+
+
+def unit(pool: str) -> str:
+    """The mount unit's name; a pool's name has nothing that systemd would escape."""
+    return f"srv-{pool}.mount"
+
+
+def unit_path(pool: str) -> str:
+    return f"/etc/systemd/system/{unit(pool)}"
+
+
+def _device_unit(record: Record) -> str:
+    return f"dev-disk-by\\x2duuid-{record.filesystem_uuid.replace('-', chr(92) + 'x2d')}.device"
+
+
+def timeout_path(record: Record) -> str:
+    return f"/etc/systemd/system/{_device_unit(record)}.d/homelab.conf"
+
+
+def options(record: Record, *, projects: bool) -> str:
+    """The mount's options. A btrfs is mounted whole, whatever its default subvolume is."""
+    more = {"btrfs": ["subvolid=5"], "xfs": ["prjquota"], "ext4": ["prjquota"] if projects else []}
+    return ",".join(["nofail", "noatime", *more.get(record.filesystem, [])])
+
+
+def unit_file(record: Record, wanted: str) -> ManagedFile:
+    """The unit. With `nofail` the rest of the system does not wait for it to come up."""
+    return ManagedFile(
+        unit_path(record.pool),
+        f"""\
+# Written by the homelab toolkit.
+[Unit]
+Description=Pool {record.pool}
+
+[Mount]
+What=/dev/disk/by-uuid/{record.filesystem_uuid}
+Where={path(record.pool)}
+Type={record.filesystem}
+Options={wanted}
+TimeoutSec=120
+
+[Install]
+WantedBy=multi-user.target
+""",
+    )
+
+
+def timeout_file(record: Record) -> ManagedFile:
+    """How long systemd waits for the disks, where a unit of fstab would have x-systemd.device-timeout."""
+    seconds = _PATIENCE[record.kind]
+    text = f"# Written by the homelab toolkit.\n[Unit]\nJobRunningTimeoutSec={seconds}s\n"
+    return ManagedFile(timeout_path(record), text)
+
+
+def sealed(pool: str) -> str:
+    """Make the empty mountpoint immutable, so that nothing is written there while the pool is not mounted."""
+    at = shlex.quote(path(pool))
+    return f"""\
+set -eu
+if mountpoint -q {at}; then exit 0; fi
+mkdir -p -m 0755 {at}
+[ -z "$(ls -A {at})" ] || {{ echo 'homelab: {at} is not empty any more; move away what it holds' >&2; exit 1; }}
+chattr +i {at}
+"""
+
+
+def mounted(record: Record) -> str:
+    """Enable and start the unit, see that the right filesystem is there, and lay the sentinel."""
+    at, name = path(record.pool), unit(record.pool)
+    return f"""\
+set -eu
+umask 022
+stop() {{ printf 'homelab: {at}: %s\\n' "$1" >&2; exit 1; }}
+systemctl daemon-reload
+udevadm settle
+systemctl enable --quiet {name}
+systemctl reset-failed {name} 2>/dev/null || :
+systemctl start {name} || stop "does not mount: $(systemctl status --no-pager -n 3 {name} | tail -n 1)"
+mountpoint -q {at} || stop 'nothing is mounted there'
+found="$(blkid -o value -s UUID "$(findmnt -fnro SOURCE {at} | sed 's/\\[.*//')")"
+[ "$found" = {record.filesystem_uuid} ] || stop "$found is mounted there, not {record.filesystem_uuid}"
+{sentinel(record)}"""
+
+
+def sentinel(record: Record) -> str:
+    """Lay the file that only the mounted filesystem has; a filesystem that names another UUID in it is left alone."""
+    file = f"{path(record.pool)}/{records.SENTINEL}"
+    return f"""\
+if [ -s {file} ]; then
+  read -r _ found <{file} || :
+  [ "$found" = {record.filesystem_uuid} ] || stop "its {records.SENTINEL} names $found; remove that file if it is stale"
+fi
+printf '%s\\n' {shlex.quote(record.sentinel)} >{file}.new
+mv -fT {file}.new {file}
+"""

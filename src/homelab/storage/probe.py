@@ -1,0 +1,414 @@
+"""What is asked of a host about its disks, in one read-only command, and the answer as typed values.
+
+Only listed disks and the arrays are read from; the others may sleep, and udev's word for them is enough.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import shlex
+from collections.abc import Iterable
+from typing import Any
+
+from homelab.model.nas import Nas
+from homelab.probe import Questions
+from homelab.storage import consent, mdraid, mounts, records, superblocks
+from homelab.storage.bare import BARE
+from homelab.storage.seen import Array, Device, DiskSeen, Inner, Mount, Mountpoint, Seen, Signature, VolumeSeen
+
+NAME = "storage"
+
+_SCRIPT = (
+    BARE
+    + r"""
+one() { tr '\n\t' '  '; echo; }
+bytes() { od -An -v -tx1 -j "$2" -N "$3" "/dev/$1" 2>/dev/null | tr -d ' \n'; }
+look() {
+  said="$(signed "$1")"
+  printf 'signatures\t%s\t%s\n' "$1" "$said"
+  case "$said" in *'"linux_raid_member"'*)
+    printf 'md\t%s\t%s\n' "$1" "$(bytes "$1" @MD@)"
+    # A mirror's member holds the filesystem whole, so it tells what is on an array that does not run.
+    start="$(od -An -tu8 -j @START@ -N 8 "/dev/$1" 2>/dev/null | tr -d ' ')"
+    case "$start" in ''|????????????*) ;; *)
+      start=$((start * 512))
+      printf 'inner\t%s\t%s\t%s\n' "$1" "$(bytes "$1" $((start + 1024)) 1024)" \
+        "$(blkid -p -O "$start" -o export "/dev/$1" 2>/dev/null </dev/null | tr '\n\t' '  ')" ;;
+    esac ;;
+  esac
+  case "$said" in *'"btrfs"'*)
+    printf 'btrfs\t%s\t%s\n' "$1" "$(bytes "$1" @BTRFS@)"
+    # shellcheck disable=SC2046
+    command -v btrfs >/dev/null && printf 'chunks\t%s\t%s\n' "$1" "$(echo $(chunks "$1"))" ;;
+  esac
+  case "$said" in *'"type"'*) ;; *'"signatures"'*) printf 'content\t%s\t%s\n' "$1" "$(content "$1")" ;; esac
+}
+printf 'lsblk\t'
+lsblk -J -b -o NAME,KNAME,TYPE,SIZE,SERIAL,TRAN,RM,RO,MODEL,FSTYPE,UUID,MOUNTPOINTS 2>/dev/null | one
+find /dev/disk/by-id -type l -printf 'link\t%f\t%l\n' 2>/dev/null
+awk '$5 ~ "^/srv" || / - [^ ]+ \/dev\// {print "mount\t" $0}' /proc/self/mountinfo
+awk 'NR > 1 {print "swap\t" $1}' /proc/swaps
+for tool in mdadm btrfs mkfs.ext4 mkfs.xfs repquota xfs_quota; do
+  command -v "$tool" >/dev/null && printf 'tool\t%s\n' "$tool"
+done
+for held in /sys/class/block/*/holders/*; do
+  [ -e "$held" ] || continue
+  device="${held%/holders/*}"; printf 'holder\t%s\t%s\n' "${device##*/}" "${held##*/}"
+done
+disks=' '
+for id in @DISKS@; do
+  found=
+  case "$id" in
+    serial:*)
+      for disk in /sys/block/*; do
+        disk="${disk##*/}"
+        case "$disk" in loop*|ram*|zram*|md*|dm-*|sr*) continue ;; esac
+        [ "$(serial "$disk")" != "${id#serial:}" ] || found="$found $disk"
+      done ;;
+    *) at="$(readlink -e "/dev/disk/by-id/$id")" && found="${at##*/}" ;;
+  esac
+  printf 'listed\t%s\t%s\n' "$id" "$found"
+  for disk in $found; do case "$disks" in *" $disk "*) ;; *) disks="$disks$disk " ;; esac; done
+done
+for disk in $disks; do
+  exclusive "$disk" 2>/dev/null && open=yes || open=no
+  sequence="$(cat "/sys/block/$disk/diskseq" 2>/dev/null)"
+  printf 'disk\t%s\t%s\t%s\t%s\n' "$disk" "$sequence" "$open" "$(serial "$disk" | one)"
+  look "$disk"
+  for part in "/sys/block/$disk/$disk"*/partition; do
+    [ -e "$part" ] || continue
+    part="${part%/partition}"; look "${part##*/}"
+  done
+done
+for md in /sys/block/md*/md; do
+  [ -e "$md" ] || continue
+  name="${md%/md}"; name="${name##*/}"; members=
+  for member in "$md"/dev-*; do [ -e "$member" ] && members="$members ${member##*/dev-}"; done
+  printf 'array\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$name" "$(cat "$md/level")" "$(cat "$md/array_state")" \
+    "$(cat "$md/raid_disks")" "$(cat "$md/degraded" 2>/dev/null)" "$(cat "$md/sync_action" 2>/dev/null)" "$members"
+  case "$(cat "$md/array_state")" in clear|inactive) ;; *) look "$name" ;; esac
+done
+for at in /sys/fs/btrfs/*-*; do
+  [ -d "$at/devices" ] || continue
+  for device in "$at"/devices/*; do printf 'opened\t%s\t%s\n' "${at##*/}" "${device##*/}"; done
+done
+for wait in /etc/systemd/system/dev-disk-by*.device.d/homelab.conf; do
+  [ -f "$wait" ] && printf 'wait\t%s\t%s\n' "$(sha256sum <"$wait" | cut -c1-64)" "$wait"
+done
+for pool in @POOLS@; do
+  at="/srv/$pool" kind=none flags= names= sentinel= quota=
+  if [ -L "$at" ]; then kind=link; elif [ -d "$at" ]; then kind=dir; elif [ -e "$at" ]; then kind=file; fi
+  if [ "$kind" = dir ]; then
+    flags="$(lsattr -d "$at" 2>/dev/null | cut -d' ' -f1)"
+    names="$(find "$at" -mindepth 1 -maxdepth 1 -printf '%f\n' 2>/dev/null | head -n 500 | base64 -w0)"
+    sentinel="$(head -c 200 "$at/@SENTINEL@" 2>/dev/null | one)"
+  fi
+  printf 'mountpoint\t%s\t%s\t%s\t%s\t%s\n' "$pool" "$kind" "$flags" "$names" "$sentinel"
+  mountpoint -q "$at" 2>/dev/null || continue
+  df -PB1 "$at" 2>/dev/null | awk -v pool="$pool" 'NR == 2 {print "usage\t" pool "\t" $2 "\t" $3}'
+  case "$(stat -f -c %T "$at")" in
+    btrfs)
+      on="/sys/fs/btrfs/$(findmnt -fno UUID "$at")"
+      for type in data metadata system; do
+        for profile in "$on/allocation/$type"/*/; do
+          [ -d "$profile" ] || continue
+          # What holds nothing was left behind by the kernel and keeps no data.
+          profile="${profile%/}"; [ "$(cat "$profile/total_bytes")" = 0 ] ||
+            printf 'profile\t%s\t%s\t%s\n' "$pool" "$type" "${profile##*/}"
+        done
+      done
+      for device in "$on"/devinfo/*/missing; do
+        [ "$(cat "$device" 2>/dev/null)" != 1 ] || printf 'missing\t%s\n' "$pool"
+      done
+      btrfs qgroup show --raw -re "$at" 2>/dev/null | awk -v pool="$pool" '$1 ~ /^0\// {
+        sub("0/", "", $1); print "limit\t" pool "\t" $1 "\t" $4}'
+      ;;
+    *)
+      repquota -Pnv "$at" 2>/dev/null | awk -v pool="$pool" '/^#/ {
+        sub("#", "", $1); print "limit\t" pool "\t" $1 "\t" $5 * 1024}'
+      ;;
+  esac
+done
+for volume in @VOLUMES@; do
+  at="/srv/$volume"
+  if [ -L "$at" ]; then printf 'volume\t%s\tlink\n' "$volume"; continue; fi
+  [ -e "$at" ] || continue
+  printf 'volume\t%s\t%s\t%s\t%s\n' "$volume" "$(stat -c '%F|%U|%G|%a|%i' "$at")" "$(stat -f -c %T "$at")" \
+    "$(case "$(stat -f -c %T "$at")" in
+      btrfs) btrfs inspect-internal rootid "$at" 2>/dev/null ;;
+      *) lsattr -dp "$at" 2>/dev/null | awk '{print $1}' ;;
+    esac)"
+done
+for record in @RECORDS@/*; do
+  [ -f "$record" ] && sed "s/^/record\t${record##*/}\t/" "$record"
+done
+[ -r @CONSENTS@ ] && sed 's/^/consent\t/' @CONSENTS@
+[ -r @PROJECTS@ ] && sed 's/^/project\t/' @PROJECTS@
+echo end
+"""
+)
+
+
+def questions(nas: Nas) -> Questions:
+    """What the storage of a host is asked; it changes nothing, and sh, util-linux and perl-base answer it."""
+    marks = {
+        "@DISKS@": [nas.disks[disk].id for disk in dict.fromkeys(d for pool in nas.pools.values() for d in pool.disks)],
+        "@POOLS@": list(nas.pools),
+        "@VOLUMES@": [f"{volume.pool}/{name}" for name, volume in nas.volumes.items()],
+    }
+    text = _SCRIPT
+    for mark, values in marks.items():
+        text = text.replace(mark, " ".join(shlex.quote(value) for value in values) or "''")
+    for mark, word in (
+        ("@START@", str(superblocks.MD_OFFSET + superblocks.MD_START)),
+        ("@MD@", f"{superblocks.MD_OFFSET} {superblocks.MD_LENGTH}"),
+        ("@BTRFS@", f"{superblocks.BTRFS_OFFSET} {superblocks.BTRFS_LENGTH}"),
+        ("@SENTINEL@", records.SENTINEL),
+        ("@RECORDS@", records.FOLDER),
+        ("@CONSENTS@", consent.USED),
+        ("@PROJECTS@", records.PROJECTS),
+    ):
+        text = text.replace(mark, word)
+    mirrors = any(pool.kind == "mdraid" for pool in nas.pools.values())
+    return Questions(
+        paths=(
+            *(f"{records.FOLDER}/{pool}" for pool in nas.pools),
+            *(mounts.unit_path(pool) for pool in nas.pools),
+            *((mdraid.CONF,) if mirrors else ()),
+        ),
+        units=tuple(mounts.unit(pool) for pool in nas.pools),
+        text=(mdraid.CONF, mdraid.EMBEDDED) if mirrors else (),
+        packages=packages(nas),
+        commands=((NAME, text),),
+    )
+
+
+def packages(nas: Nas) -> tuple[str, ...]:
+    """What these pools need of Debian."""
+    kinds = {pool.kind for pool in nas.pools.values()}
+    wanted = ["btrfs-progs"] if "btrfs" in kinds else []
+    if "mdraid" in kinds:
+        wanted += ["mdadm", "quota"]
+        wanted += ["xfsprogs"] if any(pool.filesystem == "xfs" for pool in nas.pools.values()) else []
+    return tuple(wanted)
+
+
+class Unclear(ValueError):
+    """The answer is cut short or garbled, so nothing may be decided from it."""
+
+
+def parse(text: str) -> Seen:
+    """The command's answer as values; raise Unclear when it was cut short or is garbled."""
+    lines = text.split("\n")
+    if "end" not in lines:
+        raise Unclear("the answer about its disks was cut short")
+    said: dict[str, list[list[str]]] = {}
+    for line in lines:
+        key, _, rest = line.partition("\t")
+        said.setdefault(key, []).append(rest.split("\t"))
+    try:
+        return _Answer(said).seen()
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        raise Unclear(f"the answer about its disks is garbled: {type(error).__name__}: {error}") from error
+
+
+def _no_spaces(text: str) -> str:
+    # mountinfo writes blanks, tabs and backslashes in octal.
+    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), text)
+
+
+class _Answer:
+    """The lines of an answer, put together."""
+
+    def __init__(self, said: dict[str, list[list[str]]]) -> None:
+        self.said = said
+        self.rows = dict(self._flat(json.loads(self.one("lsblk", "{}") or "{}").get("blockdevices", ())))
+        self.printed = {row[0]: row[1] for row in said.get("signatures", ()) if len(row) > 1}
+        self.contents = {row[0]: row[1] for row in said.get("content", ())}
+        self.holders = self._several("holder")
+        for uuid, name in said.get("opened", ()):
+            self.holders.setdefault(name, []).append(f"the mounted btrfs {uuid}")
+        self.chunks = {row[0]: tuple(row[1].split()) for row in said.get("chunks", ())}
+        self.swaps = {row[0].removeprefix("/dev/") for row in said.get("swap", ())}
+        self.raw = {
+            kind: {row[0]: bytes.fromhex(row[1]) for row in said.get(kind, ()) if len(row) > 1}
+            for kind in ("md", "btrfs")
+        }
+
+    def one(self, key: str, otherwise: str = "") -> str:
+        found = self.said.get(key)
+        return found[-1][0] if found else otherwise
+
+    def _several(self, key: str) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for name, value in self.said.get(key, ()):
+            found.setdefault(name, []).append(value)
+        return found
+
+    def _flat(self, rows: Iterable[dict[str, Any]]) -> Iterable[tuple[str, dict[str, Any]]]:
+        for row in rows:
+            yield row["kname"], row
+            yield from self._flat(row.get("children", ()))
+
+    def device(self, name: str) -> dict[str, Any]:
+        """What a Device is made of."""
+        row = self.rows.get(name, {})
+        printed = self.printed.get(name, "")
+        return {
+            "name": name,
+            "size": int(row.get("size") or 0),
+            "signatures": signatures(printed),
+            "content": self.contents.get(name, ""),
+            "print": fingerprint(printed),
+            "holders": tuple(self.holders.get(name, ())),
+            "mounts": tuple(each for each in row.get("mountpoints") or () if each and each != "[SWAP]"),
+            "swap": name in self.swaps or "[SWAP]" in (row.get("mountpoints") or ()),
+            "md": superblocks.md(self.raw["md"].get(name, b"")),
+            "inner": self.inner(name),
+            "chunks": self.chunks.get(name, ()),
+            "btrfs": superblocks.btrfs(self.raw["btrfs"].get(name, b"")),
+        }
+
+    def inner(self, name: str) -> Inner | None:
+        row = next((row for row in self.said.get("inner", ()) if row[0] == name), None)
+        if row is None:
+            return None
+        said = dict(word.partition("=")[::2] for word in row[2].split() if "=" in word)
+        raw = bytes.fromhex(row[1])
+        projects = superblocks.counts_projects(raw) if said.get("TYPE") == "ext4" else said.get("TYPE") == "xfs"
+        return Inner(said.get("TYPE", ""), said.get("UUID", ""), projects)
+
+    def disk(self, name: str, sequence: str, opens: str, serial: str) -> DiskSeen:
+        row = self.rows.get(name, {})
+        parts = [child["kname"] for child in row.get("children", ()) if child.get("type") == "part"]
+        # A partition that udev has not told lsblk of was looked at all the same.
+        parts += [each for each in self.printed if re.fullmatch(rf"{re.escape(name)}p?\d+", each) and each not in parts]
+        return DiskSeen(
+            **self.device(name),
+            serial=serial.strip(),
+            model=(row.get("model") or "").strip(),
+            transport=row.get("tran") or "",
+            links=tuple(sorted(link for link, to in self.said.get("link", ()) if to.split("/")[-1] == name)),
+            removable=bool(row.get("rm")),
+            read_only=bool(row.get("ro")),
+            sequence=sequence,
+            exclusive=opens == "yes",
+            partitions=tuple(Device(**self.device(part)) for part in parts),
+        )
+
+    def array(self, name: str, level: str, state: str, disks: str, degraded: str, action: str, members: str) -> Array:
+        return Array(
+            Device(**self.device(name)),
+            level=level,
+            state=state,
+            disks=int(disks.split()[0] or 0) if disks.split() else 0,
+            members=tuple(sorted(members.split())),
+            degraded=int(degraded or 0),
+            action=action,
+        )
+
+    def mount(self, line: str) -> Mount:
+        # 29 1 254:1 / /srv/tank rw,relatime shared:1 - ext4 /dev/vda1 rw,errors=remount-ro
+        before, _, after = line.partition(" - ")
+        fields, (filesystem, source, *options) = before.split(), after.split()
+        return Mount(
+            target=_no_spaces(fields[4]),
+            source=_no_spaces(source),
+            filesystem=filesystem,
+            options=frozenset(",".join([fields[5], *options]).split(",")),
+            root=_no_spaces(fields[3]),
+        )
+
+    def mountpoint(self, pool: str, kind: str, flags: str, names: str, sentinel: str) -> Mountpoint:
+        listed = base64.b64decode(names).decode(errors="replace").split("\n") if names else []
+        profiles: dict[str, list[str]] = {}
+        for which, block, profile in self.said.get("profile", ()):
+            if which == pool:
+                profiles.setdefault(block, []).append(profile)
+        usage = next((row for row in self.said.get("usage", ()) if row[0] == pool), ("", "0", "0"))
+        return Mountpoint(
+            kind="" if kind == "none" else kind,
+            immutable="i" in flags,
+            empty=not any(listed),
+            sentinel=sentinel.strip(),
+            profiles={block: tuple(found) for block, found in profiles.items()},
+            missing=sum(row[0] == pool for row in self.said.get("missing", ())),
+            names=tuple(sorted(each for each in listed if each)),
+            total=int(usage[1]),
+            used=int(usage[2]),
+        )
+
+    def volume(self, name: str, stat: str, filesystem: str = "", number: str = "") -> VolumeSeen:
+        if stat == "link":
+            return VolumeSeen("link")
+        kind, owner, group, mode, inode = stat.split("|")
+        btrfs = filesystem == "btrfs"
+        project = int(number) if number.isdecimal() else 0
+        return VolumeSeen(
+            kind="dir" if kind == "directory" else kind,
+            owner=owner,
+            group=group,
+            mode=mode.zfill(4),
+            subvolume=btrfs and inode == "256",
+            project=project,
+            quota=self.limit(name.partition("/")[0], project) if project else None,
+        )
+
+    def limit(self, pool: str, project: int) -> int | None:
+        for which, number, limit in self.said.get("limit", ()):
+            if which == pool and number == str(project):
+                # btrfs writes "none", awk a large product as 1.07374e+12
+                return int(float(limit)) or None if re.fullmatch(r"[0-9.e+]+", limit) else None
+        return None
+
+    def seen(self) -> Seen:
+        records_: dict[str, dict[str, str]] = {}
+        for name, line in self.said.get("record", ()):
+            key, _, value = line.partition("=")
+            records_.setdefault(name, {})[key] = value
+        projects = {}
+        for (line,) in self.said.get("project", ()):
+            number, _, name = line.partition(" ")
+            projects[name] = int(number)
+        used = {}
+        for (line,) in self.said.get("consent", ()):
+            word, _, state = line.partition(" ")
+            used[word] = state
+        return Seen(
+            disks={row[0]: self.disk(*row) for row in self.said.get("disk", ())},
+            listed={row[0]: tuple(row[1].split()) for row in self.said.get("listed", ()) if row[0]},
+            arrays=tuple(self.array(*row) for row in self.said.get("array", ())),
+            mounts=tuple(self.mount(row[0]) for row in self.said.get("mount", ())),
+            mountpoints={row[0]: self.mountpoint(*row) for row in self.said.get("mountpoint", ()) if row[0]},
+            volumes={row[0]: self.volume(*row) for row in self.said.get("volume", ()) if row[0]},
+            records=records_,
+            projects=projects,
+            consents=used,
+            waits={path: sum_ for sum_, path in self.said.get("wait", ())},
+            serials={
+                name: row["serial"].strip()
+                for name, row in self.rows.items()
+                if row.get("type") == "disk" and (row.get("serial") or "").strip()
+            },
+            tools=frozenset(row[0] for row in self.said.get("tool", ())),
+        )
+
+
+def signatures(printed: str) -> tuple[Signature, ...] | None:
+    """What `wipefs --no-act --json` printed, in order; None when it printed nothing, as it does on an error."""
+    if not printed:
+        return None
+    return tuple(
+        sorted(
+            Signature(int(each["offset"], 16), each["type"], each.get("uuid") or "", each.get("label") or "")
+            for each in json.loads(printed)["signatures"]
+        )
+    )
+
+
+def fingerprint(printed: str) -> str:
+    """What the guard compares: the hash of what `signed` prints."""
+    return hashlib.sha256(printed.encode()).hexdigest()

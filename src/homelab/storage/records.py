@@ -1,0 +1,72 @@
+"""What the host remembers of its pools, so that a pool is known again and one that was half made is finished."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from homelab.files import ManagedFile
+
+FOLDER = "/var/lib/homelab/pools"
+# Lines `4001 tank/photos`: project ids of volumes, kept for ever.
+PROJECTS = "/var/lib/homelab/volumes"
+SENTINEL = ".homelab-pool"
+
+State = Literal["making", "formatting", "made"]
+
+
+@dataclass(frozen=True)
+class Record:
+    """A pool as it was decided. `state` is "making" before its disks are joined, "formatting" before mkfs begins."""
+
+    pool: str
+    kind: str
+    level: str
+    uuid: str
+    filesystem: str
+    filesystem_uuid: str
+    serials: Mapping[str, str]
+    state: State = "made"
+
+    def text(self, state: State | None = None) -> str:
+        lines = [
+            f"uuid={self.uuid}",
+            f"filesystem_uuid={self.filesystem_uuid}",
+            f"kind={self.kind}",
+            f"level={self.level}",
+            f"filesystem={self.filesystem}",
+            *(f"disk.{name}={serial}" for name, serial in self.serials.items()),
+            f"state={state or self.state}",
+        ]
+        return "".join(f"{line}\n" for line in lines)
+
+    @property
+    def file(self) -> ManagedFile:
+        return ManagedFile(f"{FOLDER}/{self.pool}", self.text())
+
+    @property
+    def sentinel(self) -> str:
+        return f"{self.pool} {self.filesystem_uuid}"
+
+
+def read(pool: str, said: Mapping[str, str] | None) -> Record | None:
+    """A record from its lines; None when there is none. Raise ValueError when a part of it is missing."""
+    if not said:
+        return None
+    try:
+        state = said["state"]
+        if state not in ("making", "formatting", "made"):
+            raise ValueError(f"has the state {state!r}")
+        return Record(
+            pool,
+            kind=said["kind"],
+            level=said["level"],
+            uuid=said["uuid"],
+            filesystem=said["filesystem"],
+            filesystem_uuid=said["filesystem_uuid"],
+            serials={key[5:]: value for key, value in said.items() if key.startswith("disk.")},
+            state=state,  # type: ignore[arg-type]
+        )
+    except KeyError as error:
+        raise ValueError(f"has no line {error.args[0]}") from None

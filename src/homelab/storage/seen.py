@@ -1,0 +1,185 @@
+"""What the disks of a host are, as it was seen; nothing here decides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, order=True)
+class Signature:
+    """What `wipefs` recognises on a device: at which byte, what, and whose."""
+
+    offset: int
+    type: str
+    uuid: str = ""
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class MdMember:
+    """What a member of an array says of it in its superblock, version 1 of which is all that is read."""
+
+    uuid: str
+    name: str
+    level: int
+    disks: int
+    events: int
+    version: str = "1.2"
+
+
+@dataclass(frozen=True)
+class BtrfsMember:
+    """What a device of a btrfs says of it in its superblock."""
+
+    uuid: str
+    label: str
+    devices: int
+    devid: int
+
+
+@dataclass(frozen=True)
+class Inner:
+    """The filesystem on a mirror, as one of its members has it; `projects` says whether it counts project quotas."""
+
+    type: str = ""
+    uuid: str = ""
+    projects: bool = False
+
+
+@dataclass(frozen=True)
+class Device:
+    """A partition, an array or, with more known of it, a disk.
+
+    `signatures` is None when nobody looked or they could not be read. `content` is the hash of the sampled content of a
+    device without signatures: "zero" when it reads zero, "" when nobody looked. `print` is the hash of what wipefs
+    printed, for the guard to compare with. `chunks` are a btrfs's profiles, where it is not mounted.
+    """
+
+    name: str
+    size: int = 0
+    signatures: tuple[Signature, ...] | None = None
+    content: str = ""
+    print: str = ""
+    holders: tuple[str, ...] = ()
+    mounts: tuple[str, ...] = ()
+    swap: bool = False
+    md: MdMember | None = None
+    btrfs: BtrfsMember | None = None
+    inner: Inner | None = None
+    chunks: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> str:
+        return f"/dev/{self.name}"
+
+    @property
+    def is_blank(self) -> bool:
+        """No signature, and all that was sampled reads zero."""
+        return self.signatures == () and self.content == "zero"
+
+
+@dataclass(frozen=True)
+class DiskSeen(Device):
+    """A whole disk. `sequence` is the kernel's number for this very plugging-in."""
+
+    serial: str = ""
+    model: str = ""
+    transport: str = ""
+    links: tuple[str, ...] = ()
+    removable: bool = False
+    read_only: bool = False
+    sequence: str = ""
+    exclusive: bool = True
+    partitions: tuple[Device, ...] = ()
+
+    @property
+    def devices(self) -> tuple[Device, ...]:
+        """Itself and its partitions."""
+        return (self, *self.partitions)
+
+
+@dataclass(frozen=True)
+class Array:
+    """An md array as the kernel has it; `device` is what is on it."""
+
+    device: Device
+    level: str
+    state: str
+    disks: int
+    members: tuple[str, ...]
+    degraded: int = 0
+    action: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.device.name
+
+    @property
+    def runs(self) -> bool:
+        return self.state not in ("", "clear", "inactive")
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A mounted filesystem; `root` is the part of it that is mounted."""
+
+    target: str
+    source: str
+    filesystem: str
+    options: frozenset[str] = frozenset()
+    root: str = "/"
+
+
+@dataclass(frozen=True)
+class Mountpoint:
+    """The directory a pool is mounted on: what `kind` of thing, and while nothing is mounted whether it is immutable.
+
+    `quota` says whether the filesystem there counts quotas, `names` is what stands in its root.
+    """
+
+    kind: str = ""
+    immutable: bool = False
+    empty: bool = True
+    sentinel: str = ""
+    quota: str = ""
+    profiles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    missing: int = 0
+    names: tuple[str, ...] = ()
+    total: int = 0
+    used: int = 0
+
+
+@dataclass(frozen=True)
+class VolumeSeen:
+    """A volume's root; `project` is its project id, or that of its qgroup, and `quota` its limit in bytes."""
+
+    kind: str
+    owner: str = ""
+    group: str = ""
+    mode: str = ""
+    subvolume: bool = False
+    project: int = 0
+    quota: int | None = None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One look at a host's storage. `listed` has the kernel names that each listed id leads to."""
+
+    disks: Mapping[str, DiskSeen] = field(default_factory=dict)
+    listed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    arrays: tuple[Array, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    mountpoints: Mapping[str, Mountpoint] = field(default_factory=dict)
+    volumes: Mapping[str, VolumeSeen] = field(default_factory=dict)
+    records: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    projects: Mapping[str, int] = field(default_factory=dict)
+    consents: Mapping[str, str] = field(default_factory=dict)
+    waits: Mapping[str, str] = field(default_factory=dict)
+    serials: Mapping[str, str] = field(default_factory=dict)
+    tools: frozenset[str] = frozenset()
+
+    def mounted(self, target: str) -> Mount | None:
+        """The last thing mounted there, which is what one sees."""
+        return next((mount for mount in reversed(self.mounts) if mount.target == target), None)

@@ -155,6 +155,8 @@ def destroy(hosts: dict[Host, str]) -> None:
     for host, provider in hosts.items():
         # What Vagrant does not know or could not do.
         if provider == "lxc" and exists(host, provider):
+            # A pool's mountpoint is immutable, and so cannot be deleted.
+            run(["chattr", "-R", "-f", "-i", f"/var/lib/lxc/{host.machine}/rootfs/srv"], check=False)
             run(["lxc-destroy", "-f", "-n", host.machine])
         elif provider == "libvirt" and exists(host, provider):
             libvirt.destroy(host.machine)

@@ -50,6 +50,7 @@ def questions(nas: Nas) -> Questions:
     """All that the snapshots, backups, alerts and the watch ask of a host."""
     own = Questions(
         text=(MD_DEFAULTS,),
+        packages=("mdadm", *packages(nas)),
         units=("fstrim.timer", SMARTD, *MD_TIMERS, MD_REMINDER, TIMER, *alerts.timers(), *_scrub_timers(nas)),
         commands=(
             (
@@ -103,15 +104,15 @@ def files(nas: Nas, host: str, passwords: dict[str, str]) -> tuple[ManagedFile, 
     return (*alerts.files(nas), *snapshots.files(nas), *backup.files(nas, host, passwords), *own)
 
 
-def timers(nas: Nas) -> tuple[str, ...]:
-    """The timers that should run, all enabled at boot."""
+def timers(nas: Nas, container: str = "none") -> tuple[str, ...]:
+    """The timers that should run, all enabled at boot; in a container, none that systemd skips there."""
     return (
         *alerts.timers(),
         *snapshots.timers(nas),
         *backup.timers(nas),
         TIMER,
         *_scrub_timers(nas),
-        "fstrim.timer",
+        *(("fstrim.timer",) if container == "none" else ()),
         *(MD_TIMERS if _of_kind(nas, "mdraid") else ()),
     )
 
@@ -153,7 +154,9 @@ def one_check(nas: Nas, probe: HostProbe) -> bool:
     """Whether arrays are read by nobody but the mdcheck timers, and told of by nobody but the monitor."""
     if not _of_kind(nas, "mdraid"):
         return True
-    cron = re.search(r"^(AUTOCHECK|AUTOSCAN)=(?!false)", probe.text.get(MD_DEFAULTS, "AUTOCHECK=true"), re.MULTILINE)
+    # Where the package is installed but has no such file, it has no such jobs either.
+    settings = probe.text.get(MD_DEFAULTS, "" if "mdadm" in probe.packages else "AUTOCHECK=true")
+    cron = re.search(r"^(AUTOCHECK|AUTOSCAN)=(?!false)", settings, re.MULTILINE)
     return cron is None and probe.unit(MD_REMINDER).active != "active" and probe.unit(MD_REMINDER).enabled != "enabled"
 
 

@@ -4,5 +4,5 @@ from pathlib import Path
 
 from pyinfra import local
 
-for deploy in ("base.py", "k3s.py"):
+for deploy in ("base.py", "nas.py", "k3s.py"):
     local.include(str(Path(__file__).resolve().parent / deploy))

@@ -6,6 +6,7 @@ Needs no variable, secret, artifact or network: pyinfra's @fake connector answer
 """
 
 import base64 as _base64
+import json as _json
 
 # What a freshly installed Debian 13 answers to the toolkit's probe (homelab.probe); all else succeeds in silence.
 _ANSWER = """
@@ -31,8 +32,59 @@ reachable	22 users:(("sshd",pid=1,fd=3))
 unit	ssh.service LoadState=loaded ActiveState=active UnitFileState=enabled MainPID=1
 text	/etc/hostname {hostname}
 text	/etc/ssh/sshd_config {sshd_config}
+output	storage {storage}
 end	1
 """
+
+
+# And four new disks of 4 TB to what it asks of a NAS (homelab.storage.probe).
+_DISKS = {f"ata-REHEARSAL_D{n}": f"sd{letter}" for n, letter in enumerate("abcd", 1)}
+
+
+def _storage():
+    system = {
+        "name": "nvme0n1",
+        "kname": "nvme0n1",
+        "type": "disk",
+        "size": 256 * 10**9,
+        "serial": "SYSTEM",
+        "tran": "nvme",
+    }
+    parts = [
+        {
+            "name": "nvme0n1p1",
+            "kname": "nvme0n1p1",
+            "type": "part",
+            "size": 255 * 10**9,
+            "fstype": "ext4",
+            "mountpoints": ["/"],
+        }
+    ]
+    fixed = {"rm": False, "ro": False, "mountpoints": []}
+    devices = [{**fixed, **system, "children": [{**fixed, **part} for part in parts]}]
+    lines = ["mount\t26 1 259:1 / / rw shared:1 - ext4 /dev/nvme0n1p1 rw", "tool\tmkfs.ext4"]
+    for number, (name, kernel) in enumerate(_DISKS.items(), 1):
+        serial = name.rpartition("_")[2]
+        devices.append(
+            {
+                **fixed,
+                "name": kernel,
+                "kname": kernel,
+                "type": "disk",
+                "size": 4 * 10**12,
+                "serial": serial,
+                "tran": "sata",
+            }
+        )
+        lines += [
+            f"link\t{name}\t../../{kernel}",
+            f"listed\t{name}\t{kernel}",
+            f"disk\t{kernel}\t{number}\tyes\t{serial}",
+            f'signatures\t{kernel}\t{{"signatures": []}}',
+            f"content\t{kernel}\tzero",
+        ]
+    empty = ["mountpoint\ttank\tnone\t\t\t", "mountpoint\tpics\tnone\t\t\t", "end"]
+    return "\n".join(["lsblk\t" + _json.dumps({"blockdevices": devices}), *lines, *empty]) + "\n"
 
 
 def _encoded(text):
@@ -45,6 +97,7 @@ def _host(name, address, **more):
         address=address,
         hostname=_encoded(f"{name}\n"),
         sshd_config=_encoded("Include /etc/ssh/sshd_config.d/*.conf\n"),
+        storage=_encoded(_storage()),
     )
     fake = {"fake_responses": {"homelab-probe": answer}, "fake_delay": 0, "fake_delay_jitter": 0}
     return f"@fake/{name}", {"address": address, **fake, **more}

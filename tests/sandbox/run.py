@@ -78,6 +78,13 @@ def systems(lab: Lab) -> dict[str, str]:
     return {name: lab.ssh(name, '. /etc/os-release; echo "$PRETTY_NAME"').strip() for name in sets[lab.size]}
 
 
+def prepare(lab: Lab) -> None:
+    """What a person does by hand before a deploy: the folder of a backup is never made on a guess."""
+    _, sets = read_table((ROOT / "Vagrantfile").read_text())
+    if "nas" in sets[lab.size]:
+        lab.ssh("nas", "mkdir -p -m 0700 /var/backups/homelab-restic")
+
+
 def show_nodes(lab: Lab) -> None:
     """The cluster as its API tells it, on stdout."""
     first = next(name for name in nodes(lab))
@@ -103,6 +110,7 @@ def whole(size: str, chosen: Release, report: Report) -> None:
     versions = {"pyinfra": installed("pyinfra"), **({"k3s": chosen.version} if chosen.version else {})}
     provided = "hosts simulated by Vagrant on " + platform.platform(terse=True)
     timed(report, f"{size}: hosts", provided, {}, lambda: up(size))
+    prepare(lab)
     timed(report, f"{size}: deploy {what}", "", versions, lambda: void(deploy(lab, what)))
     timed(report, f"{size}: second deploy changes nothing", "", versions, lambda: unchanged(lab, what))
     tests = ["tests/hosts"] if chosen.version else ["tests/hosts/test_base.py"]

@@ -25,7 +25,9 @@ from pyinfra.connectors.util import make_unix_command_for_host
 
 from homelab import host as host_room
 from homelab import k3s as k3s_room
+from homelab import nas as nas_room
 from homelab import probe
+from homelab import storage as storage_room
 from homelab.model import Home, Host
 from homelab.probe import HostProbe, Questions
 from homelab.pyinfra_compat import Refusal, home, is_dry
@@ -86,7 +88,12 @@ def survey() -> Survey:
 
 def questions(known: Home, host: Host) -> Questions:
     """All that any deploy asks of a host, so that one command answers it."""
-    return host_room.questions(known, host) | k3s_room.questions(known, host)
+    return (
+        host_room.questions(known, host)
+        | k3s_room.questions(known, host)
+        | storage_room.questions(known, host)
+        | nas_room.questions(known, host)
+    )
 
 
 def _look() -> Survey:

@@ -1,0 +1,127 @@
+"""Disks to pools to shares to backups, on the machines of the group nas: `pyinfra inventory deploys/nas.py`."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pyinfra import host, local, logger
+
+from homelab import nas as nas_room
+from homelab.host import packages
+from homelab.nas import alerts, backup, discovery, nfs, smb, snapshots, users, watch
+from homelab.operations import files, shell, systemd, timers
+from homelab.operations import nfs as nfs_server
+from homelab.operations import smb as smb_server
+from homelab.operations import users as accounts
+from homelab.operations.nas import prepared
+from homelab.operations.packages import installed
+from homelab.operations.storage import carried_out
+from homelab.operations.survey import survey
+from homelab.probe import FileState
+from homelab.storage import packages as of_pools
+
+site = survey()
+home, me, probe = site.home, site.me, site.probe
+
+
+def make_pools() -> None:
+    """Each step with its class, so that a dry run reads as the plan it is."""
+    for step in host.loop(mine.storage.steps):
+        carried_out(name=f"{step.says} ({step.kind})", step=step)
+
+
+def let_people_in() -> None:
+    """Accounts before volumes, which belong to them."""
+    accounts.accounts(name="Make the users' accounts", commands=users.commands(me, probe))
+    for step in host.loop(mine.storage.volumes):
+        carried_out(name=f"{step.says} ({step.kind})", step=step)
+
+
+def serve_nfs() -> None:
+    if not nfs.shares(nas) and not nfs.stale(me, probe):
+        return
+    wanted, dropin = nfs.conf(me, probe), nfs.dropin(me)
+    files.file(name="Serve NFSv4 only", wanted=wanted, current=_current(wanted.path))
+    systemd.unit_file(name="Let the NFS server wait for its pools", wanted=dropin, current=_current(dropin.path))
+    nfs_server.masked(name="Turn off what only older NFS needs", units=nfs.to_mask(me, probe))
+    restart = nfs.restart(me, probe) or not wanted.stands(_current(wanted.path))
+    systemd.running(name="Start the NFS server", unit=nfs.UNIT, current=probe.unit(nfs.UNIT), restart=restart)
+    exports = nfs.exports(home, me, probe)
+    nfs_server.exports(
+        name="Export the shares",
+        changed=tuple(each for each in exports if not each.stands(probe.files.get(each.path))),
+        stale=nfs.stale(me, probe),
+        applied=nfs.applied(home, me, probe),
+    )
+
+
+def serve_smb() -> None:
+    if not smb.wanted(me, probe):
+        return
+    conf, dropin = smb.conf(me), smb.dropin(me)
+    files.file(name="Lay the program that notes what smbd read", wanted=smb.NOTE_FILE, current=_current(smb.NOTE))
+    files.file(name="Write smb.conf", wanted=conf, current=_current(conf.path))
+    systemd.unit_file(name="Let smbd wait for its pools", wanted=dropin, current=_current(dropin.path))
+    accounts.samba(name="Give Samba its users' passwords", mine=me, given=mine.passwords, probe=probe)
+    smb_server.disabled(name="Turn NetBIOS off", units=smb.to_disable(probe))
+    smb_server.served(name="Serve SMB", action=smb.action(me, probe), current=probe.unit(smb.UNIT))
+
+
+def be_found() -> None:
+    """By Windows and by Macs, where there is an SMB share to find."""
+    if not discovery.wanted(me):
+        return
+    dropin, service = discovery.windows(me, probe), discovery.macs(me)
+    systemd.unit_file(name="Tell Windows on the home's own wire only", wanted=dropin, current=_current(dropin.path))
+    systemd.running(
+        name="Let Windows find the NAS",
+        unit=discovery.WINDOWS,
+        current=probe.unit(discovery.WINDOWS),
+        restart=discovery.restart(me, probe),
+    )
+    files.file(name="Say what Macs should know", wanted=service, current=_current(service.path))
+    systemd.running(name="Let Macs find the NAS", unit=discovery.MACS, current=probe.unit(discovery.MACS))
+
+
+def keep_watch() -> None:
+    """Snapshots, backups, alerts, scrubs and SMART: scripts and timers that need this toolkit no more."""
+    for volume, said in snapshots.told(nas, probe, datetime.now(UTC)).items():
+        logger.warning(f"    {me.name}: volume {volume}: {said}")
+    wanted = watch.files(nas, me.name, mine.revealed)
+    timers.laid(name="Lay the NAS's scripts and timers", wanted=wanted, current=probe, reload=watch.reread(probe))
+    gone = watch.stale(nas, probe)
+    shell.unless(name="Remove timers that nobody asks for", done=not gone, command=watch.remove(gone))
+    for name in host.loop(nas.backups):
+        shell.unless(
+            name=f"Open or make the repository of the backup {name}",
+            done=name not in backup.uninitialised(nas, probe),
+            command=backup.initialise(name),
+        )
+    one = watch.one_check(nas, probe)
+    shell.unless(name="Let one timer alone check the arrays", done=one, command=watch.ONE_CHECK)
+    systemd.running(
+        name="Watch the disks by SMART",
+        unit=watch.SMARTD,
+        current=probe.unit(watch.SMARTD),
+        restart=not watch.smartd_as_it_is(nas, probe),
+    )
+    timers.running(name="Start the NAS's timers", timers=watch.timers(nas), current=probe)
+    shell.unless(name="Send a test alert", done=alerts.tested(nas, probe), command=alerts.TEST)
+
+
+def _current(path: str) -> FileState | None:
+    return probe.files.get(path)
+
+
+# The host is listed as a NAS, and says what it keeps.
+if me.storage is not None and site.first("nas"):
+    nas, mine = me.storage, prepared(site)[me.name]
+    local.include(str(Path(__file__).resolve().parent / "base.py"))
+    wanted = (*of_pools(nas), *nas_room.packages(me, probe))
+    installed(name="Install the NAS's packages", missing=packages.missing(wanted, probe))
+    make_pools()
+    let_people_in()
+    serve_nfs()
+    serve_smb()
+    be_found()
+    if nas.pools:
+        keep_watch()

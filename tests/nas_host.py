@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from homelab.files import ManagedFile
 from homelab.model.nas import Nas
@@ -73,14 +78,15 @@ class NasHost:
         path.write_text(f"#!/bin/sh\n{script}\n")
         path.chmod(0o755)
 
-    def run(self, script: str, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        """One of the scripts, with its words and exit code."""
+    def run(
+        self, script: str, *arguments: str, stdin: str = "", mounts: bool = False
+    ) -> subprocess.CompletedProcess[str]:
+        """One of the scripts, with its words and exit code; `mounts` of its own take root, and are for btrfs."""
         environment = {
             "PATH": os.environ["PATH"],
             "HOMELAB_ROOT": str(self.root),
             "HOMELAB_PATH": str(self.fakes),
-            # The mounts of its own need root, and are for btrfs.
-            "HOMELAB_ALONE": "1",
+            "HOMELAB_ALONE": "" if mounts else "1",
         }
         return subprocess.run(
             [str(self.path(f"/usr/local/lib/homelab/{script}")), *arguments],
@@ -96,3 +102,33 @@ class NasHost:
         """What a script wrote of its last run."""
         lines = self.path(f"/var/lib/homelab/status/{name}").read_text().splitlines()
         return dict(line.partition("=")[::2] for line in lines)
+
+
+def ran(*command: str | Path) -> str:
+    """What a command says; it has to succeed."""
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@contextmanager
+def on_btrfs(host: NasHost, image: Path) -> Iterator[None]:
+    """The pool `tank` as a real btrfs on a loop device, with a file in `media`; skips where that cannot be."""
+    if os.geteuid() != 0 or not shutil.which("mkfs.btrfs") or not Path("/dev/loop-control").exists():
+        pytest.skip("a real btrfs takes root, btrfs-progs and loop devices")
+    with image.open("wb") as file:
+        file.truncate(256 * 2**20)
+    ran("mkfs.btrfs", "-q", image)
+    tank = host.path("/srv/tank")
+    shutil.rmtree(tank)
+    tank.mkdir()
+    try:
+        ran("mount", "-o", "loop", image, tank)
+    except subprocess.CalledProcessError as error:
+        pytest.skip(f"no btrfs on a loop device here: {error.stderr.strip()}")
+    try:
+        host.write("/srv/tank/.homelab-pool", f"tank {UUID}\n")
+        host.write("/srv/tank/.mounted", "")
+        ran("btrfs", "subvolume", "create", tank / "media")
+        host.write("/srv/tank/media/a", "a")
+        yield
+    finally:
+        ran("umount", tank)

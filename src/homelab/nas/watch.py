@@ -15,9 +15,9 @@ CONFIG = "/etc/homelab/watch"
 DISKS = "/etc/homelab/disks"
 TIMER = "homelab-watch.timer"
 SMARTD = "smartmontools.service"
-MDADM_EVENT = path("mdadm-event")
+MD_MONITOR = "mdmonitor.service"
 # Debian has two that read arrays whole, cron's checkarray and these timers, which stop at six hours and go on the next
-# night; and two that tell of a degraded one. Of each one is kept: mdcheck, and the monitor, whose PROGRAM is ours.
+# night; and two that tell of a degraded one. Of each one is kept: mdcheck, and the monitor, which starts ours.
 MD_TIMERS = ("mdcheck_start.timer", "mdcheck_continue.timer")
 MD_REMINDER = "mdmonitor-oneshot.timer"
 MD_DEFAULTS = "/etc/default/mdadm"
@@ -28,6 +28,20 @@ _SMART_LOOK = f"""\
 now=$({path("smartd-conf")}); printf '%s\\n' "$now"
 printf '%s\\n' "$now" | cmp -s - /run/homelab-smartd/smartd.conf && echo same"""
 _RELOAD = "nas_reload"
+_MONITOR = "nas_mdmonitor"
+_MONITOR_LOOK = f"tr '\\0' ' ' <\"/proc/$(systemctl show -p MainPID --value {MD_MONITOR})/cmdline\""
+# Debian's own mails root, which without a mail server is lost, and ends with 0 all the same.
+_MONITOR_DROPIN = unit(
+    f"{MD_MONITOR}.d/homelab.conf",
+    f"""\
+[Unit]
+{ON_FAILURE}
+
+[Service]
+ExecStart=
+ExecStart=/sbin/mdadm --monitor --scan --program {path("mdadm-event")}
+""",
+)
 _SMARTD_DROPIN = unit(
     f"{SMARTD}.d/homelab.conf",
     f"""\
@@ -51,13 +65,23 @@ def questions(nas: Nas) -> Questions:
     own = Questions(
         text=(MD_DEFAULTS,),
         packages=("mdadm", *packages(nas)),
-        units=("fstrim.timer", SMARTD, *MD_TIMERS, MD_REMINDER, TIMER, *alerts.timers(), *_scrub_timers(nas)),
+        units=(
+            "fstrim.timer",
+            SMARTD,
+            MD_MONITOR,
+            *MD_TIMERS,
+            MD_REMINDER,
+            TIMER,
+            *alerts.timers(),
+            *_scrub_timers(nas),
+        ),
         commands=(
             (
                 _OURS,
                 "cd /etc/systemd/system && ls -d homelab-snapshot@*.timer homelab-backup@*.timer homelab-scrub@*.timer",
             ),
             (_SMART, _SMART_LOOK),
+            (_MONITOR, _MONITOR_LOOK),
             (_RELOAD, "systemctl show -p NeedDaemonReload --value 'homelab-*' smartmontools.service | grep yes"),
         ),
     )
@@ -82,11 +106,12 @@ def files(nas: Nas, host: str, passwords: dict[str, str]) -> tuple[ManagedFile, 
         *_smartd(nas),
     ]
     if _of_kind(nas, "mdraid"):
-        own.append(script("mdadm-event"))
-        own.append(
+        own += [
+            script("mdadm-event"),
+            _MONITOR_DROPIN,
             # A NAS that was off on the first Sunday of the month reads its arrays when it is on again.
-            unit(f"{MD_TIMERS[0]}.d/homelab.conf", "[Timer]\nPersistent=true\n")
-        )
+            unit(f"{MD_TIMERS[0]}.d/homelab.conf", "[Timer]\nPersistent=true\n"),
+        ]
     if _of_kind(nas, "btrfs"):
         own += [
             script("homelab-scrub"),
@@ -182,6 +207,16 @@ def smartd_as_it_is(nas: Nas, probe: HostProbe) -> bool:
     """Whether smartd was started for these disks as they answer now."""
     standing = all(each.stands(probe.files.get(each.path)) for each in _smartd(nas))
     return standing and "same" in probe.output.get(_SMART, "").splitlines()
+
+
+def monitors(nas: Nas) -> bool:
+    """Whether there are arrays for mdadm to tell of."""
+    return bool(_of_kind(nas, "mdraid"))
+
+
+def monitor_as_it_is(probe: HostProbe) -> bool:
+    """Whether mdadm's monitor runs and starts our program; what a cut run laid it has not read."""
+    return path("mdadm-event") in probe.output.get(_MONITOR, "").split()
 
 
 def _smartd(nas: Nas) -> tuple[ManagedFile, ...]:

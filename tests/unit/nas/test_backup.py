@@ -13,7 +13,7 @@ import pytest
 from homelab.model.nas import Nas
 from homelab.nas import backup
 from homelab.probe import FileState, HostProbe
-from tests.nas_host import NasHost, nas
+from tests.nas_host import NasHost, nas, on_btrfs, ran
 
 
 def described(to: str, **values: object) -> Nas:
@@ -282,3 +282,34 @@ def test_parts_are_read_in_turns_and_a_bad_one_again(tmp_path: Path) -> None:
         assert (real.backup("check").returncode == 0) is not bad
         parts.append(real.host.status("check-off")["part"])
     assert parts == ["1", "2", "3", "3", "1"]
+
+
+def test_a_volume_on_btrfs_is_frozen_while_it_is_read(tmp_path: Path) -> None:
+    repository = tmp_path / "restic"
+    repository.mkdir()
+    (repository / "config").touch()
+    host = NasHost(tmp_path / "host", described(str(repository), volumes=["media"]))
+    media = host.path("/srv/tank/media")
+    host.fake(
+        "restic",
+        f"""case $1 in
+  backup) {{ touch {media}/new 2>&1; ls {media}; }} >"$HOMELAB_ROOT/seen"; echo "$@" >"$HOMELAB_ROOT/argv" ;;
+  snapshots) echo null ;;
+esac""",
+    )
+    with on_btrfs(host, tmp_path / "disk"):
+        done = host.run("homelab-backup", "off", mounts=True)
+        assert (host.status("backup-off")["result"], host.path("/argv").read_text().split()[-1]) == ("ok", str(media))
+        assert "Read-only file system" in host.path("/seen").read_text(), done.stderr
+        assert host.path("/seen").read_text().splitlines()[-1] == "a"
+        # Nothing of it is left, and the volume was never read-only to others.
+        assert ran("btrfs", "subvolume", "list", host.path("/srv/tank")).count("ID") == 1
+        (media / "new").touch()
+        # What a run without end has left behind is cleared away by the next one.
+        left = host.path("/srv/tank/.snapshots/.backup-off/media")
+        ran("btrfs", "subvolume", "snapshot", "-r", media, left)
+        assert host.run("homelab-backup", "off", mounts=True).returncode == 0
+        assert not left.exists()
+        ran("btrfs", "subvolume", "create", media / "inside")
+        assert host.run("homelab-backup", "off", mounts=True).returncode == 1
+        assert "has subvolumes inside" in host.status("backup-off")["message"]

@@ -251,6 +251,16 @@ def test_arrays_are_read_by_one_of_debians_two() -> None:
     subprocess.run(["sh", "-n"], input=watch.ONE_CHECK, text=True, check=True)
 
 
+def test_the_monitor_of_arrays_starts_our_program() -> None:
+    files = {file.path: file.content for file in watch.files(nas(), "nas", {})}
+    dropin = files["/etc/systemd/system/mdmonitor.service.d/homelab.conf"]
+    assert "ExecStart=\nExecStart=/sbin/mdadm --monitor --scan --program /usr/local/lib/homelab/mdadm-event\n" in dropin
+    assert watch.monitors(nas())
+    running = "/sbin/mdadm --monitor --scan --program /usr/local/lib/homelab/mdadm-event "
+    assert watch.monitor_as_it_is(HostProbe(output={"nas_mdmonitor": running}))
+    assert not watch.monitor_as_it_is(HostProbe(output={"nas_mdmonitor": "/sbin/mdadm --monitor --scan "}))
+
+
 def test_each_file_is_asked_for_and_laid_once() -> None:
     described = nas(
         snapshots={"media": {"daily": 1}},

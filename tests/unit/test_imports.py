@@ -13,6 +13,7 @@ FORBIDDEN = {
     "model": ("pyinfra", "kubernetes", "homelab.k3s", "homelab.storage", "homelab.settings"),
     "k3s": ("pyinfra", "kubernetes", "homelab.facts", "homelab.operations", "homelab.health"),
     "storage": ("pyinfra", "kubernetes", "homelab.facts", "homelab.operations", "homelab.health"),
+    "nas": ("pyinfra", "kubernetes", "homelab.facts", "homelab.operations", "homelab.health"),
     "facts": ("homelab.operations", "homelab.health", "homelab.cli"),
     "operations": ("homelab.health", "homelab.cli"),
     "health": ("pyinfra", "homelab.facts", "homelab.operations", "homelab.pyinfra_compat"),

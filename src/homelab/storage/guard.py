@@ -64,11 +64,14 @@ clear() {
 }
 # How far a pool has come; a run that is cut here is finished by the next one.
 note() {
-  mkdir -p -m 0755 @FOLDER@
+  mkdir -p @FOLDER@
   { printf '%s' "$record"; printf 'state=%s\n' "$1"; } >"@FOLDER@/.$pool.new"
   sync "@FOLDER@/.$pool.new"; mv -fT "@FOLDER@/.$pool.new" "@FOLDER@/$pool"; sync @FOLDER@
 }
-consent() { mkdir -p -m 0755 /var/lib/homelab; printf '%s %s\n' "$1" "$2" >>@USED@; sync @USED@; }
+consent() {
+  mkdir -p /var/lib/homelab
+  printf '%s %s\n' "$1" "$2" >>@USED@; sync @USED@
+}
 # NAME UUID: whether this device is a member of that array, by its own superblock.
 member() { [ "$(od -An -v -tx1 -j @UUID@ -N 16 "/dev/$1" | tr -d ' \n')" = "$(printf %s "$2" | tr -d -)" ]; }
 # NAME UUID: whether that UUID, and no other, is all that is written on this device.

@@ -164,7 +164,7 @@ set -eu
 umask 022
 export PATH="$PATH:/usr/sbin:/sbin"
 conf={CONF} new={CONF}.homelab-new
-mkdir -p -m 0755 {CONF.rpartition("/")[0]} /var/lib/homelab
+mkdir -p {CONF.rpartition("/")[0]} /var/lib/homelab
 [ -e "$conf" ] || printf 'HOMEHOST <system>\\nMAILADDR root\\n' >"$conf"
 awk -v uuids={shlex.quote(uuids)} '
   BEGIN {{ n = split(uuids, uuid, " ") }}
@@ -172,7 +172,7 @@ awk -v uuids={shlex.quote(uuids)} '
   {{ drop = skip; for (i = 1; i <= n; i++) if (index($0, uuid[i])) drop = 1; if (!drop) print }}
   /^# homelab end/ {{ skip = 0 }}' "$conf" >"$new"
 printf '%s' {shlex.quote(lines(pools))} >>"$new"
-cmp -s "$new" "$conf" && rm -f "$new" || mv -fT "$new" "$conf"
+if cmp -s "$new" "$conf"; then rm -f "$new"; else mv -fT "$new" "$conf"; fi
 if command -v update-initramfs >/dev/null; then update-initramfs -u; fi
 sha256sum <"$conf" | cut -d' ' -f1 >{EMBEDDED}
 """

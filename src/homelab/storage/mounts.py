@@ -73,8 +73,9 @@ def sealed(pool: str) -> str:
     at = shlex.quote(path(pool))
     return f"""\
 set -eu
+umask 022
 if mountpoint -q {at}; then exit 0; fi
-mkdir -p -m 0755 {at}
+mkdir -p {at}
 [ -z "$(ls -A {at})" ] || {{ echo 'homelab: {at} is not empty any more; move away what it holds' >&2; exit 1; }}
 chattr +i {at}
 """

@@ -41,8 +41,7 @@ look() {
   esac
   case "$said" in *'"btrfs"'*)
     printf 'btrfs\t%s\t%s\n' "$1" "$(bytes "$1" @BTRFS@)"
-    # shellcheck disable=SC2046
-    command -v btrfs >/dev/null && printf 'chunks\t%s\t%s\n' "$1" "$(echo $(chunks "$1"))" ;;
+    command -v btrfs >/dev/null && printf 'chunks\t%s\t%s\n' "$1" "$(chunks "$1" | one)" ;;
   esac
   case "$said" in *'"type"'*) ;; *'"signatures"'*) printf 'content\t%s\t%s\n' "$1" "$(content "$1")" ;; esac
 }
@@ -99,8 +98,8 @@ for wait in /etc/systemd/system/dev-disk-by*.device.d/homelab.conf; do
   [ -f "$wait" ] && printf 'wait\t%s\t%s\n' "$(sha256sum <"$wait" | cut -c1-64)" "$wait"
 done
 for pool in @POOLS@; do
-  at="/srv/$pool" kind=none flags= names= sentinel= quota=
-  if [ -L "$at" ]; then kind=link; elif [ -d "$at" ]; then kind=dir; elif [ -e "$at" ]; then kind=file; fi
+  at="/srv/$pool" kind=none flags='' names='' sentinel=''
+  if [ -L "$at" ]; then kind="link"; elif [ -d "$at" ]; then kind=dir; elif [ -e "$at" ]; then kind="file"; fi
   if [ "$kind" = dir ]; then
     flags="$(lsattr -d "$at" 2>/dev/null | cut -d' ' -f1)"
     names="$(find "$at" -mindepth 1 -maxdepth 1 -printf '%f\n' 2>/dev/null | head -n 500 | base64 -w0)"

@@ -135,14 +135,13 @@ class Mount:
 class Mountpoint:
     """The directory a pool is mounted on: what `kind` of thing, and while nothing is mounted whether it is immutable.
 
-    `quota` says whether the filesystem there counts quotas, `names` is what stands in its root.
+    `names` is what stands in its root, `profiles` and `missing` are those of a mounted btrfs.
     """
 
     kind: str = ""
     immutable: bool = False
     empty: bool = True
     sentinel: str = ""
-    quota: str = ""
     profiles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     missing: int = 0
     names: tuple[str, ...] = ()

@@ -101,6 +101,7 @@ def _command(
     owner = shlex.quote(f"{volume.owner}:{volume.group or ''}")
     lines = [
         "set -eu",
+        "umask 022",
         'export PATH="$PATH:/usr/sbin:/sbin"',
         f'[ "$(cat {mount}/{records.SENTINEL} 2>/dev/null)" = {shlex.quote(record.sentinel)} ] || '
         f"{{ echo 'homelab: {record.pool} is not mounted' >&2; exit 1; }}",

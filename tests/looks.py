@@ -1,0 +1,135 @@
+"""What the storage command would print about machines that are put together here, and captured signatures for them."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from homelab import storage
+from homelab.storage.seen import Seen
+
+DATA = Path(__file__).resolve().parent / "data" / "storage"
+SIZE = 2 << 30
+EMPTY = '{   "signatures": [   ]}'
+
+
+def captured(kind: str, disk: str) -> str:
+    """What wipefs printed about a file that the real tool had made."""
+    return (DATA / "wipefs" / f"{kind}.json").read_text(encoding="utf-8").strip().replace("DISK", disk)
+
+
+KINDS = tuple(sorted(path.stem for path in (DATA / "wipefs").glob("*.json")))
+
+
+def signature(kind: str, disk: str, uuid: str | None = None, offset: int = 0, label: str | None = None) -> str:
+    told = {"device": disk, "offset": hex(offset), "type": kind, "uuid": uuid, "label": label}
+    return json.dumps({"signatures": [told]})
+
+
+def md(uuid: str, name: str = "any:tank", level: int = 1, disks: int = 2) -> str:
+    """The captured superblock of a member, with another UUID, name, level or number of disks."""
+    raw = bytearray.fromhex((DATA / "md-superblock.hex").read_text(encoding="utf-8"))
+    raw[16:32] = bytes.fromhex(uuid.replace("-", ""))
+    raw[32:64] = name.encode().ljust(32, b"\0")
+    raw[72:76] = level.to_bytes(4, "little", signed=True)
+    raw[92:96] = disks.to_bytes(4, "little")
+    return raw.hex()
+
+
+def btrfs(uuid: str, label: str = "tank", disks: int = 2, devid: int = 1) -> str:
+    """The captured superblock of a device, with another UUID, label, number of devices or place among them."""
+    raw = bytearray.fromhex((DATA / "btrfs-superblock.hex").read_text(encoding="utf-8"))
+    raw[0x20:0x30] = bytes.fromhex(uuid.replace("-", ""))
+    raw[0x12B:0x22B] = label.encode().ljust(256, b"\0")
+    raw[0x88:0x90] = disks.to_bytes(8, "little")
+    raw[0xC9:0xD1] = devid.to_bytes(8, "little")
+    return raw.hex()
+
+
+@dataclass
+class Look:
+    """A host's disks, one call each; `text` is what the command prints about them."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+
+    def line(self, *words: object) -> Look:
+        self.lines.append("\t".join(map(str, words)))
+        return self
+
+    def disk(
+        self,
+        name: str,
+        serial: str | None = None,
+        *,
+        id: str | None = None,
+        wipefs: str = EMPTY,
+        content: str = "zero",
+        parts: dict[str, str] | None = None,
+        size: int = SIZE,
+        opens: bool = True,
+        **row: Any,
+    ) -> Look:
+        """A disk. `parts` are its partitions and what wipefs prints of them."""
+        serial = f"S-{name}" if serial is None else serial
+        children = [{"kname": part, "type": "part", "size": size // 2} for part in parts or {}]
+        about = {"kname": name, "type": "disk", "size": size, "serial": serial, "rm": False, "ro": False, **row}
+        self.rows.append({**about, "children": children})
+        self.line("link", id or f"ata-{serial}", f"../../{name}")
+        self.line("listed", id or f"ata-{serial}", name)
+        self.line("disk", name, "7", "yes" if opens else "no", serial)
+        for each, printed in {name: wipefs, **(parts or {})}.items():
+            self.line("signatures", each, printed)
+            if printed == EMPTY:
+                self.line("content", each, content)
+        return self
+
+    def mirror(
+        self, name: str, uuid: str, *, inner: str = "", type: str = "ext4", array: str = "any:tank", **values: Any
+    ) -> Look:
+        """A member of a mirror of md; `inner` is its filesystem's UUID."""
+        about = {key: values.pop(key) for key in ("level", "disks") if key in values}
+        self.disk(name, wipefs=signature("linux_raid_member", name, uuid, 4096, array), **values)
+        self.line("md", name, md(uuid, array, **about))
+        return self.line("inner", name, "", f"TYPE={type} UUID={inner} USAGE=filesystem" if inner else "")
+
+    def btrfs(
+        self, name: str, uuid: str, *, label: str = "tank", devid: int = 1, disks: int = 2, **values: Any
+    ) -> Look:
+        """A device of a btrfs that is not mounted, all of it mirrored."""
+        self.disk(name, wipefs=signature("btrfs", name, uuid, 0x10040, label), **values)
+        self.line("btrfs", name, btrfs(uuid, label, disks, devid))
+        return self.line("chunks", name, "DATA|RAID1 METADATA|RAID1 SYSTEM|RAID1")
+
+    def runs(self, array: str, *members: str, uuid: str = "", type: str = "ext4", **values: str) -> Look:
+        """An array that runs, with a filesystem on it, or blank."""
+        state = values.get("state", "clean")
+        self.rows.append({"kname": array, "type": "raid1", "size": SIZE})
+        action, degraded = values.get("action", "idle"), values.get("degraded", "0")
+        self.line("array", array, "raid1", state, "2", degraded, action, " ".join(members))
+        for member in members:
+            self.line("holder", member, array)
+        self.line("signatures", array, signature(type, array, uuid, 1080) if uuid else EMPTY)
+        return self if uuid else self.line("content", array, values.get("content", "zero"))
+
+    def mounted(self, at: str, source: str, type: str = "ext4") -> Look:
+        return self.line("mount", f"29 1 254:1 / {at} rw,noatime shared:1 - {type} {source} rw")
+
+    def mountpoint(self, pool: str, kind: str = "dir", flags: str = "-", names: str = "", sentinel: str = "") -> Look:
+        return self.line("mountpoint", pool, kind, flags, b64encode(names.encode()).decode(), sentinel)
+
+    def record(self, pool: str, **values: str) -> Look:
+        for key, value in values.items():
+            self.line("record", pool, f"{key}={value}")
+        return self
+
+    @property
+    def text(self) -> str:
+        return "\n".join([f"lsblk\t{json.dumps({'blockdevices': self.rows})}", *self.lines, "end", ""])
+
+    @property
+    def seen(self) -> Seen:
+        return storage.parse(self.text)

@@ -199,7 +199,8 @@ _CONFIG = "Fatal: unable to open config file: "
     [
         (_CONFIG + "Lstat: file does not exist", True),
         (_CONFIG + "client.StatObject: The specified key does not exist.", True),
-        (_CONFIG + "unexpected HTTP response (404): 404 Not Found", True),
+        (_CONFIG + "<config/> does not exist", True),
+        (_CONFIG + "unexpected HTTP response (403): 403 Forbidden", False),
         (_CONFIG + "client.Head: dial tcp 127.0.0.1:22: connect: connection refused", False),
         (_CONFIG + "Lstat: permission denied", False),
         ("Fatal: wrong password or no key found", False),

@@ -14,7 +14,7 @@ from homelab.probe import HostProbe, Questions
 FORMAT = "@GMT-%Y.%m.%d-%H.%M.%S"
 CONFIG = "/etc/homelab/snapshots"
 SCRIPT = script("homelab-snapshot")
-_NAME = re.compile(r"@GMT-\d{4}\.\d\d\.\d\d-\d\d\.\d\d\.\d\d")
+_NAME = re.compile(r"@GMT-(\d{4})\.(\d\d)\.(\d\d)-(\d\d)\.(\d\d)\.(\d\d)", re.ASCII)
 _SERVICE = unit("homelab-snapshot@.service", service("Snapshot of the volume %i", f"{path('homelab-snapshot')} %i"))
 _LISTED = "nas_snapshots"
 # The rules with the period of each, finest first: its timer, and how old the newest may get before that is an alert.
@@ -110,10 +110,12 @@ def thinned(names: Iterable[str], keep: Snapshots, now: datetime) -> list[str]:
 
 
 def _time(name: str) -> datetime | None:
-    if not _NAME.fullmatch(name):
+    found = _NAME.fullmatch(name)
+    if not found:
         return None
+    year, month, day, hour, minute, second = map(int, found.groups())
     try:
-        return datetime.strptime(name, FORMAT).replace(tzinfo=UTC)
+        return datetime(year, month, day, hour, minute, second, tzinfo=UTC)
     except ValueError:
         return None
 

@@ -98,13 +98,20 @@ def keep_watch() -> None:
         )
     one = watch.one_check(nas, probe)
     shell.unless(name="Let one timer alone check the arrays", done=one, command=watch.ONE_CHECK)
+    if watch.monitors(nas):
+        systemd.running(
+            name="Let mdadm tell of trouble at once",
+            unit=watch.MD_MONITOR,
+            current=probe.unit(watch.MD_MONITOR),
+            restart=not watch.monitor_as_it_is(probe),
+        )
     systemd.running(
         name="Watch the disks by SMART",
         unit=watch.SMARTD,
         current=probe.unit(watch.SMARTD),
         restart=not watch.smartd_as_it_is(nas, probe),
     )
-    timers.running(name="Start the NAS's timers", timers=watch.timers(nas), current=probe)
+    timers.running(name="Start the NAS's timers", timers=watch.timers(nas, probe.container), current=probe)
     shell.unless(name="Send a test alert", done=alerts.tested(nas, probe), command=alerts.TEST)
 
 

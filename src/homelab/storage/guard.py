@@ -93,7 +93,7 @@ def head(record: Record | None = None) -> str:
         text = text.replace(mark, word)
     text = f"set -eu\numask 022\n{text.strip()}\n"
     if record is None:
-        return text
+        return f"{text}pool='' record=''\n"
     lines = record.text().rpartition("state=")[0]
     return f"{text}pool={shlex.quote(record.pool)}\nrecord={shlex.quote(lines)}\n"
 
@@ -116,4 +116,4 @@ def untouched(id_: str, disk: DiskSeen) -> str:
 def cleared(disk: DiskSeen, word: str, used: Mapping[str, str]) -> str:
     """Clear a disk under a consent, and note when that began and when it was done."""
     began = "" if word in used else f"consent {word} {shlex.quote('began ' + consent.began(disk))}\n"
-    return f"{began}clear {disk.name}\nconsent {word} done\n"
+    return f"{began}clear {disk.name}\nconsent {word} 'done'\n"

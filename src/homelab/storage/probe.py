@@ -73,7 +73,7 @@ for id in @DISKS@; do
   for disk in $found; do case "$disks" in *" $disk "*) ;; *) disks="$disks$disk " ;; esac; done
 done
 for disk in $disks; do
-  exclusive "$disk" 2>/dev/null && open=yes || open=no
+  open=no; if exclusive "$disk" 2>/dev/null; then open=yes; fi
   sequence="$(cat "/sys/block/$disk/diskseq" 2>/dev/null)"
   printf 'disk\t%s\t%s\t%s\t%s\n' "$disk" "$sequence" "$open" "$(serial "$disk" | one)"
   look "$disk"

@@ -1,0 +1,134 @@
+"""Volumes: their root alone is owned and limited, and none is ever deleted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from homelab.model.nas import Nas
+from homelab.storage import Plan
+from homelab.storage.records import Record
+from tests.looks import Look
+from tests.unit.storage.test_pools import BTRFS, NOTED, mirror, pair
+from tests.unit.storage.test_refusals import U1, U2, nas, planned, told
+
+SENTINEL = {"mdraid": f"tank {U2}", "btrfs": f"tank {U1}"}
+ROOT = "directory|root|root|770|"
+
+
+def spec(kind: str = "mdraid", **volume: Any) -> Nas:
+    written = nas(kind).model_dump()
+    written["volumes"] = {"docs": {"pool": "tank", **volume}}
+    return Nas.model_validate(written)
+
+
+def standing(kind: str, *, names: str = "docs") -> Look:
+    if kind == "mdraid":
+        look = mirror(type="xfs").runs("md127", "sda", "sdb", uuid=U2, type="xfs").record("tank", **NOTED)
+        look.mounted("/srv/tank", "/dev/md127", "xfs")
+    else:
+        look = pair().record("tank", **BTRFS).mounted("/srv/tank", "/dev/sda", "btrfs")
+    return look.mountpoint("tank", names=names, sentinel=SENTINEL[kind])
+
+
+def volume(plan: Plan) -> tuple[str, str, str]:
+    (step,) = plan.volumes
+    return step.kind, step.says, step.command
+
+
+@pytest.mark.parametrize(("kind", "make"), [("mdraid", "mkdir -m 0700"), ("btrfs", "btrfs subvolume create")])
+def test_a_volume_is_made_whole_before_it_has_its_name(kind: str, make: str) -> None:
+    step = volume(planned(standing(kind), spec(kind, owner="anna", group="family", mode="2770")))
+    assert step[:2] == ("additive", "/srv/tank/docs: make it")
+    lines = step[2].splitlines()
+    made = next(line for line in lines if line.startswith(make))
+    assert "/srv/tank/.docs.homelab-new" in made
+    owned = "chown anna:family /srv/tank/.docs.homelab-new; chmod 2770 /srv/tank/.docs.homelab-new; "
+    assert owned + "mv -nT /srv/tank/.docs.homelab-new /srv/tank/docs" in lines
+    assert lines.index(made) > next(n for n, line in enumerate(lines) if SENTINEL[kind] in line)
+
+
+def test_a_volume_that_stands_needs_nothing() -> None:
+    look = standing("mdraid").line("volume", "tank/docs", ROOT + "99", "xfs", "4001").line("project", "4001 tank/docs")
+    assert volume(planned(look, spec()))[0] == "noop"
+    look = standing("btrfs").line("volume", "tank/docs", ROOT + "256", "btrfs", "257").line("project", "0 tank/docs")
+    assert volume(planned(look, spec("btrfs")))[0] == "noop"
+
+
+@pytest.mark.parametrize("kind", ["mdraid", "btrfs"])
+def test_owner_and_mode_are_those_of_the_root_only(kind: str) -> None:
+    look = standing(kind).line("volume", "tank/docs", "directory|root|root|755|256", kind, "4001")
+    kind_, says, command = volume(planned(look, spec(kind, owner="anna", mode="0750")))
+    assert kind_ == "config"
+    assert "give it to anna, set its mode to 0750" in says
+    assert "chown anna: /srv/tank/docs; chmod 0750 /srv/tank/docs" in command
+    assert "chown -R" not in command and "chmod -R" not in command
+
+
+@pytest.mark.parametrize(
+    ("quota", "limit", "words"),
+    [
+        ("1G", None, "limit it to 1024 MiB"),
+        ("1G", 1 << 30, ""),
+        ("2G", 1 << 30, "limit it to 2048 MiB"),
+        (None, 1 << 30, "lift its limit"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["mdraid", "btrfs"])
+def test_a_limit_is_set_changed_and_lifted(kind: str, quota: str | None, limit: int | None, words: str) -> None:
+    filesystem, project = ("xfs", "4001") if kind == "mdraid" else ("btrfs", "257")
+    look = standing(kind).line("volume", "tank/docs", ROOT + "256", filesystem, project)
+    look.line("project", "4001 tank/docs" if kind == "mdraid" else "0 tank/docs")
+    if limit:
+        look.line("limit", "tank", project, limit)
+    step, says, command = volume(planned(look, spec(kind, quota=quota)))
+    assert (step == "noop") == (words == "") and words in says
+    if words and kind == "mdraid":
+        assert f"setquota -P 4001 0 {int(quota[0]) << 20 if quota else 0} 0 0 /srv/tank" in command
+    elif words:
+        assert f"btrfs qgroup limit {int(quota[0]) << 30 if quota else 'none'} /srv/tank/docs" in command
+
+
+def test_a_project_id_stays_what_it_is() -> None:
+    look = standing("mdraid").line("volume", "tank/docs", ROOT + "99", "xfs", "4007").line("project", "4002 tank/old")
+    _, _, command = volume(planned(look, spec(quota="1G")))
+    assert "setquota -P 4007 " in command and "chattr" not in command
+    noted = standing("mdraid").line("project", "4002 tank/old").line("project", "4003 tank/docs")
+    assert "setquota -P 4003 " in volume(planned(noted, spec(quota="1G")))[2]
+    new = standing("mdraid").line("project", "4002 tank/old")
+    assert "setquota -P 4003 " in volume(planned(new, spec(quota="1G")))[2]
+
+
+@pytest.mark.parametrize(
+    ("kind", "line", "words"),
+    [
+        ("mdraid", ("tank/docs", "link"), "/srv/tank/docs is a link, not a directory; rename it"),
+        ("mdraid", ("tank/docs", "regular file|root|root|644|9", "xfs", ""), "is a regular file, not a directory"),
+        ("btrfs", ("tank/docs", ROOT + "300", "btrfs", "5"), "is a plain directory of a btrfs"),
+    ],
+)
+def test_what_is_in_the_place_of_a_volume(kind: str, line: tuple[str, ...], words: str) -> None:
+    assert words in told(planned(standing(kind).line("volume", *line), spec(kind)))
+
+
+def test_a_quota_where_the_filesystem_keeps_none() -> None:
+    look = mirror().record("tank", **NOTED)
+    assert "was made without project quotas" in told(planned(look, spec(quota="1G")))
+    assert told(planned(look, spec())) == ""
+
+
+def test_a_volume_that_is_listed_no_more_is_kept() -> None:
+    look = standing("btrfs", names="docs\nold\ntheirs").line("project", "0 tank/old").line("project", "0 tank/gone")
+    plan = planned(look, spec("btrfs"))
+    assert [str(each) for each in plan.warnings] == [
+        "nas.volumes.old: not listed any more; /srv/tank/old is kept as it is"
+    ]
+    assert all("old" not in step.command for step in plan.volumes)
+
+
+def test_an_unmounted_pool_shows_nothing_of_its_volumes() -> None:
+    look = mirror(type="xfs").record("tank", **NOTED)
+    assert volume(planned(look, spec()))[1] == "/srv/tank/docs: make it"
+    record = Record("tank", "mdraid", "raid1", U1, "xfs", U2, {})
+    assert record.sentinel in volume(planned(look, spec()))[2]

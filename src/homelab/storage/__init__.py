@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from homelab.model import Home, Host
 from homelab.probe import Questions
-from homelab.storage import probe
+from homelab.storage import asking
+from homelab.storage.asking import packages
 from homelab.storage.plan import plan
-from homelab.storage.probe import Unclear, packages, parse
+from homelab.storage.probe import Unclear, parse
 from homelab.storage.seen import Seen
 from homelab.storage.steps import Plan, Step
 
@@ -17,4 +18,4 @@ def questions(home: Home, host: Host) -> Questions:
     """What a host is asked about its storage; nothing of one that is no NAS, or has no pools."""
     if host.storage is None or not host.storage.pools:
         return Questions()
-    return probe.questions(host.storage)
+    return asking.questions(host.storage)

@@ -32,7 +32,7 @@ def create(record: Record, ids: Mapping[str, str], disks: Mapping[str, DiskSeen]
         + "".join(f"idle {disk.name}; blank {disk.name}\n" for disk in disks.values())
         + f"mkfs.btrfs -q -d raid1 -m {metadata} -L {record.pool} -U {record.uuid} {paths} </dev/null || "
         + f"stop 'no filesystem could be made for {record.pool}'\n"
-        + "udevadm settle\n"
+        + "settle\n"
         + "".join(
             f"only {disk.name} {record.uuid} || stop '/dev/{disk.name} is not part of it'\n" for disk in disks.values()
         )

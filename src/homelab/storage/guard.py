@@ -15,6 +15,8 @@ from homelab.storage.seen import DiskSeen
 
 _FUNCTIONS = r"""
 stop() { printf 'homelab: %s; run it again to see how things are now\n' "$*" >&2; exit 1; }
+# A slow host may not be through in time; what comes next looks for itself.
+settle() { udevadm settle --timeout=60 || :; }
 parts() {
   for part in "/sys/block/$1/$1"*/partition; do
     [ -e "$part" ] || continue
@@ -53,12 +55,12 @@ blank() {
 clear() {
   for part in $(parts "$1"); do wipefs --all --quiet "/dev/$part" || stop "/dev/$part cannot be cleared"; done
   wipefs --all --quiet "/dev/$1" || stop "/dev/$1 cannot be cleared"
-  udevadm settle
+  settle
   samples "$1" where | while read -r at long; do
     head -c "$long" /dev/zero | dd of="/dev/$1" bs=65536 iflag=fullblock oflag=seek_bytes seek="$at" \
       conv=notrunc status=none || exit 1
   done || stop "/dev/$1 cannot be written to"
-  sync "/dev/$1"; blockdev --flushbufs "/dev/$1"; udevadm settle
+  sync "/dev/$1"; blockdev --flushbufs "/dev/$1"; settle
   [ -z "$(parts "$1")" ] || stop "/dev/$1 still has partitions"
   idle "$1"; blank "$1"
 }

@@ -23,7 +23,7 @@ format() {
   if only "$1" "$uuid"; then return; fi
   note formatting
   @MKFS@
-  udevadm settle
+  settle
   only "$1" "$uuid" || stop "/dev/$1 holds no filesystem after it was made"
 }
 """
@@ -43,7 +43,7 @@ def create(record: Record, ids: Mapping[str, str], disks: Mapping[str, DiskSeen]
         + f"mdadm --create {_path(record)} --metadata=1.2 --level=1 --raid-devices={len(disks)} --bitmap=internal "
         + f"--homehost=any --name={record.pool} --uuid={superblocks.mdadm_uuid(record.uuid)} {_members(disks)} "
         + "</dev/null || stop 'the array could not be made'\n"
-        + f'udevadm settle\nmd="$(array {_first(disks)})"\n'
+        + f'settle\nmd="$(array {_first(disks)})"\n'
         + '[ -n "$md" ] || stop "the array is not there after it was made"\n'
         # What an earlier array with the same geometry held would show again; no one can have used this one yet.
         + 'unsigned "$md" || wipefs --all --quiet "/dev/$md"\nunsigned "$md" || stop "/dev/$md is not blank"\n'
@@ -92,7 +92,7 @@ md="$(array {_first(disks)})"
 if [ -n "$md" ] && [ "$(cat "/sys/block/$md/md/array_state")" = inactive ]; then mdadm --stop "/dev/$md"; md=; fi
 [ -n "$md" ] || mdadm --assemble{run} {_path(record)} --uuid={superblocks.mdadm_uuid(record.uuid)} {_members(disks)} \\
   </dev/null || stop 'the array of {record.pool} does not start'
-udevadm settle
+settle
 """
 
 

@@ -89,7 +89,7 @@ set -eu
 umask 022
 stop() {{ printf 'homelab: {at}: %s\\n' "$1" >&2; exit 1; }}
 systemctl daemon-reload
-udevadm settle
+udevadm settle --timeout=60 || :
 systemctl enable --quiet {name}
 systemctl reset-failed {name} 2>/dev/null || :
 systemctl start {name} || stop "does not mount: $(systemctl status --no-pager -n 3 {name} | tail -n 1)"

@@ -9,8 +9,9 @@ from homelab.model.nas import Nas
 from homelab.model.problems import Problem
 from homelab.probe import HostProbe
 from homelab.storage import disks, mdraid, mounts, records, volumes
+from homelab.storage.case import Case, Decided
 from homelab.storage.disks import Found
-from homelab.storage.pool import Case, Decided, decide
+from homelab.storage.pool import decide
 from homelab.storage.records import Record
 from homelab.storage.seen import Mount, Seen
 from homelab.storage.steps import Plan, Step

@@ -3,86 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-from homelab.model.nas import Pool
 from homelab.model.problems import Problem
 from homelab.storage import btrfs, consent, disks, guard, mdraid, records
+from homelab.storage.adopt import adopt
+from homelab.storage.case import CALLED, Case, Decided, step
 from homelab.storage.records import Record
-from homelab.storage.seen import Array, BtrfsMember, Device, DiskSeen, Inner, MdMember, Seen
-from homelab.storage.steps import Step
-
-_CALLED = {"mdraid": "array", "btrfs": "btrfs"}
-
-
-@dataclass
-class Decided:
-    """What becomes of a pool: its record, when it is or will be one, and what leads there."""
-
-    record: Record | None = None
-    steps: list[Step] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
-    warnings: list[Problem] = field(default_factory=list)
-    # Whether its filesystem counts project quotas.
-    projects: bool = True
-
-
-@dataclass(frozen=True)
-class Case:
-    """A pool as it is listed, and its disks as they were seen, by the inventory's names."""
-
-    host: str
-    name: str
-    pool: Pool
-    ids: Mapping[str, str]
-    consents: Mapping[str, str | None]
-    disks: Mapping[str, DiskSeen]
-    absent: tuple[str, ...]
-    seen: Seen
-    used: frozenset[str]
-
-    @property
-    def place(self) -> str:
-        return f"{self.host}.pools.{self.name}"
-
-    def carrier(self, disk: DiskSeen) -> Device | None:
-        """What of a disk is a member of a pool of this kind: the disk, or its one partition that is."""
-        found = [device for device in disk.devices if self.member(device)]
-        return found[0] if len(found) == 1 else None
-
-    def member(self, device: Device) -> MdMember | BtrfsMember | None:
-        return device.md if self.pool.kind == "mdraid" else device.btrfs
-
-    @property
-    def members(self) -> dict[str, MdMember | BtrfsMember]:
-        """The disks that are members, and what their superblocks say."""
-        found = {}
-        for name, disk in self.disks.items():
-            device = self.carrier(disk)
-            member = self.member(device) if device else None
-            if member is not None:
-                found[name] = member
-        return found
-
-    @property
-    def array(self) -> Array | None:
-        """The array that the kernel made of these disks."""
-        held = {device.name for disk in self.disks.values() if (device := self.carrier(disk)) is not None}
-        return next((each for each in self.seen.arrays if held & set(each.members)), None)
-
-    @property
-    def inner(self) -> Inner | None:
-        """The filesystem on a mirror of md, as the running array or else a member has it."""
-        told = [device.inner for disk in self.disks.values() if (device := self.carrier(disk)) is not None]
-        from_member = next((each for each in told if each is not None and each.type), None)
-        array = self.array
-        if array is not None and array.runs and array.device.signatures is not None:
-            if not array.device.signatures:
-                return None
-            first = array.device.signatures[0]
-            if from_member is None or from_member.uuid != first.uuid:
-                return Inner(first.type, first.uuid, projects=first.type == "xfs")
-        return from_member
+from homelab.storage.seen import BtrfsMember, DiskSeen, MdMember
 
 
 def decide(case: Case, record: Record | None, others: Mapping[str, Record], make_uuid: Callable[[], str]) -> Decided:
@@ -98,6 +26,10 @@ def decide(case: Case, record: Record | None, others: Mapping[str, Record], make
                 decided.problems.append(Problem(f"{case.host}.disks.{name}", found, "list another disk"))
     if decided.problems:
         return decided
+    if record is not None and record.state == "made" and record.kind != case.pool.kind:
+        remedy = f'a kind is never changed; write "{record.kind}", or give a new pool on other disks a name of its own'
+        decided.problems.append(Problem(case.place, f"is there as {record.kind}, not {case.pool.kind}", remedy))
+        return decided
     known = record.uuid if record is not None and record.state == "made" else case.pool.uuid
     if record is not None and record.uuid in uuids and record.state != "made":
         _finish(case, record, decided)
@@ -105,10 +37,10 @@ def decide(case: Case, record: Record | None, others: Mapping[str, Record], make
         _make(case, record, uuids, decided, make_uuid)
     elif len(uuids) > 1:
         told = ", ".join(f"{name} of {member.uuid}" for name, member in case.members.items())
-        found = f"its disks are of different {_CALLED[case.pool.kind]}s: {told}"
+        found = f"its disks are of different {CALLED[case.pool.kind]}s: {told}"
         decided.problems.append(Problem(case.place, found, "list the disks of one, or list others"))
     else:
-        _adopt(case, record, uuids[0], decided)
+        adopt(case, record, uuids[0], decided)
     return decided
 
 
@@ -152,7 +84,7 @@ def _make(case: Case, record: Record | None, uuids: list[str], decided: Decided,
             words.append(word)
             lost.append(f"/dev/{disk.name} (serial {disk.serial}: {consent.seen(disk)})")
     if uuids and problems:
-        problems += _how_to_adopt(case, uuids)
+        problems += _how_toadopt(case, uuids)
     if problems:
         return
     new = replace(_new(case, make_uuid), state="making") if record is None else _again(case, record)
@@ -164,13 +96,8 @@ def _make(case: Case, record: Record | None, uuids: list[str], decided: Decided,
         says, kind = making, "additive"
     how = mdraid.create if case.pool.kind == "mdraid" else btrfs.create
     command = how(new, case.ids, case.disks, clearing)
-    decided.steps.append(_step(kind, case, says, command, tuple(words)))
+    decided.steps.append(step(kind, case, says, command, tuple(words)))
     decided.record = replace(new, state="made")
-
-
-def _step(kind: str, case: Case, says: str, command: str, words: tuple[str, ...] = ()) -> Step:
-    assert kind in ("additive", "destructive", "config")
-    return Step(kind, f"pool {case.name}", says, command, consents=words, timeout=1800)  # type: ignore[arg-type]
 
 
 def _told(found: Mapping[str, DiskSeen]) -> str:
@@ -192,17 +119,17 @@ def _again(case: Case, record: Record) -> Record:
     return replace(new, filesystem_uuid=inner, state="making")
 
 
-def _how_to_adopt(case: Case, uuids: list[str]) -> Iterator[Problem]:
+def _how_toadopt(case: Case, uuids: list[str]) -> Iterator[Problem]:
     if len(uuids) != 1:
         return
     member = next(iter(case.members.values()))
     called = member.name if isinstance(member, MdMember) else member.label
     if set(case.members) == set(case.pool.disks):
         found = (
-            f"its disks are the {_CALLED[case.pool.kind]} {called or 'without a name'}, which this pool does not name"
+            f"its disks are the {CALLED[case.pool.kind]} {called or 'without a name'}, which this pool does not name"
         )
     elif called.rpartition(":")[2] == case.name:
-        found = f"{', '.join(case.members)} is a disk of the {_CALLED[case.pool.kind]} {called}, the others are not"
+        found = f"{', '.join(case.members)} is a disk of the {CALLED[case.pool.kind]} {called}, the others are not"
     else:
         return
     yield Problem(case.place, found, f'to take it over as it is, write "uuid": "{uuids[0]}" in the pool')
@@ -269,145 +196,5 @@ def _finish(case: Case, record: Record, decided: Decided) -> None:
     else:
         own = mdraid.free(record, case.disks, case.ids)
         command = mdraid.create(record, case.ids, case.disks, clearing, own)
-    decided.steps.append(_step("destructive" if clearing else "additive", case, says, command, tuple(words)))
+    decided.steps.append(step("destructive" if clearing else "additive", case, says, command, tuple(words)))
     decided.record = made
-
-
-def _adopt(case: Case, record: Record | None, uuid: str, decided: Decided) -> None:
-    """Take a pool as it is; what is listed otherwise than it is, is refused."""
-    called, problems = _CALLED[case.pool.kind], decided.problems
-    wanted = record.uuid if record is not None else case.pool.uuid
-    if wanted and wanted != uuid:
-        whose = f"{records.FOLDER}/{case.name} says {wanted}" if record else f"the inventory says {wanted}"
-        problems.append(Problem(case.place, f"its disks carry the UUID {uuid}, and {whose}", "list the right disks"))
-        return
-    if record is not None and case.pool.uuid and case.pool.uuid != uuid:
-        found = f"its disks carry the UUID {uuid}, and the inventory says {case.pool.uuid}"
-        problems.append(Problem(case.place, found, f'write "uuid": "{uuid}", or leave it out'))
-        return
-    members = case.members
-    member = next(iter(members.values()))
-    number = member.disks if isinstance(member, MdMember) else member.devices
-    if isinstance(member, MdMember) and member.level != 1:
-        found = f"is a raid{member.level}, not a {case.pool.level}"
-        problems.append(
-            Problem(case.place, found, "a level is never changed; list the disks of a mirror, or blank ones")
-        )
-        return
-    if number != len(case.pool.disks):
-        found = f"has {number} disks, and {len(case.pool.disks)} are listed"
-        problems.append(Problem(case.place, found, "list its disks; a pool neither shrinks nor grows by listing"))
-        return
-    for name, disk in case.disks.items():
-        if name not in members:
-            problems.append(_stranger(case, name, disk, uuid))
-    if case.absent and record is None and case.pool.uuid is None:
-        found = f"no disk is {', '.join(case.ids[name] for name in case.absent)}"
-        problems.append(Problem(case.place, found, f'plug it in; to go on without, write "uuid": "{uuid}" in the pool'))
-    if problems:
-        return
-    if case.pool.kind == "btrfs":
-        _adopt_btrfs(case, record, uuid, decided)
-    else:
-        _adopt_mdraid(case, record, uuid, decided)
-    if decided.record and not case.absent and record is None:
-        decided.steps.insert(0, Step("noop", f"pool {case.name}", f"{case.name} is there, the {called} {uuid}"))
-
-
-def _stranger(case: Case, name: str, disk: DiskSeen, uuid: str) -> Problem:
-    place = f"{case.host}.disks.{name}"
-    blank = disk.is_blank and not disk.partitions
-    holds = "is blank" if blank else f"holds {consent.seen(disk) or 'something else'}"
-    found = f"/dev/{disk.name} (serial {disk.serial}) {holds} and is no member of {case.name} ({uuid})"
-    if case.pool.kind == "mdraid" and blank:
-        add = f"to make it one, run `mdadm --manage /dev/md/{case.name} --add /dev/{disk.name}` there"
-        return Problem(place, found, f"list the disk that is; {add}")
-    return Problem(place, found, "list the disk that is")
-
-
-def _serials(case: Case, record: Record | None) -> dict[str, str]:
-    old = record.serials if record is not None else {}
-    return {name: case.disks[name].serial if name in case.disks else old.get(name, "") for name in case.pool.disks}
-
-
-def _gone(case: Case, record: Record | None) -> str:
-    """The disks that are not there, with the serials that were noted of them."""
-    told = []
-    for name in case.absent:
-        serial = record.serials.get(name, "") if record else ""
-        told.append(f"{name} ({f'serial {serial}' if serial else case.ids[name]})")
-    return " and ".join(told)
-
-
-def _adopt_btrfs(case: Case, record: Record | None, uuid: str, decided: Decided) -> None:
-    problems = decided.problems
-    at = case.seen.mountpoints.get(case.name)
-    mounted = case.seen.mounted(f"/srv/{case.name}") is not None
-    if case.absent:
-        found = f"{_gone(case, record)} is gone, and a btrfs without one of its disks is not mounted"
-        devids = [member.devid for member in case.members.values() if isinstance(member, BtrfsMember)]
-        lost = next((number for number in range(1, len(case.pool.disks) + 1) if number not in devids), 2)
-        remedy = (
-            f"plug it in; or, if it is dead, replace it by hand: `mount -o degraded /dev/disk/by-uuid/{uuid} /mnt; "
-            f"btrfs replace start -B {lost} NEW /mnt; "
-            "btrfs balance start -dconvert=raid1,soft -mconvert=raid1,soft /mnt`"
-        )
-        problems.append(Problem(case.place, found, remedy))
-        return
-    first = next(iter(case.disks.values()))
-    chunks = next((device.chunks for device in first.devices if device.chunks), ())
-    profiles = at.profiles if mounted and at is not None and at.profiles else btrfs.from_chunks(chunks)
-    wrong = btrfs.wrong_profiles(profiles)
-    if wrong:
-        remedy = f"run `btrfs balance start -dconvert=raid1,soft -mconvert=raid1,soft /srv/{case.name}` (mounted) first"
-        problems.append(Problem(case.place, f"not all of it is mirrored: it has {', '.join(wrong)}", remedy))
-        return
-    if at is not None and at.missing:
-        decided.warnings.append(Problem(case.place, f"{at.missing} of its disks is missing", "replace it"))
-    if not profiles:
-        says = f"see that all of {case.name} is mirrored"
-        decided.steps.append(_step("config", case, says, btrfs.proven(case.disks)))
-    decided.record = Record(
-        case.name, "btrfs", case.pool.level, uuid, "btrfs", uuid, _serials(case, record), state="made"
-    )
-
-
-def _adopt_mdraid(case: Case, record: Record | None, uuid: str, decided: Decided) -> None:
-    problems, array, inner = decided.problems, case.array, case.inner
-    if inner is None or inner.type not in ("ext4", "xfs"):
-        found = f"holds {inner.type}, not ext4 or xfs" if inner else "holds no filesystem"
-        problems.append(Problem(case.place, found, "make one on it by hand, or list blank disks"))
-        return
-    if case.pool.filesystem and inner.type != case.pool.filesystem:
-        remedy = f'a filesystem is never changed; write "{inner.type}", or list blank disks'
-        problems.append(Problem(case.place, f"holds {inner.type}, not {case.pool.filesystem}", remedy))
-        return
-    new = Record(
-        case.name, "mdraid", case.pool.level, uuid, inner.type, inner.uuid, _serials(case, record), state="made"
-    )
-    decided.record, decided.projects = new, inner.projects
-    degraded = bool(case.absent)
-    if array is None or not array.runs:
-        without = f" without {_gone(case, record)}" if degraded else ""
-        command = mdraid.start(new, case.disks, degraded=degraded)
-        decided.steps.append(_step("config", case, f"start {case.name}{without}", command))
-    if degraded:
-        remedy = f"replace it: `mdadm --manage /dev/md/{case.name} --add NEW` there, and list the new disk's id"
-        found = f"{_gone(case, record)} is gone, and its data are on {' and '.join(case.disks)} alone"
-        decided.warnings.append(Problem(case.place, found, remedy))
-    elif array is not None and array.runs:
-        carried = {name: device.name for name, disk in case.disks.items() if (device := case.carrier(disk))}
-        out = [name for name, device in carried.items() if device not in array.members]
-        if out:
-            again = " ".join(f"/dev/{carried[name]}" for name in out)
-            remedy = f"look at `smartctl -x` of it; then `mdadm --manage /dev/md/{case.name} --re-add {again}`"
-            found = f"{', '.join(out)} is not in the array any more"
-            decided.warnings.append(Problem(case.place, found, remedy))
-        elif array.action in ("resync", "recover"):
-            found = "its disks are being made equal"
-            decided.warnings.append(
-                Problem(case.place, found, "a dead disk before the end (`cat /proc/mdstat`) can cost data")
-            )
-        elif array.degraded:
-            found = f"{array.degraded} of its disks is not up to date"
-            decided.warnings.append(Problem(case.place, found, "look at `cat /proc/mdstat` there"))

@@ -134,6 +134,12 @@ def test_what_is_listed_otherwise_than_it_is(look: Look, pool: dict[str, Any], w
     assert words in told(plan) and list(touched(plan)) == []
 
 
+def test_a_kind_is_never_changed() -> None:
+    for look in (mirror(), Look().disk("sda").disk("sdb")):
+        plan = planned(look.record("tank", **NOTED), nas("btrfs"))
+        assert "is there as mdraid, not btrfs; a kind is never changed" in told(plan) and list(touched(plan)) == []
+
+
 def test_the_filesystem_that_is_there_is_inherited() -> None:
     plan = planned(mirror(type="xfs"))
     assert told(plan) == "" and plan.pools["tank"].filesystem == "xfs"

@@ -12,7 +12,7 @@ import pytest
 
 from homelab.model.nas import Nas
 from homelab.probe import HostProbe
-from homelab.storage import probe, superblocks
+from homelab.storage import asking, probe, superblocks
 from homelab.storage.bare import BARE, SAMPLES
 from tests import looks
 from tests.looks import Look
@@ -169,7 +169,7 @@ def scripts() -> dict[str, str]:
     md = {"uuid": uuid, "filesystem_uuid": inner, "kind": "mdraid", "level": "raid1", "filesystem": "ext4"}
     consented = Look().disk("sda", wipefs=looks.captured("gpt", "sda"), parts={"sda1": looks.EMPTY}).disk("sdb")
     word = told(planned(consented)).partition('"consent": "')[2][:16]
-    found = {"probe": probe.questions(full("btrfs")).commands[0][1]}
+    found = {"probe": asking.questions(full("btrfs")).commands[0][1]}
     for name, plan in {
         "made": planned(Look().disk("sda").disk("sdb"), full("mdraid")),
         "xfs": planned(Look().disk("sda").disk("sdb"), full("mdraid", filesystem="xfs")),
@@ -234,7 +234,7 @@ def test_a_fresh_system_answers_without_the_tools(tmp_path: Path) -> None:
             "pools": {"nopool": {"kind": "btrfs", "level": "raid1", "disks": ["d1", "d2"]}},
         }
     )
-    script = probe.questions(spec).commands[0][1]
+    script = asking.questions(spec).commands[0][1]
     done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     seen = probe.parse(done.stdout)
     assert seen.disks == {} and seen.listed == {"ata-none-1": (), "serial:none": ()}

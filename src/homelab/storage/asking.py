@@ -1,0 +1,188 @@
+"""What is asked of a host about its disks: one read-only command, which sh, util-linux and perl-base answer.
+
+Only listed disks and the arrays are read from; the others may sleep, and udev's word for them is enough.
+"""
+
+from __future__ import annotations
+
+import shlex
+
+from homelab.model.nas import Nas
+from homelab.probe import Questions
+from homelab.storage import consent, mdraid, mounts, records, superblocks
+from homelab.storage.bare import BARE
+
+NAME = "storage"
+
+_SCRIPT = (
+    BARE
+    + r"""
+one() { tr '\n\t' '  '; echo; }
+bytes() { od -An -v -tx1 -j "$2" -N "$3" "/dev/$1" 2>/dev/null | tr -d ' \n'; }
+look() {
+  said="$(signed "$1")"
+  printf 'signatures\t%s\t%s\n' "$1" "$said"
+  case "$said" in *'"linux_raid_member"'*)
+    printf 'md\t%s\t%s\n' "$1" "$(bytes "$1" @MD@)"
+    # A mirror's member holds the filesystem whole, so it tells what is on an array that does not run.
+    start="$(od -An -tu8 -j @START@ -N 8 "/dev/$1" 2>/dev/null | tr -d ' ')"
+    case "$start" in ''|????????????*) ;; *)
+      start=$((start * 512))
+      printf 'inner\t%s\t%s\t%s\n' "$1" "$(bytes "$1" $((start + 1024)) 1024)" \
+        "$(blkid -p -O "$start" -o export "/dev/$1" 2>/dev/null </dev/null | tr '\n\t' '  ')" ;;
+    esac ;;
+  esac
+  case "$said" in *'"btrfs"'*)
+    printf 'btrfs\t%s\t%s\n' "$1" "$(bytes "$1" @BTRFS@)"
+    command -v btrfs >/dev/null && printf 'chunks\t%s\t%s\n' "$1" "$(chunks "$1" | one)" ;;
+  esac
+  case "$said" in *'"type"'*) ;; *'"signatures"'*) printf 'content\t%s\t%s\n' "$1" "$(content "$1")" ;; esac
+}
+printf 'lsblk\t'
+lsblk -J -b -o NAME,KNAME,TYPE,SIZE,SERIAL,TRAN,RM,RO,MODEL,FSTYPE,UUID,MOUNTPOINTS 2>/dev/null | one
+find /dev/disk/by-id -type l -printf 'link\t%f\t%l\n' 2>/dev/null
+awk '$5 ~ "^/srv" || / - [^ ]+ \/dev\// {print "mount\t" $0}' /proc/self/mountinfo
+awk 'NR > 1 {print "swap\t" $1}' /proc/swaps
+for tool in mdadm btrfs mkfs.ext4 mkfs.xfs repquota xfs_quota; do
+  command -v "$tool" >/dev/null && printf 'tool\t%s\n' "$tool"
+done
+for held in /sys/class/block/*/holders/*; do
+  [ -e "$held" ] || continue
+  device="${held%/holders/*}"; printf 'holder\t%s\t%s\n' "${device##*/}" "${held##*/}"
+done
+disks=' '
+for id in @DISKS@; do
+  found=
+  case "$id" in
+    serial:*)
+      for disk in /sys/block/*; do
+        disk="${disk##*/}"
+        case "$disk" in loop*|ram*|zram*|md*|dm-*|sr*) continue ;; esac
+        [ "$(serial "$disk")" != "${id#serial:}" ] || found="$found $disk"
+      done ;;
+    *) at="$(readlink -e "/dev/disk/by-id/$id")" && found="${at##*/}" ;;
+  esac
+  printf 'listed\t%s\t%s\n' "$id" "$found"
+  for disk in $found; do case "$disks" in *" $disk "*) ;; *) disks="$disks$disk " ;; esac; done
+done
+for disk in $disks; do
+  open=no; if exclusive "$disk" 2>/dev/null; then open=yes; fi
+  sequence="$(cat "/sys/block/$disk/diskseq" 2>/dev/null)"
+  printf 'disk\t%s\t%s\t%s\t%s\n' "$disk" "$sequence" "$open" "$(serial "$disk" | one)"
+  look "$disk"
+  for part in "/sys/block/$disk/$disk"*/partition; do
+    [ -e "$part" ] || continue
+    part="${part%/partition}"; look "${part##*/}"
+  done
+done
+for md in /sys/block/md*/md; do
+  [ -e "$md" ] || continue
+  name="${md%/md}"; name="${name##*/}"; members=
+  for member in "$md"/dev-*; do [ -e "$member" ] && members="$members ${member##*/dev-}"; done
+  printf 'array\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$name" "$(cat "$md/level")" "$(cat "$md/array_state")" \
+    "$(cat "$md/raid_disks")" "$(cat "$md/degraded" 2>/dev/null)" "$(cat "$md/sync_action" 2>/dev/null)" "$members"
+  case "$(cat "$md/array_state")" in clear|inactive) ;; *) look "$name" ;; esac
+done
+for at in /sys/fs/btrfs/*-*; do
+  [ -d "$at/devices" ] || continue
+  for device in "$at"/devices/*; do printf 'opened\t%s\t%s\n' "${at##*/}" "${device##*/}"; done
+done
+for wait in /etc/systemd/system/dev-disk-by*.device.d/homelab.conf; do
+  [ -f "$wait" ] && printf 'wait\t%s\t%s\n' "$(sha256sum <"$wait" | cut -c1-64)" "$wait"
+done
+for pool in @POOLS@; do
+  at="/srv/$pool" kind=none flags='' names='' sentinel=''
+  if [ -L "$at" ]; then kind="link"; elif [ -d "$at" ]; then kind=dir; elif [ -e "$at" ]; then kind="file"; fi
+  if [ "$kind" = dir ]; then
+    flags="$(lsattr -d "$at" 2>/dev/null | cut -d' ' -f1)"
+    names="$(find "$at" -mindepth 1 -maxdepth 1 -printf '%f\n' 2>/dev/null | head -n 500 | base64 -w0)"
+    sentinel="$(head -c 200 "$at/@SENTINEL@" 2>/dev/null | one)"
+  fi
+  printf 'mountpoint\t%s\t%s\t%s\t%s\t%s\n' "$pool" "$kind" "$flags" "$names" "$sentinel"
+  mountpoint -q "$at" 2>/dev/null || continue
+  df -PB1 "$at" 2>/dev/null | awk -v pool="$pool" 'NR == 2 {print "usage\t" pool "\t" $2 "\t" $3}'
+  case "$(stat -f -c %T "$at")" in
+    btrfs)
+      on="/sys/fs/btrfs/$(findmnt -fno UUID "$at")"
+      for type in data metadata system; do
+        for profile in "$on/allocation/$type"/*/; do
+          [ -d "$profile" ] || continue
+          # What holds nothing was left behind by the kernel and keeps no data.
+          profile="${profile%/}"; [ "$(cat "$profile/total_bytes")" = 0 ] ||
+            printf 'profile\t%s\t%s\t%s\n' "$pool" "$type" "${profile##*/}"
+        done
+      done
+      for device in "$on"/devinfo/*/missing; do
+        [ "$(cat "$device" 2>/dev/null)" != 1 ] || printf 'missing\t%s\n' "$pool"
+      done
+      btrfs qgroup show --raw -re "$at" 2>/dev/null | awk -v pool="$pool" '$1 ~ /^0\// {
+        sub("0/", "", $1); print "limit\t" pool "\t" $1 "\t" $4}'
+      ;;
+    *)
+      repquota -Pnv "$at" 2>/dev/null | awk -v pool="$pool" '/^#/ {
+        sub("#", "", $1); print "limit\t" pool "\t" $1 "\t" $5 * 1024}'
+      ;;
+  esac
+done
+for volume in @VOLUMES@; do
+  at="/srv/$volume"
+  if [ -L "$at" ]; then printf 'volume\t%s\tlink\n' "$volume"; continue; fi
+  [ -e "$at" ] || continue
+  printf 'volume\t%s\t%s\t%s\t%s\n' "$volume" "$(stat -c '%F|%U|%G|%a|%i' "$at")" "$(stat -f -c %T "$at")" \
+    "$(case "$(stat -f -c %T "$at")" in
+      btrfs) btrfs inspect-internal rootid "$at" 2>/dev/null ;;
+      *) lsattr -dp "$at" 2>/dev/null | awk '{print $1}' ;;
+    esac)"
+done
+for record in @RECORDS@/*; do
+  [ -f "$record" ] && sed "s/^/record\t${record##*/}\t/" "$record"
+done
+[ -r @CONSENTS@ ] && sed 's/^/consent\t/' @CONSENTS@
+[ -r @PROJECTS@ ] && sed 's/^/project\t/' @PROJECTS@
+echo end
+"""
+)
+
+
+def questions(nas: Nas) -> Questions:
+    """What the storage of a host is asked; it changes nothing, and sh, util-linux and perl-base answer it."""
+    marks = {
+        "@DISKS@": [nas.disks[disk].id for disk in dict.fromkeys(d for pool in nas.pools.values() for d in pool.disks)],
+        "@POOLS@": list(nas.pools),
+        "@VOLUMES@": [f"{volume.pool}/{name}" for name, volume in nas.volumes.items()],
+    }
+    text = _SCRIPT
+    for mark, values in marks.items():
+        text = text.replace(mark, " ".join(shlex.quote(value) for value in values) or "''")
+    for mark, word in (
+        ("@START@", str(superblocks.MD_OFFSET + superblocks.MD_START)),
+        ("@MD@", f"{superblocks.MD_OFFSET} {superblocks.MD_LENGTH}"),
+        ("@BTRFS@", f"{superblocks.BTRFS_OFFSET} {superblocks.BTRFS_LENGTH}"),
+        ("@SENTINEL@", records.SENTINEL),
+        ("@RECORDS@", records.FOLDER),
+        ("@CONSENTS@", consent.USED),
+        ("@PROJECTS@", records.PROJECTS),
+    ):
+        text = text.replace(mark, word)
+    mirrors = any(pool.kind == "mdraid" for pool in nas.pools.values())
+    return Questions(
+        paths=(
+            *(f"{records.FOLDER}/{pool}" for pool in nas.pools),
+            *(mounts.unit_path(pool) for pool in nas.pools),
+            *((mdraid.CONF,) if mirrors else ()),
+        ),
+        units=tuple(mounts.unit(pool) for pool in nas.pools),
+        text=(mdraid.CONF, mdraid.EMBEDDED) if mirrors else (),
+        packages=packages(nas),
+        commands=((NAME, text),),
+    )
+
+
+def packages(nas: Nas) -> tuple[str, ...]:
+    """What these pools need of Debian."""
+    kinds = {pool.kind for pool in nas.pools.values()}
+    wanted = ["btrfs-progs"] if "btrfs" in kinds else []
+    if "mdraid" in kinds:
+        wanted += ["mdadm", "quota"]
+        wanted += ["xfsprogs"] if any(pool.filesystem == "xfs" for pool in nas.pools.values()) else []
+    return tuple(wanted)

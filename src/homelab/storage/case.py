@@ -1,0 +1,89 @@
+"""A pool as it is listed and as its disks are, and what is decided of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from homelab.model.nas import Pool
+from homelab.model.problems import Problem
+from homelab.storage.records import Record
+from homelab.storage.seen import Array, BtrfsMember, Device, DiskSeen, Inner, MdMember, Seen
+from homelab.storage.steps import Step
+
+CALLED = {"mdraid": "array", "btrfs": "btrfs"}
+
+
+@dataclass
+class Decided:
+    """What becomes of a pool: its record, when it is or will be one, and what leads there."""
+
+    record: Record | None = None
+    steps: list[Step] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+    # Whether its filesystem counts project quotas.
+    projects: bool = True
+
+
+@dataclass(frozen=True)
+class Case:
+    """A pool as it is listed, and its disks as they were seen, by the inventory's names."""
+
+    host: str
+    name: str
+    pool: Pool
+    ids: Mapping[str, str]
+    consents: Mapping[str, str | None]
+    disks: Mapping[str, DiskSeen]
+    absent: tuple[str, ...]
+    seen: Seen
+    used: frozenset[str]
+
+    @property
+    def place(self) -> str:
+        return f"{self.host}.pools.{self.name}"
+
+    def carrier(self, disk: DiskSeen) -> Device | None:
+        """What of a disk is a member of a pool of this kind: the disk, or its one partition that is."""
+        found = [device for device in disk.devices if self.member(device)]
+        return found[0] if len(found) == 1 else None
+
+    def member(self, device: Device) -> MdMember | BtrfsMember | None:
+        return device.md if self.pool.kind == "mdraid" else device.btrfs
+
+    @property
+    def members(self) -> dict[str, MdMember | BtrfsMember]:
+        """The disks that are members, and what their superblocks say."""
+        found = {}
+        for name, disk in self.disks.items():
+            device = self.carrier(disk)
+            member = self.member(device) if device else None
+            if member is not None:
+                found[name] = member
+        return found
+
+    @property
+    def array(self) -> Array | None:
+        """The array that the kernel made of these disks."""
+        held = {device.name for disk in self.disks.values() if (device := self.carrier(disk)) is not None}
+        return next((each for each in self.seen.arrays if held & set(each.members)), None)
+
+    @property
+    def inner(self) -> Inner | None:
+        """The filesystem on a mirror of md, as the running array or else a member has it."""
+        told = [device.inner for disk in self.disks.values() if (device := self.carrier(disk)) is not None]
+        from_member = next((each for each in told if each is not None and each.type), None)
+        array = self.array
+        if array is not None and array.runs and array.device.signatures is not None:
+            if not array.device.signatures:
+                return None
+            first = array.device.signatures[0]
+            if from_member is None or from_member.uuid != first.uuid:
+                return Inner(first.type, first.uuid, projects=first.type == "xfs")
+        return from_member
+
+
+def step(kind: str, case: Case, says: str, command: str, words: tuple[str, ...] = ()) -> Step:
+    assert kind in ("additive", "destructive", "config")
+    return Step(kind, f"pool {case.name}", says, command, consents=words, timeout=1800)  # type: ignore[arg-type]

@@ -11,8 +11,7 @@ from homelab.model.nas import Nas
 from homelab.probe import Questions
 from homelab.storage import consent, mdraid, mounts, records, superblocks
 from homelab.storage.bare import BARE
-
-NAME = "storage"
+from homelab.storage.probe import NAME
 
 _SCRIPT = (
     BARE

@@ -13,6 +13,10 @@ from homelab.storage import superblocks
 from homelab.storage.seen import Array, Device, DiskSeen, Inner, Mount, Mountpoint, Seen, Signature, VolumeSeen
 
 
+# Under which name the command's answer is in a host's probe.
+NAME = "storage"
+
+
 class Unclear(ValueError):
     """The answer is cut short or garbled, so nothing may be decided from it."""
 

@@ -12,7 +12,6 @@ from typing import Any
 from homelab.storage import superblocks
 from homelab.storage.seen import Array, Device, DiskSeen, Inner, Mount, Mountpoint, Seen, Signature, VolumeSeen
 
-
 # Under which name the command's answer is in a host's probe.
 NAME = "storage"
 

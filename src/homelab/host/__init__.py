@@ -47,6 +47,7 @@ def questions(home: Home, host: Host) -> Questions:
             TIMEZONE,
             boot.CMDLINE,
             boot.RUNNING,
+            packages.APPARMOR_ENABLED,
             sshd.CONFIG,
             firewall.RULES,
             firewall.LOADED,

@@ -71,3 +71,11 @@ def test_time_servers_fill_one_dropin():
 def test_keeper_prefers_the_daemon_that_runs():
     probe = replace(machine(units={"ntp.service": RUNNING}), packages=frozenset({"chrony"}))
     assert clock.keeper(probe) == "ntp.service"
+
+
+def test_a_node_whose_kernel_has_apparmor_gets_its_program():
+    on = {packages.APPARMOR_ENABLED: "Y\n"}
+    assert "apparmor" in wanted(machine(text=on))
+    assert "apparmor" not in wanted(machine(text={packages.APPARMOR_ENABLED: "N\n"}))
+    assert "apparmor" not in wanted(machine(text=on, container="lxc"))
+    assert "apparmor" not in wanted(machine())

@@ -140,7 +140,8 @@ def conf(host: Host, probe: HostProbe) -> ManagedFile:
     """The server's own settings. The versions are left alone where somebody else's exports may be mounted by NFSv3."""
     lines = ["# homelab: written from the inventory", "[nfsd]", f"threads={_threads(probe)}"]
     if not _state(probe).foreign:
-        lines += ["vers3=n", "vers4=y"]
+        # Version 2 no kernel serves any more, but its mountd listens on ports of its own until it is told so.
+        lines += ["vers2=n", "vers3=n", "vers4=y"]
     return ManagedFile(CONF, "\n".join(lines) + "\n")
 
 

@@ -85,7 +85,7 @@ def test_a_container_exports_nothing() -> None:
 
 def test_the_server_speaks_nothing_older_than_4() -> None:
     text = nfs.conf(shared(), answered("cpus 4")).content
-    assert text.splitlines()[1:] == ["[nfsd]", "threads=16", "vers3=n", "vers4=y"]
+    assert text.splitlines()[1:] == ["[nfsd]", "threads=16", "vers2=n", "vers3=n", "vers4=y"]
     assert "threads=8\n" in nfs.conf(shared(), answered("cpus 1")).content
     assert "threads=32\n" in nfs.conf(shared(), answered("cpus 64")).content
 

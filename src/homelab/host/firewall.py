@@ -53,8 +53,8 @@ WantedBy=sysinit.target
 )
 
 _PEER = re.compile(r"(?m)^# SSH also from (\S+)$")
-# TCP 445 SMB, 2049 NFS, 5357 and UDP 3702 WS-Discovery: how Windows finds a share.
-_NAS_TCP, _NAS_UDP = "445, 2049, 5357", "3702"
+# TCP 445 SMB, 2049 NFS, TCP and UDP 3702 WS-Discovery: how Windows finds a share.
+_NAS_TCP, _NAS_UDP = "445, 2049, 3702", "3702"
 NODE_PORTS = "30000-32767"
 # A tunnel into the home that ends here is perhaps the very way this run came in: its replies still pass, for now.
 _WIREGUARD = 51820
@@ -207,7 +207,7 @@ def closed(home: Home, host: Host, probe: HostProbe) -> Mapping[tuple[str, int],
         tcp |= {6443, 2379, 2380, 10250, 5001}
         udp |= {8472, _WIREGUARD, 51821}
     if host.nas:
-        tcp |= {445, 2049, 5357}
+        tcp |= {445, 2049, 3702}
         udp |= {3702}
     services = [("tcp", port, process) for port, process in sorted(probe.reachable.items()) if port not in tcp]
     services += [("udp", port, process) for port, process in sorted(probe.reachable_udp.items()) if port not in udp]

@@ -68,7 +68,7 @@ def test_what_is_no_node_has_no_port_of_k3s():
     text = "\n".join(rules(NAS))
     assert "nodes4" not in text
     assert "hook prerouting" not in text
-    assert "ip saddr @lan4 tcp dport { 445, 2049, 5357 } accept" in text
+    assert "ip saddr @lan4 tcp dport { 445, 2049, 3702 } accept" in text
 
 
 def test_nodeports_are_for_named_networks():

@@ -113,6 +113,7 @@ class Look:
         for member in members:
             self.line("holder", member, array)
         self.line("signatures", array, signature(type, array, uuid, 1080) if uuid else EMPTY)
+        self.line("inner", array, "", f"TYPE={type} UUID={uuid} USAGE=filesystem" if uuid else "")
         return self if uuid else self.line("content", array, values.get("content", "zero"))
 
     def mounted(self, at: str, source: str, type: str = "ext4") -> Look:

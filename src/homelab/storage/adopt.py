@@ -112,8 +112,9 @@ def _adopt_btrfs(case: Case, record: Record | None, uuid: str, decided: Decided)
 def _adopt_mdraid(case: Case, record: Record | None, uuid: str, decided: Decided) -> None:
     problems, array, inner = decided.problems, case.array, case.inner
     if inner is None or inner.type not in ("ext4", "xfs"):
-        found = f"holds {inner.type}, not ext4 or xfs" if inner else "holds no filesystem"
-        problems.append(Problem(case.place, found, "make one on it by hand, or list blank disks"))
+        found = f"holds {inner.type}, not ext4 or xfs" if inner else "holds no filesystem, or none that is known"
+        remedy = "look what is on it (`wipefs --no-act`, `lsblk -f`); only an array with ext4 or xfs is taken over"
+        problems.append(Problem(case.place, found, remedy))
         return
     if case.pool.filesystem and inner.type != case.pool.filesystem:
         remedy = f'a filesystem is never changed; write "{inner.type}", or list blank disks'

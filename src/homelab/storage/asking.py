@@ -18,17 +18,26 @@ _SCRIPT = (
     + r"""
 one() { tr '\n\t' '  '; echo; }
 bytes() { od -An -v -tx1 -j "$2" -N "$3" "/dev/$1" 2>/dev/null | tr -d ' \n'; }
+running() {
+  for held in "/sys/class/block/$1/holders"/md*; do
+    case "$(cat "$held/md/array_state" 2>/dev/null)" in ''|clear|inactive) ;; *) return 0 ;; esac
+  done
+  return 1
+}
+inner() {
+  printf 'inner\t%s\t%s\t%s\n' "$1" "$(bytes "$1" $(($2 + 1024)) 1024)" \
+    "$(blkid -p -O "$2" -o export "/dev/$1" 2>/dev/null </dev/null | one)"
+}
 look() {
   said="$(signed "$1")"
   printf 'signatures\t%s\t%s\n' "$1" "$said"
   case "$said" in *'"linux_raid_member"'*)
     printf 'md\t%s\t%s\n' "$1" "$(bytes "$1" @MD@)"
-    # A mirror's member holds the filesystem whole, so it tells what is on an array that does not run.
+    # A mirror's member holds the filesystem whole, so it tells what is on an array that does not run. Of one that runs
+    # the array itself is asked: the kernel caches what was read of a member, and not what the array wrote there since.
     start="$(od -An -tu8 -j @START@ -N 8 "/dev/$1" 2>/dev/null | tr -d ' ')"
     case "$start" in ''|????????????*) ;; *)
-      start=$((start * 512))
-      printf 'inner\t%s\t%s\t%s\n' "$1" "$(bytes "$1" $((start + 1024)) 1024)" \
-        "$(blkid -p -O "$start" -o export "/dev/$1" 2>/dev/null </dev/null | tr '\n\t' '  ')" ;;
+      running "$1" || inner "$1" $((start * 512)) ;;
     esac ;;
   esac
   case "$said" in *'"btrfs"'*)
@@ -80,7 +89,7 @@ for md in /sys/block/md*/md; do
   for member in "$md"/dev-*; do [ -e "$member" ] && members="$members ${member##*/dev-}"; done
   printf 'array\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$name" "$(cat "$md/level")" "$(cat "$md/array_state")" \
     "$(cat "$md/raid_disks")" "$(cat "$md/degraded" 2>/dev/null)" "$(cat "$md/sync_action" 2>/dev/null)" "$members"
-  case "$(cat "$md/array_state")" in clear|inactive) ;; *) look "$name" ;; esac
+  case "$(cat "$md/array_state")" in clear|inactive) ;; *) look "$name"; inner "$name" 0 ;; esac
 done
 for at in /sys/fs/btrfs/*-*; do
   [ -d "$at/devices" ] || continue

@@ -72,16 +72,11 @@ class Case:
     @property
     def inner(self) -> Inner | None:
         """The filesystem on a mirror of md, as the running array or else a member has it."""
-        told = [device.inner for disk in self.disks.values() if (device := self.carrier(disk)) is not None]
-        from_member = next((each for each in told if each is not None and each.type), None)
         array = self.array
-        if array is not None and array.runs and array.device.signatures is not None:
-            if not array.device.signatures:
-                return None
-            first = array.device.signatures[0]
-            if from_member is None or from_member.uuid != first.uuid:
-                return Inner(first.type, first.uuid, projects=first.type == "xfs")
-        return from_member
+        if array is not None and array.runs:
+            return array.device.inner if array.device.inner is not None and array.device.inner.type else None
+        told = [device.inner for disk in self.disks.values() if (device := self.carrier(disk)) is not None]
+        return next((each for each in told if each is not None and each.type), None)
 
 
 def step(kind: str, case: Case, says: str, command: str, words: tuple[str, ...] = ()) -> Step:

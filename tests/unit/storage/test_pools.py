@@ -145,6 +145,13 @@ def test_the_filesystem_that_is_there_is_inherited() -> None:
     assert told(plan) == "" and plan.pools["tank"].filesystem == "xfs"
 
 
+def test_an_array_that_runs_is_asked_and_not_its_members() -> None:
+    # Blocks of a member that were read before the array wrote them stay in the kernel's cache.
+    look = Look().mirror("sda", U1).mirror("sdb", U1, inner=OTHER).runs("md127", "sda", "sdb", uuid=U2, type="xfs")
+    plan = planned(look)
+    assert told(plan) == "" and plan.pools["tank"].filesystem_uuid == U2
+
+
 def test_a_mirror_with_no_filesystem_is_not_formatted() -> None:
     plan = planned(Look().mirror("sda", U1).mirror("sdb", U1).runs("md127", "sda", "sdb"))
     assert "holds no filesystem" in told(plan) and list(touched(plan)) == []

@@ -64,7 +64,7 @@ _storage = {
     "volumes": {
         "media": {"pool": "tank", "owner": "anna", "quota": "500M"},
         "album": {"pool": "pics", "owner": "anna"},
-        "bulk": {"pool": "pics"},
+        "bulk": {"pool": "pics", "owner": "ben"},
     },
     "users": {
         "anna": {"uid": 2001, "password": _secret("anna")},

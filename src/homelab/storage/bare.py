@@ -1,7 +1,8 @@
 """Shell that looks at one device, for the probe and for the guard, which compares its own look with the probe's."""
 
-# Of each disk without signatures so many MiB are read: the first, the last, and others evenly between them.
-SAMPLES = 32
+# Of each disk without signatures the first and the last MiB are read, and so many pieces of 64 KiB evenly between
+# them: many small ones find more than a few large ones, and take a disk with heads some seconds.
+SAMPLES = 512
 
 # perl-base is essential in Debian, and opens exclusively without opening for writing, at which udev would look anew.
 BARE = r"""
@@ -14,12 +15,15 @@ serial() {
   printf %s "$found"
 }
 samples() { perl -e '
-  my ($path, $show) = @ARGV; my ($mib, $n, $same) = (1048576, @SAMPLES@, 1); my $zero = "\0" x $mib;
-  open(my $f, "<:raw", $path) or exit 2; my $size = sysseek($f, 0, 2); my $last = $size - $mib; my @at;
-  if ($size <= $mib * $n) { for (my $o = 0; $o < $size; $o += $mib) { push @at, $o } }
-  else { @at = ((map { $mib * int($_ * int($last / $mib) / ($n - 1)) } 0 .. $n - 2), $last) }
+  my ($path, $show) = @ARGV; my ($piece, $n, $same) = (65536, @SAMPLES@, 1); my $zero = "\0" x $piece;
+  open(my $f, "<:raw", $path) or exit 2; my $size = sysseek($f, 0, 2); my @at;
+  if ($size <= $piece * ($n + 32)) { for (my $o = 0; $o < $size; $o += $piece) { push @at, $o } }
+  else {
+    @at = ((map { $piece * $_ } 0 .. 15), (map { $piece * int($_ * int($size / $piece) / ($n + 1)) } 1 .. $n),
+      (map { $size - $piece * (16 - $_) } 0 .. 15))
+  }
   for my $o (@at) {
-    my $want = $size - $o < $mib ? $size - $o : $mib; my ($got, $part) = ("", "");
+    my $want = $size - $o < $piece ? $size - $o : $piece; my ($got, $part) = ("", "");
     sysseek($f, $o, 0);
     while (length($got) < $want) { sysread($f, $part, $want - length($got)) or exit 2; $got .= $part }
     if ($show eq "where") { print "$o $want\n" } elsif ($show) { print $got }

@@ -1,0 +1,184 @@
+"""What a NAS must survive: disks that are not what they seem, a power cut while writing, a disk that is gone."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.faults.conftest import power
+from tests.hosts import inventory
+from tests.sandbox.lab import Deployed, Lab
+
+# Disks of the sandbox that no pool has.
+SPARE = ("virtio-homelab-d5", "virtio-homelab-d6")
+EXTRA = {"pools": {"extra": {"kind": "btrfs", "level": "raid1", "disks": ["d5", "d6"]}}}
+
+# What a disk may carry, how to put it there, and the word by which it must be named. Each begins on a blank disk.
+SIGNATURES = {
+    "ext4": ("mkfs.ext4 -q -F {disk}", "ext4"),
+    "xfs": ("mkfs.xfs -q {disk}", "xfs"),
+    "btrfs": ("mkfs.btrfs -q {disk}", "btrfs"),
+    "swap": ("mkswap -q {disk}", "swap"),
+    "md": (
+        "mdadm --create /dev/md/foreign --level=1 --raid-devices=2 --metadata=1.2 --homehost=other {disk} missing"
+        " --run >/dev/null 2>&1; mdadm --stop /dev/md/foreign >/dev/null 2>&1",
+        "linux_raid_member",
+    ),
+    "gpt": ("printf 'label: gpt\\n,\\n' | sfdisk -q {disk}", "gpt"),
+    "backup-gpt": (
+        "printf 'label: gpt\\n' | sfdisk -q {disk}; dd if=/dev/zero of={disk} bs=1M count=1 conv=notrunc status=none",
+        "gpt",
+    ),
+    "dos": ("printf 'label: dos\\n,\\n' | sfdisk -q {disk}", "dos"),
+    # Of a disk of 2 GiB a piece in every 4 MiB is looked at.
+    "data": ("head -c 8388608 /dev/urandom | dd of={disk} bs=1M seek=1001 conv=notrunc status=none", "data"),
+}
+SHORT = ("ext4", "backup-gpt", "data")
+
+
+@pytest.fixture(scope="module")
+def lab() -> Lab:
+    """The sandbox's NAS, deployed."""
+    home = inventory.home()
+    assert home.environment == "sandbox", "faults are made on the sandbox only"
+    if not any(host.nas for host in home.hosts):
+        pytest.skip(f"the set {os.environ.get('SANDBOX')} has no NAS")
+    lab = Lab(os.environ.get("SANDBOX") or "small", home.cluster.version if home.cluster else "")
+    done = deploy(lab)
+    assert done.code == 0, done.reasons
+    return lab
+
+
+def deploy(lab: Lab, inventory: str = "inventory", **env: str) -> Deployed:
+    return lab.deploy("nas", "--limit", "nas", inventory=inventory, **env)
+
+
+def disk(lab: Lab, name: str) -> str:
+    return lab.ssh("nas", f"readlink -f /dev/disk/by-id/{name}").strip()
+
+
+def clear(lab: Lab, device: str) -> None:
+    """Make a spare disk blank again; the host's files of a pool that never was go too."""
+    lab.ssh(
+        "nas",
+        f"mdadm --stop --scan --config=none >/dev/null 2>&1; wipefs -qa {device}?* 2>/dev/null; wipefs -qa {device};"
+        f" blkdiscard -f -z {device} 2>/dev/null || dd if=/dev/zero of={device} bs=4M status=none; "
+        f"blockdev --rereadpt {device}; udevadm settle; true",
+        timeout=600,
+    )
+
+
+def written(lab: Lab, device: str) -> str:
+    """How many sectors the kernel has written to a disk: the same before and after means that no bit changed."""
+    return lab.ssh("nas", f"sync; cat /sys/block/{device.removeprefix('/dev/')}/stat").split()[6]
+
+
+@pytest.fixture(scope="module")
+def spare(lab: Lab) -> Iterator[str]:
+    """A disk of no pool, blank."""
+    device = disk(lab, SPARE[0])
+    clear(lab, device)
+    yield device
+    clear(lab, device)
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=() if kind in SHORT else pytest.mark.long) for kind in SIGNATURES]
+)
+def test_a_disk_that_carries_something_is_refused_and_stays_bit_for_bit(lab: Lab, spare: str, kind: str) -> None:
+    make, word = SIGNATURES[kind]
+    try:
+        lab.ssh("nas", make.format(disk=spare) + "; udevadm settle", timeout=300)
+        before = written(lab, spare)
+        case = lab.inventory("spare", hosts={"nas": with_extra(lab)})
+        done = deploy(lab, inventory=case)
+        assert done.code == 1
+        (line,) = [each for each in done.reasons if "disks.d5" in each]
+        assert word in line and "serial homelab-d5" in line
+        assert re.search(r'"consent": "[0-9a-f]{16}"', line)
+        assert written(lab, spare) == before
+    finally:
+        clear(lab, spare)
+
+
+def with_extra(lab: Lab) -> dict[str, object]:
+    """The NAS's pools and one more on the spare disks."""
+    mine = inventory.home().host("nas").storage
+    assert mine is not None
+    pools = {
+        name: {key: value for key, value in pool.model_dump().items() if value is not None}
+        for name, pool in mine.pools.items()
+    }
+    return {"pools": pools | EXTRA["pools"]}
+
+
+def test_a_power_cut_while_writing_loses_nothing_that_was_synced(lab: Lab) -> None:
+    folders = ("/srv/tank/media", "/srv/pics/album")
+    for folder in folders:
+        lab.ssh("nas", f"rm -rf {folder}/.cut; mkdir {folder}/.cut")
+        # Each file is on its disks before its hash is written down, and that before the next begins.
+        write = (
+            f"cd {folder}/.cut; i=0; while :; do i=$((i + 1)); head -c 200000 /dev/urandom >f$i; sync f$i;"
+            " sha256sum f$i >>sums; sync sums; sync .; done"
+        )
+        lab.ssh("nas", f"nohup setsid sh -c {shlex.quote(write)} >/dev/null 2>&1 & true")
+    until("files were written", lambda: all(count(lab, folder) > 5 for folder in folders))
+    power("power-cut", "nas")
+    power("power-on", "nas")
+    until("the NAS answers", lambda: lab.ssh("nas", "systemctl is-system-running --wait; true", check=False), 1200)
+    for folder in folders:
+        # The last line may be half written; the file of every whole one is there and is itself.
+        checked = lab.ssh(
+            "nas", f"cd {folder}/.cut && grep -E '^[0-9a-f]{{64}}  f[0-9]+$' sums | sha256sum -c --quiet && wc -l <sums"
+        )
+        assert int(checked.split()[-1]) > 5
+        lab.ssh("nas", f"rm -rf {folder}/.cut")
+    done = deploy(lab)
+    assert (done.code, done.changes) == (0, {}), done.reasons
+
+
+def count(lab: Lab, folder: str) -> int:
+    return int(lab.ssh("nas", f"wc -l <{folder}/.cut/sums 2>/dev/null || echo 0", check=False) or 0)
+
+
+def until(what: str, answered, deadline: float = 300) -> None:
+    end = time.monotonic() + deadline
+    while not answered():
+        assert time.monotonic() < end, f"{what}: not within {deadline:.0f} s"
+        time.sleep(2)
+
+
+def test_a_lost_record_and_mdadm_conf_are_found_again_by_uuid(lab: Lab) -> None:
+    uuids = "findmnt -no UUID /srv/tank; findmnt -no UUID /srv/pics"
+    before = lab.ssh("nas", uuids)
+    lab.ssh("nas", "rm -rf /var/lib/homelab/pools; : >/etc/mdadm/mdadm.conf")
+    done = deploy(lab)
+    assert done.code == 0, done.reasons
+    assert lab.ssh("nas", uuids) == before
+    assert not [name for name in done.changes if "additive" in name or "destructive" in name]
+    again = deploy(lab)
+    assert (again.code, again.changes) == (0, {})
+
+
+def test_a_backup_restores_and_a_flipped_byte_is_found(lab: Lab) -> None:
+    lab.ssh("nas", "for i in 1 2 3 4 5; do head -c 300000 /dev/urandom >/srv/tank/media/b$i; done; sync")
+    lab.ssh("nas", "systemctl start homelab-backup@nightly.service", timeout=1800)
+    status = lab.ssh("nas", "cat /var/lib/homelab/status/restore-nightly")
+    assert "ok" in status.lower(), status
+    repository = "/var/backups/homelab-restic"
+    lab.ssh(
+        "nas",
+        f"cp -a {repository} {repository}.kept; f=$(find {repository}/data -type f -size +20k | head -n 1);"
+        " chmod u+w $f; printf x | dd of=$f bs=1 seek=5000 conv=notrunc status=none;"
+        " rm -f /var/lib/homelab/status/check-nightly",
+    )
+    try:
+        check = "restic --password-file /etc/homelab/backup/nightly.password -r {} check --read-data >/dev/null 2>&1"
+        assert "bad" in lab.ssh("nas", check.format(repository) + " || echo bad", timeout=900)
+    finally:
+        lab.ssh("nas", f"rm -rf {repository}; mv {repository}.kept {repository}; rm -f /srv/tank/media/b?")

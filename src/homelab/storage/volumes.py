@@ -118,6 +118,7 @@ def _command(
         make,
         f"chown {owner} {new}; chmod {volume.mode} {new}; mv -nT {new} {path}",
         "fi",
+        f"if [ -L {path} ] || [ ! -d {path} ]; then echo 'homelab: {at} is no directory; rename it' >&2; exit 1; fi",
         f"chown {owner} {path}; chmod {volume.mode} {path}",
     ]
     lines.append(f"grep -qsxF '{number} {full}' {records.PROJECTS} || echo '{number} {full}' >>{records.PROJECTS}")

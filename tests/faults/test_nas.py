@@ -38,7 +38,7 @@ SIGNATURES = {
     # Of a disk of 2 GiB a piece in every 4 MiB is looked at.
     "data": ("head -c 8388608 /dev/urandom | dd of={disk} bs=1M seek=1001 conv=notrunc status=none", "data"),
 }
-SHORT = ("ext4", "backup-gpt", "data")
+SHORT = ("ext4", "data")
 
 
 @pytest.fixture(scope="module")

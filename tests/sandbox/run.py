@@ -65,6 +65,11 @@ def nodes(lab: Lab) -> tuple[str, ...]:
     return tuple(name for name in sets[lab.size] if name != "nas")
 
 
+def has_nas(lab: Lab) -> bool:
+    _, sets = read_table((ROOT / "Vagrantfile").read_text())
+    return "nas" in sets[lab.size]
+
+
 def pytest(lab: Lab, *arguments: str) -> None:
     """Run tests against the sandbox; raise Failed when one fails."""
     command = [str(BIN / "pytest"), "-q", *arguments]
@@ -80,8 +85,7 @@ def systems(lab: Lab) -> dict[str, str]:
 
 def prepare(lab: Lab) -> None:
     """What a person does by hand before a deploy: the folder of a backup is never made on a guess."""
-    _, sets = read_table((ROOT / "Vagrantfile").read_text())
-    if "nas" in sets[lab.size]:
+    if has_nas(lab):
         lab.ssh("nas", "mkdir -p -m 0700 /var/backups/homelab-restic")
 
 
@@ -91,7 +95,7 @@ def show_nodes(lab: Lab) -> None:
     print(lab.ssh(first, "k3s kubectl get nodes -o wide"), end="")  # noqa: T201
 
 
-def timed(report: Report, name: str, reason: str, versions: dict[str, str], act: Callable[[], None]) -> None:
+def timed(report: Report, name: str, reason: str, versions: dict[str, str], act: Callable[[], object]) -> None:
     """Carry out one part and write it into the report, also when it fails."""
     started = time.monotonic()
     try:
@@ -106,21 +110,23 @@ def timed(report: Report, name: str, reason: str, versions: dict[str, str], act:
 def whole(size: str, chosen: Release, report: Report) -> None:
     """One set from nothing to verified: hosts, a deploy, a second that changes nothing, tests on hosts and cluster."""
     lab = Lab(size, chosen.version)
-    what = "site" if chosen.version else "base"
+    keeps = has_nas(lab)
+    parts = ["site"] if chosen.version else ["base", *(["nas"] if keeps else [])]
     versions = {"pyinfra": installed("pyinfra"), **({"k3s": chosen.version} if chosen.version else {})}
     provided = "hosts simulated by Vagrant on " + platform.platform(terse=True)
     timed(report, f"{size}: hosts", provided, {}, lambda: up(size))
     prepare(lab)
-    timed(report, f"{size}: deploy {what}", "", versions, lambda: void(deploy(lab, what)))
-    timed(report, f"{size}: second deploy changes nothing", "", versions, lambda: unchanged(lab, what))
-    tests = ["tests/hosts"] if chosen.version else ["tests/hosts/test_base.py"]
+    for what in parts:
+        timed(report, f"{size}: deploy {what}", "", versions, partial(deploy, lab, what))
+    for what in parts:
+        again = f"{size}: second deploy changes nothing" + (f" ({what})" if len(parts) > 1 else "")
+        timed(report, again, "", versions, partial(unchanged, lab, what))
+    tests = ["tests/hosts"]
+    if not chosen.version:
+        tests = ["tests/hosts/test_base.py", *(["tests/hosts/test_nas.py"] if keeps else [])]
     timed(report, f"{size}: tests on the hosts", "", {}, lambda: pytest(lab, *tests))
     if chosen.version:
         timed(report, f"{size}: tests on the cluster", "", versions, lambda: pytest(lab, "tests/cluster"))
-
-
-def void(_: object) -> None:
-    """For a step whose result nobody needs."""
 
 
 def sandbox() -> int:
@@ -148,11 +154,14 @@ def test(sizes: tuple[str, ...], faults: tuple[str, ...]) -> int:
         for size in sizes:
             lab = Lab(size, chosen.version)
             whole(size, chosen, report)
+            if has_nas(lab):
+                broken = partial(pytest, lab, "tests/faults/test_nas.py", *faults)
+                timed(report, f"{size}: faults of the NAS", "", {}, broken)
             if size == "ha" and chosen.version:
-                broken = partial(pytest, lab, "tests/faults", *faults)
-                timed(report, "faults", "", {"k3s": chosen.version}, broken)
+                broken = partial(pytest, lab, "tests/faults", "--ignore=tests/faults/test_nas.py", *faults)
+                timed(report, "ha: faults of the cluster", "", {"k3s": chosen.version}, broken)
         report.add("base", Part("real", "deployed on every host of every set", versions=systems(lab)))
-        nas = "its machine boots with a kernel of its own and has the base; storage is not supported yet"
+        nas = "mirrors of md and btrfs with shares and backups, on a machine with a kernel of its own"
         report.add("nas", Part("real", nas))
         k3s = (
             Part("real", chosen.why, versions={"k3s": chosen.version})
@@ -184,7 +193,7 @@ def main(arguments: list[str]) -> int:
             case _:
                 say("usage: python -m tests.sandbox.run sandbox | test | test-all")
                 return 1
-    except Failed as problem:
+    except (Failed, AssertionError) as problem:
         say(str(problem))
         return 1
     except KeyboardInterrupt:

@@ -76,7 +76,7 @@ def test_unsupported_system_is_refused(whole):
 
 def test_changed_version_is_refused(whole):
     before = state(whole)
-    done = whole.deploy("k3s", HOMELAB_K3S_VERSION="v1.99.0+k3s1")
+    done = whole.deploy("k3s", HOMELAB_K3S_VERSION="v1.34.1+k3s1")
     assert done.code == 1
     assert len(done.reasons) == len(NODES), done.reasons
     assert all("changing the version is not supported yet" in line for line in done.reasons)

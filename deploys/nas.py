@@ -90,12 +90,6 @@ def keep_watch() -> None:
     timers.laid(name="Lay the NAS's scripts and timers", wanted=wanted, current=probe, reload=watch.reread(probe))
     gone = watch.stale(nas, probe)
     shell.unless(name="Remove timers that nobody asks for", done=not gone, command=watch.remove(gone))
-    for name in host.loop(nas.backups):
-        shell.unless(
-            name=f"Open or make the repository of the backup {name}",
-            done=name not in backup.uninitialised(nas, probe),
-            command=backup.initialise(name),
-        )
     one = watch.one_check(nas, probe)
     shell.unless(name="Let one timer alone check the arrays", done=one, command=watch.ONE_CHECK)
     if watch.monitors(nas):
@@ -113,6 +107,13 @@ def keep_watch() -> None:
     )
     timers.running(name="Start the NAS's timers", timers=watch.timers(nas, probe.container), current=probe)
     shell.unless(name="Send a test alert", done=alerts.tested(nas, probe), command=alerts.TEST)
+    # Last: a repository that cannot be reached today leaves nothing else undone.
+    for name in host.loop(nas.backups):
+        shell.unless(
+            name=f"Open or make the repository of the backup {name}",
+            done=name not in backup.uninitialised(nas, probe),
+            command=backup.initialise(name),
+        )
 
 
 def _current(path: str) -> FileState | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from homelab.model import Home, Host, Problem
-from homelab.nas import backup, discovery, nfs, smb, users, watch
+from homelab.nas import alerts, backup, discovery, nfs, smb, users, watch
 from homelab.probe import HostProbe, Questions
 
 __all__ = ["packages", "problems", "questions", "warnings"]
@@ -53,6 +53,8 @@ def warnings(home: Home, host: Host, probe: HostProbe) -> Iterator[Problem | str
         return
     yield from nfs.warnings(home, host, probe)
     yield from backup.warnings(host.storage, host.name, probe)
+    if host.storage.pools and alerts.silent(host.storage):
+        yield Problem(f"{host.name}: alerts", "nobody is told of a dying disk", "write alerts, with ntfy say")
     for said in watch.without_smart(probe):
         yield f"{host.name}: {said}, so nobody is told when it is about to die"
 

@@ -92,7 +92,9 @@ def files(nas: Nas, host: str, passwords: Mapping[str, str]) -> tuple[ManagedFil
             for name, backup in nas.backups.items()
             for each in (
                 ManagedFile(_config_path(name), _config(nas, host, backup), mode="0600"),
-                ManagedFile(f"{_config_path(name)}.password", f"{passwords[name]}\n", mode="0600"),
+                ManagedFile(
+                    f"{_config_path(name)}.password", f"{passwords[name]}\n", mode="0600", check=_opens(name, backup.to)
+                ),
                 unit(_timer(name), timer(f"Backup {name}", f"OnCalendar=*-*-* {backup.at}", "Persistent=true")),
             )
         ),
@@ -117,6 +119,16 @@ def uninitialised(nas: Nas, probe: HostProbe) -> tuple[str, ...]:
 def initialise(name: str) -> str:
     """The command that opens a backup's repository, or makes it where there is provably none; names are no shell."""
     return f"{path('homelab-backup')} {name} init"
+
+
+def _opens(name: str, to: str) -> str:
+    """The check of a password: one that does not open the repository never replaces one that may be the last to."""
+    note = _note(name)
+    return f"""\
+if [ "$(cat {note} 2>/dev/null)" = '{to}' ]; then
+  HOME=/root RESTIC_PASSWORD_FILE="$new" restic -r '{to}' cat config >/dev/null 2>&1 </dev/null || {{
+    rm -f "$new"; echo 'homelab: backups.{name}.password does not open {to}; write the one that does' >&2; exit 1; }}
+fi"""
 
 
 def _pool_of(nas: Nas, backup: Backup) -> str | None:

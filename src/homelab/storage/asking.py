@@ -128,7 +128,7 @@ for pool in @POOLS@; do
       ;;
     *)
       repquota -Pnv "$at" 2>/dev/null | awk -v pool="$pool" '/^#/ {
-        sub("#", "", $1); print "limit\t" pool "\t" $1 "\t" $5 * 1024}'
+        sub("#", "", $1); printf "limit\t%s\t%s\t%.0f\n", pool, $1, $5 * 1024}'
       ;;
   esac
 done

@@ -150,6 +150,9 @@ class _Draft:
         if mount is not None and mount.source not in sources:
             found = f"{mount.source} is mounted at {at}"
             self.problems.append(Problem(case.place, found, "unmount it, and take it out of /etc/fstab"))
+        elif mount is not None and mount.root != "/":
+            found = f"{mount.root} of it is mounted at {at}, and not the whole"
+            self.problems.append(Problem(case.place, found, "unmount it, and take it out of /etc/fstab"))
         elif mount is None:
             elsewhere = [each.target for each in self.seen.mounts if each.source in sources]
             if elsewhere:

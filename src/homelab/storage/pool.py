@@ -150,6 +150,15 @@ def _finish(case: Case, record: Record, decided: Decided) -> None:
         found = f"was begun as {record.kind} {record.level}"
         decided.problems.append(Problem(case.place, found, "list it as that until it is finished"))
         return
+    others = [
+        name for name, disk in case.disks.items() if disk.serial not in (record.serials or {"": disk.serial}).values()
+    ]
+    if others:
+        # It may have been used since, by hand: only with the disks that it was begun on is nothing lost.
+        begun = ", ".join(record.serials.values())
+        found = f"its making was cut on the serials {begun}, and {', '.join(others)} is none of these"
+        decided.problems.append(Problem(case.place, found, "list the disks that it was begun with"))
+        return
     members = {name: member for name, member in case.members.items() if member.uuid == record.uuid}
     for name in case.absent:
         found = f"no disk is {case.ids[name]}, and the making of {case.name} was cut"

@@ -180,8 +180,8 @@ class _Answer:
     def limit(self, pool: str, project: int) -> int | None:
         for which, number, limit in self.said.get("limit", ()):
             if which == pool and number == str(project):
-                # btrfs writes "none", awk a large product as 1.07374e+12
-                return int(float(limit)) or None if re.fullmatch(r"[0-9.e+]+", limit) else None
+                # btrfs writes "none" for no limit.
+                return int(limit) or None if limit.isdecimal() else None
         return None
 
     def seen(self) -> Seen:

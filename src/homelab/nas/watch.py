@@ -126,7 +126,18 @@ def files(nas: Nas, host: str, passwords: dict[str, str]) -> tuple[ManagedFile, 
             unit(f"homelab-scrub@{pool}.timer", timer(f"Scrub the pool {pool}", *when))
             for pool in _of_kind(nas, "btrfs")
         ]
+    own += _patient(nas)
     return (*alerts.files(nas), *snapshots.files(nas), *backup.files(nas, host, passwords), *own)
+
+
+def _patient(nas: Nas) -> list[ManagedFile]:
+    """A timer that was missed fires at boot, when a slow disk's pool may yet be on its way: its job waits for it."""
+    jobs = ["homelab-watch"]
+    jobs += ["homelab-snapshot@"] if nas.snapshots else []
+    jobs += ["homelab-backup@"] if nas.backups else []
+    jobs += ["homelab-scrub@"] if _of_kind(nas, "btrfs") else []
+    after = f"[Unit]\nAfter={' '.join(f'srv-{pool}.mount' for pool in nas.pools)}\n"
+    return [unit(f"{job}.service.d/pools.conf", after) for job in jobs]
 
 
 def timers(nas: Nas, container: str = "none") -> tuple[str, ...]:

@@ -274,3 +274,12 @@ def test_each_file_is_asked_for_and_laid_once() -> None:
     for name, command in asked.commands:
         subprocess.run(["sh", "-n"], input=command, text=True, check=True)
         assert name.startswith("nas_")
+
+
+def test_jobs_wait_for_pools_that_are_on_their_way() -> None:
+    described = nas()
+    waits = {each.path: each.content for each in watch.files(described, "nas", dict.fromkeys(described.backups, "x"))}
+    after = "After=" + " ".join(f"srv-{pool}.mount" for pool in described.pools)
+    jobs = [path for path in waits if path.endswith(".service.d/pools.conf")]
+    assert "/etc/systemd/system/homelab-watch.service.d/pools.conf" in jobs
+    assert all(waits[path] == f"[Unit]\n{after}\n" for path in jobs)

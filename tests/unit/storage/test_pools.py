@@ -323,6 +323,7 @@ def test_what_stands_needs_nothing() -> None:
         ([("mountpoint", "tank", "link", "", "", "")], "/srv/tank is a link, not a directory"),
         ([("mount", "29 1 8:1 / /mnt rw - ext4 /dev/md127 rw")], "is mounted at /mnt; unmount it there"),
         ([("mount", "29 1 8:1 / /srv/tank rw - ext4 /dev/sdz1 rw")], "/dev/sdz1 is mounted at /srv/tank"),
+        ([("mount", "29 1 8:1 /part /srv/tank rw - ext4 /dev/md127 rw")], "/part of it is mounted at /srv/tank"),
         (
             [
                 ("mount", "29 1 8:1 / /srv/tank rw - ext4 /dev/md127 rw"),

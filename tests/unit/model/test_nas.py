@@ -272,7 +272,7 @@ def test_what_is_taken_fits_together(own: dict[str, Any]) -> None:
         assert not any(f"/srv/{pool}/" in backup.to for pool in pools)
 
 
-@given(st.from_regex(r"[a-z]{2,4}-[A-Z0-9]{2,9}_[A-Z0-9]{3,9}", fullmatch=True))
+@given(st.from_regex(r"(ata|wwn|nvme|scsi|usb)-[A-Z0-9]{2,9}_[A-Z0-9]{3,9}", fullmatch=True))
 def test_a_disk_by_its_serial_and_by_its_id_is_one_disk(name: str) -> None:
     own = {"disks": {"a": {"id": name}, "b": {"id": f"serial:{name.rpartition('_')[2]}"}}}
     (line,) = refused(own)

@@ -301,7 +301,9 @@ def test_nothing_that_a_shell_would_take_apart_gets_in(shape: object, text: str)
     except ValidationError:
         return
     assert not set(taken) & set(TAKEN_APART)
-    assert not taken.startswith(("-", "sftp:-"))
+    assert not taken.startswith("-")
+    # What ssh would take for an option; a disk may be called so.
+    assert shape is not Repository or not taken.startswith("sftp:-")
 
 
 @pytest.mark.parametrize(

@@ -22,11 +22,11 @@ def home() -> Home:
 
 @pytest.fixture(scope="session")
 def lab(home: Home) -> Lab:
-    """The sandbox; every one of its hosts must carry the mark that says that it is one."""
+    """The sandbox; every node must carry the mark that says that it is one."""
     assert home.environment == "sandbox", "these tests run on the sandbox only"
     assert home.cluster is not None
     lab = Lab(os.environ.get("SANDBOX") or "small", home.cluster.version)
-    for host in home.hosts:
+    for host in home.servers + home.agents:
         lab.ssh(host.name, "true")
     return lab
 
@@ -46,11 +46,13 @@ def namespace(api: client.ApiClient) -> Iterator[str]:
     core.delete_namespace(made.metadata.name)
 
 
-def until(what: str, answered: Callable[[], object], deadline: float = 300) -> object:
-    """Poll until the answer is true, and give it; fail naming what did not happen."""
+def until(
+    what: str, answered: Callable[[], object], deadline: float = 300, told: Callable[[], str] = lambda: ""
+) -> object:
+    """Poll until the answer is true, and give it; fail naming what did not happen, and what was `told` last."""
     end = time.monotonic() + deadline
     while not (answer := answered()):
         if time.monotonic() > end:
-            pytest.fail(f"{what}: not within {deadline:.0f} s")
+            pytest.fail(f"{what}: not within {deadline:.0f} s\n{told()}")
         time.sleep(1)
     return answer

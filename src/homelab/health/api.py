@@ -1,0 +1,380 @@
+"""The way to a cluster's API: the official client's own loading and transport, and plain bytes from it.
+
+Only this file knows the Kubernetes client. Importing its typed APIs would cost a second; ApiClient alone does not.
+"""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import json
+import logging
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import urllib3.exceptions as errors
+import yaml
+from kubernetes.client.api_client import ApiClient
+from kubernetes.client.configuration import Configuration
+from kubernetes.client.exceptions import ApiException
+from kubernetes.config import (
+    ConfigException,
+    list_kube_config_contexts,
+    load_incluster_config,
+    load_kube_config,
+)
+
+from homelab.health import certificates
+
+_CHUNK = 1 << 18
+_CONNECT = 10.0
+_K3S_FILE = "/etc/rancher/k3s/k3s.yaml"
+# What a kubeconfig of another shape makes the client's loader raise, besides its own ConfigException.
+_MALFORMED = (TypeError, KeyError, AttributeError, ValueError, IndexError)
+
+
+class ClusterUnreachable(Exception):
+    """Nothing can be said of the cluster: one line that says why and what to do next."""
+
+
+class ReadFailed(Exception):
+    """One read came to nothing: why, in a few words. `late` when it was the deadline."""
+
+    def __init__(self, why: str, *, late: bool = False) -> None:
+        super().__init__(why)
+        self.late = late
+
+
+class Unconnected(ReadFailed):
+    """No connection, so not even an error: why, then what to do."""
+
+    def __init__(self, why: str, remedy: str) -> None:
+        super().__init__(why)
+        self.remedy = remedy
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the API answered. `date` is its clock's when it did, to the second; `elapsed` is in seconds.
+
+    `certificate` is the server's in DER, None where it is not told: without TLS, or by a connection that is closed.
+    """
+
+    status: int
+    body: bytes
+    date: datetime | None
+    retry_after: float | None
+    received: datetime
+    elapsed: float
+    certificate: bytes | None = None
+
+
+class Deadline:
+    """A moment by which all must be done."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._end = time.monotonic() + seconds
+
+    @property
+    def left(self) -> float:
+        return max(0.0, self._end - time.monotonic())
+
+    @property
+    def late(self) -> ReadFailed:
+        return ReadFailed(f"not within {self.seconds:g} s", late=True)
+
+
+class Connection:
+    """A client for one cluster. `context` is the kubeconfig's, "" in a pod."""
+
+    def __init__(self, configuration: Configuration, context: str, place: str) -> None:
+        # The client would wait as long as the server says, deadline or not.
+        configuration.retries = False
+        self.context = context
+        self.place = place
+        self.url = str(configuration.host)
+        self._configuration = configuration
+        self._client = ApiClient(configuration)
+        # Compression pays on a wire; on one machine it costs both ends.
+        self._headers = {"Accept": "application/json"}
+        if not _loopback(self.url):
+            self._headers["Accept-Encoding"] = "gzip"
+
+    def close(self) -> None:
+        self._client.close()
+
+    def get(self, path: str, deadline: Deadline, query: str = "") -> Answer:
+        """What the API answers to GET, whatever its status. Raise ReadFailed when there is no whole answer in time."""
+        begun = time.monotonic()
+        method, url, headers, *_ = self._client.param_serialize(
+            "GET", path, header_params=dict(self._headers), auth_settings=["BearerToken"]
+        )
+        left = deadline.left
+        if not left:
+            raise deadline.late
+        try:
+            response = self._client.call_api(
+                method, f"{url}?{query}" if query else url, headers, _request_timeout=(min(_CONNECT, left), left)
+            ).response
+            answered = time.monotonic() - begun
+            certificate = _certificate(response)
+            body = _whole(response, deadline)
+        except ApiException as error:
+            raise self._untrusted(str(error.reason)) from None
+        # A connection that is refused is a kind of timeout to urllib3, for old times' sake.
+        except (errors.NewConnectionError, errors.ProxyError) as error:
+            raise self._unconnected(error) from None
+        except errors.TimeoutError as error:
+            if isinstance(error, errors.ReadTimeoutError) or not deadline.left:
+                raise deadline.late from None
+            raise Unconnected("no answer to a connection", f"see that {self._site} is on and not firewalled") from None
+        except (errors.ProtocolError, errors.DecodeError, errors.HTTPError, OSError) as error:
+            raise ReadFailed(f"the connection broke: {_words(error)}") from None
+        except ValueError:
+            # http.client puts the header, which is a secret, into the message.
+            raise Unconnected("the token holds a line break", f"write it as one line in {self.place}") from None
+        received = datetime.now(UTC)
+        told = response.headers
+        return Answer(
+            response.status,
+            body,
+            _date(told.get("Date")),
+            _seconds(told.get("Retry-After")),
+            received,
+            answered,
+            certificate,
+        )
+
+    @property
+    def _site(self) -> str:
+        parts = urlsplit(self.url)
+        return parts.netloc.rpartition("@")[2] or self.url
+
+    def _unconnected(self, error: Exception) -> Unconnected:
+        said = str(error)
+        if isinstance(error, errors.NameResolutionError) or "resolve" in said:
+            return Unconnected(f"the name {urlsplit(self.url).hostname} does not resolve", "see DNS, or the address")
+        if "refused" in said:
+            return Unconnected("connection refused", "see on a server: systemctl status k3s")
+        if isinstance(error, errors.ProxyError):
+            return Unconnected("the proxy does not let us through", "see HTTPS_PROXY and NO_PROXY, or proxy-url")
+        return Unconnected(_words(error), f"see that {self._site} is on and in reach")
+
+    def _untrusted(self, said: str) -> Unconnected:
+        """Why TLS failed: OpenSSL's reasons are stable words."""
+        said = said.removeprefix("SSLError").strip()
+        if "certificate has expired" in said:
+            return Unconnected(
+                "the API server's certificate has expired",
+                "restart k3s on that server, which renews it, and see the clocks",
+            )
+        if "not yet valid" in said:
+            return Unconnected("the API server's certificate is not valid yet", "see the clocks here and there")
+        if found := re.search(r"(?:Hostname|IP address) mismatch.*?'([^']+)'", said):
+            return Unconnected(
+                f"the API server's certificate is not for {found[1]}", "add that name to tls-san, or use one that is"
+            )
+        if "WRONG_VERSION_NUMBER" in said or "wrong version number" in said or "record layer failure" in said:
+            return Unconnected("no TLS is spoken there", "see address and port: the API is at 6443")
+        if "CERTIFICATE_VERIFY_FAILED" in said:
+            return Unconnected(
+                "the API server's certificate is not signed by the kubeconfig's authority",
+                "this kubeconfig is another cluster's, or older than this one: fetch it again",
+            )
+        if "certificate" in said.lower() and "alert" in said.lower():
+            return Unconnected("the API server refuses the client certificate", self.credentials)
+        return Unconnected(f"TLS failed: {said[:160]}", f"see {self.place}")
+
+    @property
+    def credentials(self) -> str:
+        """What is wrong with what we show to be let in, as far as it can be told from here, and what to do."""
+        now = datetime.now(UTC)
+        end = self.client_certificate_end
+        renew = f"fetch it again from {_K3S_FILE} on a server"
+        if end and end < now:
+            return f"the client certificate in {self.place} expired on {end:%Y-%m-%d}; {renew}"
+        token = str((self._configuration.api_key or {}).get("BearerToken", ""))
+        if token:
+            end = _token_end(token)
+            if end and end < now:
+                return f"the token in {self.place} expired on {end:%Y-%m-%d %H:%M} UTC; write a new one"
+            return f"the token in {self.place} is not (or no longer) known there; write a new one"
+        if self.client_certificate_end:
+            return f"the client certificate in {self.place} is of another cluster, or of this one before; {renew}"
+        return f"{self.place} holds no credentials; {renew}"
+
+    @property
+    def shows_certificate(self) -> bool:
+        return bool(self._configuration.cert_file)
+
+    @property
+    def client_certificate_end(self) -> datetime | None:
+        """When the client certificate ends; None without one."""
+        path = self._configuration.cert_file
+        try:
+            return certificates.not_after(Path(path).read_text(encoding="ascii")) if path else None
+        except (OSError, UnicodeDecodeError):
+            return None
+
+
+def connect(kubeconfig: str | None = None, context: str | None = None) -> Connection:
+    """A connection as kubectl would make it: the file given, else KUBECONFIG, else ~/.kube/config, else the pod's own.
+
+    No request is made. Raise ClusterUnreachable when there is nothing to go by.
+    """
+    # A Configuration of its own: the client's default one is shared by the whole process.
+    configuration = Configuration()
+    path = kubeconfig or os.environ.get("KUBECONFIG") or str(Path("~/.kube/config").expanduser())
+    found = [each for each in path.split(os.pathsep) if each and Path(each).expanduser().exists()]
+    if not found and kubeconfig is None and not context and os.environ.get("KUBERNETES_SERVICE_HOST"):
+        try:
+            load_incluster_config(client_configuration=configuration)
+        except (ConfigException, OSError) as error:
+            raise ClusterUnreachable(
+                f"service account: {_words(error)}; let the pod mount one (automountServiceAccountToken)"
+            ) from None
+        return Connection(configuration, "", "the pod's service account")
+    if not found:
+        raise ClusterUnreachable(
+            f"{path}: there is no kubeconfig; write --kubeconfig PATH or set KUBECONFIG (a K3s server has {_K3S_FILE})"
+        )
+    place = os.pathsep.join(found)
+    try:
+        with _said() as said:
+            name = _context(place, context)
+            load_kube_config(place, context=context, client_configuration=configuration)
+    except OSError as error:
+        raise ClusterUnreachable(
+            f"{error.filename or place}: {error.strerror or error}; run as a user who may read it, or copy it"
+        ) from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}" if mark else ""
+        raise ClusterUnreachable(f"{place}: is not YAML{where}; mend it or fetch it again") from None
+    except ConfigException as error:
+        raise ClusterUnreachable(f"{place}: {_config_words(error)}; mend it or fetch it again") from None
+    except _MALFORMED:
+        raise ClusterUnreachable(f"{place}: is not a kubeconfig; mend it or fetch it again") from None
+    if said:
+        # The loader logs what an exec plugin did wrong, and goes on without credentials.
+        raise ClusterUnreachable(f"{place}: no credentials from the plugin: {_one_line(said[0])}; run it by hand")
+    if urlsplit(str(configuration.host)).scheme not in ("http", "https"):
+        raise ClusterUnreachable(
+            f"{place}: the server of context {name} is no URL ({configuration.host}); write https://ADDRESS:6443"
+        )
+    return Connection(configuration, name, place)
+
+
+def _context(place: str, wanted: str | None) -> str:
+    """The name of the context in use. Raise ClusterUnreachable when there is no such one."""
+    try:
+        contexts, current = list_kube_config_contexts(place)
+    except ConfigException as error:
+        # The loader looks at the current context even when another is wanted.
+        if wanted:
+            return wanted
+        if "current-context" in str(error):
+            raise ClusterUnreachable(f"{place}: names no current context; write --context NAME") from None
+        raise
+    names = sorted(str(each["name"]) for each in contexts)
+    if wanted and wanted not in names:
+        raise ClusterUnreachable(f"{place}: has no context {wanted}; write one of {', '.join(names)}")
+    return wanted or str(current["name"])
+
+
+@contextmanager
+def _said() -> Iterator[list[str]]:
+    """What the client's loader logs instead of raising it."""
+    said: list[str] = []
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            said.append(record.getMessage())
+
+    handler, root = Handler(level=logging.ERROR), logging.getLogger()
+    root.addHandler(handler)
+    try:
+        yield said
+    finally:
+        root.removeHandler(handler)
+
+
+def _certificate(response: object) -> bytes | None:
+    """The certificate of the connection that an answer comes by; once the answer is read that is given back."""
+    told = getattr(getattr(getattr(response, "connection", None), "sock", None), "getpeercert", None)
+    return told(binary_form=True) if told else None
+
+
+def _whole(response: errors.HTTPError | object, deadline: Deadline) -> bytes:
+    """The body. Each piece may come in time and the whole never: so the clock is looked at between the pieces."""
+    pieces = []
+    try:
+        while piece := response.read1(_CHUNK):  # type: ignore[union-attr]
+            pieces.append(piece)
+            if not deadline.left:
+                raise deadline.late
+    except BaseException:
+        response.close()  # type: ignore[union-attr]
+        raise
+    response.release_conn()  # type: ignore[union-attr]
+    return b"".join(pieces)
+
+
+def _loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _date(value: str | None) -> datetime | None:
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return parsedate_to_datetime(value).astimezone(UTC) if value else None
+    except ValueError:
+        return None
+
+
+def _seconds(value: str | None) -> float | None:
+    try:
+        return max(0.0, float(value)) if value else None
+    except ValueError:
+        return None
+
+
+def _token_end(token: str) -> datetime | None:
+    """When a service account's token ends: the `exp` of a JWT."""
+    parts = token.split(" ")[-1].split(".")
+    if len(parts) != 3:
+        return None
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+        return datetime.fromtimestamp(claims["exp"], UTC)
+    except (ValueError, TypeError, KeyError, OverflowError, OSError):
+        return None
+
+
+def _config_words(error: ConfigException) -> str:
+    said = re.sub(r"^Invalid kube-config(?: file)?\.\s*", "", _words(error))
+    return said[:1].lower() + said[1:] if said else "is not a kubeconfig"
+
+
+def _words(error: BaseException) -> str:
+    """An error's own words in one line, without urllib3's object addresses."""
+    said = _one_line(str(error)) or type(error).__name__
+    said = re.sub(r"<[^>]*>:?\s*|HTTPS?Connection\([^)]*\):\s*", "", said)
+    return said[:200]
+
+
+def _one_line(said: str) -> str:
+    return " ".join(said.split())

@@ -1,0 +1,75 @@
+"""Certificates: how long the API's, our own and the nodes' still last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from homelab.health.checks.control_plane import api
+from homelab.health.codes import CRITICAL, WARNING, finding
+from homelab.health.objects import Event
+from homelab.health.report import Finding, Ref
+from homelab.health.snapshot import Snapshot
+
+_LEAF, _AUTHORITY = "CertificateExpirationWarning", "CACertificateExpirationWarning"
+_ROTATE = "on a server: k3s certificate rotate-ca, after reading in K3s' manual what that takes"
+
+
+def check_serving(snapshot: Snapshot) -> Iterator[Finding]:
+    """The certificate that the API server shows lasts for a while."""
+    yield from _ends(snapshot, "CERT001", api(snapshot), "shows", snapshot.api.serving_end)
+
+
+def check_client(snapshot: Snapshot) -> Iterator[Finding]:
+    """The certificate that lets us in lasts for a while."""
+    ref = Ref("Kubeconfig", "", snapshot.api.context)
+    yield from _ends(snapshot, "CERT002", ref, "holds", snapshot.api.client_end)
+
+
+def _ends(snapshot: Snapshot, code: str, ref: Ref, verb: str, end: datetime | None) -> Iterator[Finding]:
+    limits = snapshot.thresholds
+    if end is None or end - snapshot.now > limits.certificate_warning:
+        return
+    yield finding(
+        code,
+        ref,
+        f"{verb} a certificate that {'ends' if end > snapshot.now else 'ended'} on {end:%Y-%m-%d %H:%M} UTC",
+        severity=CRITICAL if end - snapshot.now <= limits.certificate_critical else WARNING,
+        evidence={"end": end.isoformat()},
+    )
+
+
+def check_node_certificates(snapshot: Snapshot) -> Iterator[Finding]:
+    """No node tells of certificates that end: K3s renews them only when it starts.
+
+    Source: K3s records an event on the node every 30 minutes, from 120 days before the end of a certificate (90 in
+    older ones) and 365 before that of an authority.
+    """
+    told: dict[str, dict[str, Event]] = {}
+    for event in snapshot.events:
+        recent = event.last is not None and snapshot.now - event.last <= snapshot.thresholds.certificate_told
+        if event.about.kind == "Node" and event.reason in (_LEAF, _AUTHORITY) and recent:
+            newest = told.setdefault(event.about.name, {})
+            if event.reason not in newest or _later(event, newest[event.reason]):
+                newest[event.reason] = event
+    for name, reasons in sorted(told.items()):
+        messages = {reason: each.message for reason, each in sorted(reasons.items())}
+        # K3s' own word for what is too late.
+        over = any(" expired at " in message for message in messages.values())
+        what = " and ".join(_WHAT[reason] for reason in sorted(messages, reverse=True))
+        node = snapshot.node_named.get(name)
+        yield finding(
+            "CERT003",
+            node.ref if node else Ref("Node", "", name),
+            f"has {what} {'past their end' if over else 'near their end'}, which K3s does not renew while it runs",
+            severity=CRITICAL if over else WARNING,
+            evidence={"message": " ".join(messages.values())},
+            remedy=None if _LEAF in messages else _ROTATE,
+        )
+
+
+_WHAT = {_LEAF: "certificates", _AUTHORITY: "certificate authorities"}
+
+
+def _later(one: Event, other: Event) -> bool:
+    return (one.last, one.name) > (other.last, other.name)

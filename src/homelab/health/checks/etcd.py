@@ -1,0 +1,166 @@
+"""etcd inside K3s: how many members there are, which of them vote, and the snapshots that they take.
+
+Nothing but the API is asked: K3s gives each member's node a role and, in later versions, the condition EtcdIsVoter, and
+lists all members' snapshots as objects. A member whose node is down keeps that condition, so both are looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from itertools import pairwise
+from statistics import median
+
+from homelab.health.checks.nodes import not_ready
+from homelab.health.codes import CRITICAL, INFO, WARNING, finding
+from homelab.health.objects import Node, Thing
+from homelab.health.report import Finding, Ref, many
+from homelab.health.shape import text, when
+from homelab.health.snapshot import Snapshot
+
+_VOTER = "EtcdIsVoter"
+_LOCAL = "file://"
+_UNFINISHED = timedelta(minutes=10)
+CLUSTER = Ref("Etcd", "", "etcd")  # Kubernetes has no object for it
+
+
+def _members(snapshot: Snapshot) -> list[Node]:
+    return [node for node in snapshot.nodes if node.etcd]
+
+
+def _votes(node: Node) -> bool:
+    """Whether a member votes. Versions of K3s that do not tell have no other members for more than a moment."""
+    told = node.conditions.get(_VOTER)
+    return told is None or told.status != "False"
+
+
+def check_quorum(snapshot: Snapshot) -> Iterator[Finding]:
+    """So many voting members are there that etcd can do without one more. A single one never can: that is no fault."""
+    voters = [node for node in _members(snapshot) if _votes(node)]
+    down = [node.name for node in voters if not_ready(snapshot, node)]
+    there, quorum = len(voters) - len(down), len(voters) // 2 + 1
+    if not down or there > quorum:
+        return
+    short = there < quorum
+    left = "fewer than its quorum" if short else "just its quorum: with one more down the cluster stops"
+    yield finding(
+        "ETCD001",
+        CLUSTER,
+        f"has {there} of {many(len(voters), 'voting member')}, {left}",
+        severity=CRITICAL if short else WARNING,
+        evidence={"down": tuple(down), "quorum": quorum},
+    )
+
+
+def check_voters(snapshot: Snapshot) -> Iterator[Finding]:
+    """Each member that is up votes; one that only learns holds up every other that would join."""
+    for node in _members(snapshot):
+        told = node.conditions.get(_VOTER)
+        if told is None or told.status != "False" or not_ready(snapshot, node):
+            continue
+        if told.since and snapshot.now - told.since <= snapshot.thresholds.etcd_learner:
+            continue
+        said = f"is a member of etcd without a vote: {told.message or told.reason or 'no reason is given'}"
+        yield finding("ETCD002", node.ref, said, since=told.since)
+
+
+def check_odd(snapshot: Snapshot) -> Iterator[Finding]:
+    """The number of members is odd, as one more on top of that bears no more failures; two bear none at all."""
+    members = _members(snapshot)
+    if len(members) % 2 or not members:
+        return
+    joined = max((node.created for node in members if node.created), default=None)
+    if joined and snapshot.now - joined <= snapshot.thresholds.etcd_even:
+        return
+    two = len(members) == 2
+    bears = "it stops when either is down" if two else "it bears no more failures than with one less"
+    yield finding(
+        "ETCD003",
+        CLUSTER,
+        f"has {len(members)} members: {bears}",
+        severity=WARNING if two else INFO,
+        evidence={"members": tuple(node.name for node in members)},
+    )
+
+
+# -- snapshots --------------------------------------------------------------------------------------------------------
+
+
+def _files(snapshot: Snapshot) -> tuple[Thing, ...]:
+    return snapshot.things("etcdsnapshotfiles")
+
+
+def _taken(file: Thing) -> datetime | None:
+    return when(file.at("status", "creationTime")) or file.created
+
+
+def _error(file: Thing) -> str:
+    return text(file.at("status", "error", "message"))
+
+
+def _usable(file: Thing) -> bool:
+    return file.at("status", "readyToUse") is True and not _error(file)
+
+
+def _local(file: Thing) -> bool:
+    return text(file.at("spec", "location")).startswith(_LOCAL)
+
+
+def check_snapshot_age(snapshot: Snapshot) -> Iterator[Finding]:
+    """The newest snapshot is not older than the plan that K3s takes them by, by far."""
+    usable = [file for file in _files(snapshot) if _usable(file)]
+    newest = max((taken for file in usable if (taken := _taken(file))), default=None)
+    # Before the first one is due there is none.
+    since = newest or min((node.created for node in _members(snapshot) if node.created), default=None)
+    if since is None:
+        return
+    limits, pause = snapshot.thresholds, _pause(usable)
+    old = snapshot.now - since
+    if old <= max(limits.etcd_snapshot_warning, pause * 1.5):
+        return
+    yield finding(
+        "ETCD004",
+        CLUSTER,
+        "has no newer snapshot" if newest else "has no snapshot that can be used",
+        severity=CRITICAL if old > max(limits.etcd_snapshot_critical, pause * 3) else WARNING,
+        since=since,
+    )
+
+
+def _pause(usable: Iterable[Thing]) -> timedelta:
+    """The usual time between two snapshots of one member, zero when there are too few to tell."""
+    times: dict[str, set[datetime]] = {}
+    for file in usable:
+        if _local(file) and (taken := _taken(file)):
+            times.setdefault(text(file.at("spec", "nodeName")), set()).add(taken)
+    gaps = [later - earlier for each in times.values() for earlier, later in pairwise(sorted(each))]
+    return timedelta(seconds=median(gap.total_seconds() for gap in gaps)) if len(gaps) > 1 else timedelta()
+
+
+def check_snapshot_failed(snapshot: Snapshot) -> Iterator[Finding]:
+    """The last snapshot of each member, and the last one in each other place, has succeeded."""
+    last: dict[tuple[bool, str], tuple[datetime, str, Thing]] = {}
+    for file in _files(snapshot):
+        taken = _taken(file)
+        if taken is None or (not _usable(file) and not _error(file) and snapshot.now - taken <= _UNFINISHED):
+            continue
+        place = (_local(file), text(file.at("spec", "nodeName")))
+        last[place] = max(
+            last.get(place, (taken, file.name, file)), (taken, file.name, file), key=lambda each: each[:2]
+        )
+    for (local, name), (taken, _, file) in sorted(last.items(), key=lambda each: each[0]):
+        node = snapshot.node_named.get(name)
+        # A member that is gone takes no more snapshots.
+        if _usable(file) or (local and node is None):
+            continue
+        where = "" if local else f" in {text(file.at('spec', 'location')).partition('://')[0] or 'another place'}"
+        said = f"could not keep its last snapshot of etcd{where}: {_error(file) or 'no reason is given'}"
+        evidence = {"node": name if node else "a server", "snapshot": text(file.at("spec", "snapshotName"))}
+        yield finding("ETCD005", node.ref if local and node else CLUSTER, said, since=taken, evidence=evidence)
+
+
+def check_snapshot_place(snapshot: Snapshot) -> Iterator[Finding]:
+    """Some snapshot is elsewhere than on the servers' own disks."""
+    usable = [file for file in _files(snapshot) if _usable(file)]
+    if usable and all(_local(file) for file in usable):
+        yield finding("ETCD006", CLUSTER, "has its snapshots on the servers' own disks only, as far as K3s knows")

@@ -1,0 +1,104 @@
+"""PersistentVolumeClaims and volumes: they find each other, stay together, and go when they are deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from homelab.health.codes import finding
+from homelab.health.objects import Claim, StorageClass
+from homelab.health.report import Finding, Ref
+from homelab.health.snapshot import Snapshot
+
+
+def _class(snapshot: Snapshot, claim: Claim) -> StorageClass | None:
+    """The class that is to make the claim's volume; None when it does not exist, or when none is wanted."""
+    classes = snapshot.storage_classes
+    if claim.class_name is None:
+        return next((each for each in classes if each.default), None)
+    return next((each for each in classes if each.name == claim.class_name), None)
+
+
+def due(snapshot: Snapshot, claim: Claim) -> bool:
+    """Whether a claim that has no volume yet is still within its time; a pod that mounts it waits for the same."""
+    if claim.phase != "Pending" or claim.created is None:
+        return False
+    made_by = _class(snapshot, claim)
+    if made_by and made_by.waits and not claim.selected_node:
+        return False  # it waits for the pod
+    return snapshot.now - claim.created <= snapshot.thresholds.pvc_pending
+
+
+def check_pending(snapshot: Snapshot) -> Iterator[Finding]:
+    """Every claim gets its volume within minutes, once something is to make it.
+
+    A class that waits for the first consumer, K3s' local-path for one, makes nothing before a pod has been given a
+    node; until then the pod, if there is one, is what to look at.
+    """
+    for claim in snapshot.claims:
+        if claim.phase != "Pending" or claim.deleting or claim.created is None or due(snapshot, claim):
+            continue
+        made_by = _class(snapshot, claim)
+        if made_by and made_by.waits and not claim.selected_node:
+            continue
+        events = snapshot.events_about.get(claim.uid, ())
+        if made_by is None and claim.class_name:
+            why = f"there is no StorageClass {claim.class_name}"
+        elif events:
+            why = events[0].message
+        elif made_by is None and claim.class_name is None:
+            why = "it names no StorageClass and none is the default"
+        elif made_by is None:
+            why = "it wants no StorageClass, and no volume fits it"
+        else:
+            why = f"{made_by.provisioner} has not made it"
+        yield finding(
+            "STOR001",
+            claim.ref,
+            f"waits for its volume: {why}",
+            since=claim.created,
+            evidence={"storage_class": claim.class_name or ""},
+        )
+
+
+def check_go(snapshot: Snapshot) -> Iterator[Finding]:
+    """Claims and volumes that were deleted are gone after a while."""
+    for each in (*snapshot.claims, *snapshot.volumes):
+        if each.deleting is None or snapshot.now - each.deleting <= snapshot.thresholds.terminating:
+            continue
+        users = snapshot.pods_using.get((each.namespace, each.name), ()) if isinstance(each, Claim) else ()
+        held = (
+            f"used by pod {users[0].name}" if users else f"held by {', '.join(each.finalizers) or 'nothing it names'}"
+        )
+        yield finding(
+            "STOR002",
+            each.ref,
+            f"was deleted and does not go: {held}",
+            since=each.deleting,
+            evidence={"resource": "pvc" if isinstance(each, Claim) else "pv", "finalizers": each.finalizers},
+        )
+
+
+def check_lost(snapshot: Snapshot) -> Iterator[Finding]:
+    """No claim has lost its volume, and no volume failed while it was to be deleted or used again."""
+    for claim in snapshot.claims:
+        if claim.phase == "Lost" and not claim.deleting:
+            said = f"has lost its volume {claim.volume or 'whose name is not told'}"
+            yield finding("STOR003", claim.ref, said, evidence={"resource": "pvc"})
+    for volume in snapshot.volumes:
+        if volume.phase == "Failed" and not volume.deleting:
+            said = f"failed: {volume.message or volume.reason or 'no reason is given'}"
+            yield finding("STOR003", volume.ref, said, evidence={"resource": "pv"})
+
+
+def check_default(snapshot: Snapshot) -> Iterator[Finding]:
+    """At most one StorageClass is the default.
+
+    K3s makes its local-path the default again at each start. Source: Kubernetes, "Default StorageClass": of several the
+    newest counts, and before Kubernetes 1.26 a claim that names none is refused.
+    """
+    defaults = sorted(each.name for each in snapshot.storage_classes if each.default and not each.deleting)
+    if len(defaults) > 1:
+        said = (
+            f"is not the only default: {', '.join(defaults[1:])} is one too, and claims that name none may get either"
+        )
+        yield finding("STOR004", Ref("StorageClass", "", defaults[0]), said)

@@ -1,0 +1,64 @@
+"""Where a report goes: to stdout, or to a file that is whole at any moment."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+
+class NoOutput(Exception):
+    """The file cannot be written: one line."""
+
+
+def prove(path: Path) -> Path:
+    """The file that is meant, links followed. Raise NoOutput when it cannot be written, before anything is read."""
+    meant = path.resolve()
+    if meant.is_dir():
+        raise NoOutput(f"--output {path}: it is a folder; write a file's name")
+    if not meant.parent.is_dir():
+        raise NoOutput(f"--output {path}: there is no folder {meant.parent}; make it")
+    if not os.access(meant if _special(meant) else meant.parent, os.W_OK):
+        raise NoOutput(f"--output {path}: we may not write there; write another, or mend its rights")
+    return meant
+
+
+def _special(path: Path) -> bool:
+    """A terminal, a pipe, a device: what is written to and not replaced."""
+    try:
+        return not stat.S_ISREG(path.stat().st_mode)
+    except OSError:
+        return False
+
+
+def write(path: Path, text: str) -> None:
+    """Put the text there, whole or not at all: whoever reads meanwhile sees the old one. Raise NoOutput.
+
+    Rights of the file stay; those of a new one are what the umask leaves, so that a collector of another user reads it.
+    """
+    try:
+        if _special(path):
+            path.write_text(text, encoding="utf-8")
+            return
+        mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o666 & ~_umask()
+        # A collector takes what ends in .prom, so a leftover must not.
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).chmod(mode)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise NoOutput(f"--output {path}: {error.strerror}; nothing was written") from None
+
+
+def _umask() -> int:
+    now = os.umask(0o022)
+    os.umask(now)
+    return now

@@ -1,0 +1,75 @@
+"""What a health check may do at least: the read-only role that Kubernetes is told, derived from what is read.
+
+Source: Kubernetes, "Using RBAC Authorization". Lists are all that is read, so neither `get` nor `watch` is in it, and
+nothing of Secrets and ConfigMaps.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import yaml
+
+from homelab.health.codes import CODES
+from homelab.health.kinds import BY_NAME, Kind
+from homelab.health.selection import kinds_of
+from homelab.health.snapshot import APIS, READYZ, VERSION
+
+NAME = "homelab-health"
+# Everybody who is logged in may usually read these; a hardened cluster may have taken that away.
+_PATHS = (APIS, READYZ, VERSION)
+
+
+def rules(codes: Iterable[str] = tuple(CODES)) -> list[dict[str, list[str]]]:
+    """The rules of the role for these codes' checks, by API group: what may be listed, and which paths may be read."""
+    groups: dict[str, set[str]] = {}
+    # Namespaces: a namespace that somebody names has to exist.
+    for name in {*kinds_of(codes), "namespaces"}:
+        for group, resource in _listed(BY_NAME[name]):
+            groups.setdefault(group, set()).add(resource)
+    lists = [
+        {"apiGroups": [group], "resources": sorted(resources), "verbs": ["list"]}
+        for group, resources in sorted(groups.items())
+    ]
+    return [*lists, {"nonResourceURLs": list(_PATHS), "verbs": ["get"]}]
+
+
+def _listed(kind: Kind) -> Iterable[tuple[str, str]]:
+    """API group and resource of each place where a kind may be listed; the core group is ""."""
+    for each in kind.served:
+        if each == "v1" or each.startswith("v1/"):
+            yield "", each.partition("/")[2] or kind.name
+        else:
+            yield each.partition("/")[0], kind.name.partition(".")[0]
+
+
+def objects(namespace: str) -> list[Mapping[str, Any]]:
+    """The objects to apply: a service account in a namespace, the role, and that the account has it."""
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": NAME}
+    account = {"kind": "ServiceAccount", "name": NAME, "namespace": namespace}
+    rbac = "rbac.authorization.k8s.io/v1"
+    return [
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": NAME, "namespace": namespace}},
+        {"apiVersion": rbac, "kind": "ClusterRole", "metadata": {"name": NAME}, "rules": rules()},
+        {
+            "apiVersion": rbac,
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": NAME},
+            "roleRef": role,
+            "subjects": [account],
+        },
+    ]
+
+
+def wrong_namespace(name: str) -> str:
+    """Why this can be no namespace's name, and what to write; "" when it can. Source: RFC 1123's labels."""
+    if re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", name):
+        return ""
+    return "no name of a namespace; write up to 63 of a-z, 0-9 and -, as kube-system"
+
+
+def as_manifest(namespace: str) -> str:
+    """The objects as YAML documents for `kubectl apply -f -`."""
+    return yaml.safe_dump_all(objects(namespace), sort_keys=False, explicit_start=True).rstrip("\n")

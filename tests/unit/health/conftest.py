@@ -1,0 +1,56 @@
+"""What the tests that read an API have in common."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from homelab.health import as_json, as_yaml
+from tests.json_schema import wrong
+
+
+@pytest.fixture(autouse=True, scope="session")
+def schema() -> Iterator[None]:
+    """Every report that a test makes JSON or YAML of in this process is as the schema says."""
+    known = json.loads(as_json.SCHEMA.read_text())
+    real = as_json.as_data
+
+    def as_data(*arguments: Any) -> dict[str, object]:
+        data = real(*arguments)
+        assert wrong(data, known) == []
+        return data
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(as_json, "as_data", as_data)
+        patch.setattr(as_yaml, "as_data", as_data)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No kubeconfig, proxy, pod or inventory of whoever runs the tests."""
+    for name in ("KUBECONFIG", "KUBERNETES_SERVICE_HOST", "HOMELAB_ENV", "HOMELAB_REQUIRE", "HOMELAB_K3S_VERSION"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+def kubeconfig(folder: Path, server: str, *, name: str = "home", cluster: Any = None, user: Any = None) -> str:
+    path = folder / "kubeconfig"
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": name, "cluster": {"server": server, **(cluster or {})}}],
+        "users": [{"name": name, "user": user or {"token": "secret-token"}}],
+        "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
+        "current-context": name,
+    }
+    path.write_text(yaml.safe_dump(content))
+    return str(path)

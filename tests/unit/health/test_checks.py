@@ -1,0 +1,217 @@
+"""A healthy cluster yields nothing, one fault yields one root finding, and no input is too odd."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pkgutil
+import random
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from homelab.health import Expected, Severity, Snapshot, checks, run_checks
+from homelab.health.as_json import as_json
+from homelab.health.checks import CHECKS
+from homelab.health.codes import CODES, TABLE, as_markdown
+from homelab.health.kinds import BY_NAME, KINDS
+from homelab.health.report import Report, Status
+from homelab.health.snapshot import DERIVED, INVENTORY, PROBES, Api
+from homelab.health.text import lines
+from tests.unit.health.cluster import NOW, VERSION, K3s
+from tests.unit.health.faults import FAULTS, QUIET, Fault
+
+API = Api("https://192.0.2.11:6443", "home", VERSION, latency=timedelta(seconds=0.01), skew=timedelta())
+
+
+def look(cluster: K3s, **api: Any) -> Report:
+    return run_checks(Snapshot.from_lists(cluster.lists, now=cluster.now, api=replace(API, **api)))
+
+
+def name(value: Callable[..., Any]) -> str:
+    return value.__name__
+
+
+def test_a_healthy_cluster_yields_nothing() -> None:
+    report = look(K3s())
+    assert [each for each in report.findings if each.code != "CTRL005"] == []
+    assert (report.exit_code, report.coverage) == (0, f"{len(CHECKS)} checks: {len(CHECKS) - 2} run, 2 skipped")
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=name)
+def test_a_fault_yields_one_root_finding_that_names_the_culprit(fault: Fault) -> None:
+    cluster = K3s()
+    code, culprit, severity = fault(cluster)
+    report = look(cluster)
+    assert [(each.code, each.severity) for each in report.roots] == [(code, severity)], list(lines(report))
+    root = report.roots[0]
+    assert root.object.name.startswith(culprit)
+    assert root.summary and root.remedy and "{" not in root.remedy.replace("{.status.conditions}", "")
+    assert report.exit_code == (2 if severity is Severity.CRITICAL else 1)
+
+
+@pytest.mark.parametrize("calm", QUIET, ids=name)
+def test_what_is_no_fault_is_not_told(calm: Callable[[K3s], None]) -> None:
+    cluster = K3s()
+    calm(cluster)
+    report = look(cluster)
+    assert report.roots == (), list(lines(report))
+    assert report.exit_code == 0
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=name)
+def test_the_order_in_which_objects_come_means_nothing(fault: Fault) -> None:
+    cluster = K3s()
+    fault(cluster)
+    before = look(cluster)
+    shuffled = random.Random(4711)
+    for items in cluster.lists.values():
+        shuffled.shuffle(items)
+        for item in items:
+            shuffled.shuffle(item.get("status", {}).get("conditions", []))
+    assert look(cluster) == before
+
+
+@pytest.mark.parametrize(
+    ("api", "code", "severity"),
+    [
+        ({"ready": False, "unready": ("etcd failed: reason withheld",)}, "CTRL001", Severity.CRITICAL),
+        ({"latency": timedelta(seconds=0.7)}, "CTRL002", Severity.WARNING),
+        ({"latency": timedelta(seconds=3)}, "CTRL002", Severity.CRITICAL),
+        ({"skew": timedelta(seconds=-5)}, "CTRL006", Severity.WARNING),
+        ({"skew": timedelta(seconds=300)}, "CTRL006", Severity.CRITICAL),
+    ],
+)
+def test_the_api_itself(api: dict[str, Any], code: str, severity: Severity) -> None:
+    report = look(K3s(), **api)
+    assert [(each.code, each.severity) for each in report.roots] == [(code, severity)]
+
+
+def test_a_server_whose_clock_is_off_makes_all_other_clocks_look_wrong() -> None:
+    """Seen from it, every node is of the future: it is the one to mend."""
+    cluster = K3s()
+    report = run_checks(
+        Snapshot.from_lists(cluster.lists, now=NOW - timedelta(minutes=5), api=replace(API, skew=-timedelta(minutes=5)))
+    )
+    assert [each.code for each in report.roots] == ["CTRL006"]
+    assert {each.code for each in report.consequences(report.roots[0])} == {"NODE007"}
+
+
+def test_information_is_no_finding_and_changes_no_exit() -> None:
+    cluster = K3s()
+    QUIET[0](cluster)
+    report = look(cluster, version="v1.30.1+k3s1")
+    assert {each.code for each in report.information} >= {"CTRL005", "NODE006"}
+    assert (report.roots, report.exit_code) == ((), 0)
+
+
+def test_expected_nodes() -> None:
+    cluster = K3s()
+    expected = Expected("home", {**dict.fromkeys(("s1", "s2", "s3"), "server"), "a2": "agent"}, frozenset({"a1"}))
+    report = run_checks(Snapshot.from_lists(cluster.lists, now=NOW, api=API, expected=expected))
+    assert [(each.code, each.object.name) for each in report.roots] == [("NODE008", "a2")]
+    assert "NODE009" not in {each.code for each in report.information}  # a1 is away and came back: still known
+
+
+def test_consequences_are_counted_under_their_cause() -> None:
+    cluster = K3s()
+    FAULTS[0](cluster)
+    report = look(cluster)
+    dragged = {(each.code, each.object.kind) for each in report.consequences(report.roots[0])}
+    assert dragged >= {
+        ("NODE005", "Node"),
+        ("POD010", "Pod"),
+        ("POD004", "Pod"),
+        ("WORK001", "Deployment"),
+        ("WORK005", "DaemonSet"),
+    }
+
+
+def test_every_check_of_every_module_is_registered_and_every_code_has_one() -> None:
+    found = {
+        check
+        for module in pkgutil.iter_modules(checks.__path__)
+        for key, check in vars(importlib.import_module(f"{checks.__name__}.{module.name}")).items()
+        if key.startswith("check_")
+    }
+    assert found == {check for _, check in CHECKS}
+    assert [code for code, _ in CHECKS] == [row.code for row in TABLE]
+    assert len(CODES) == len(TABLE)
+
+
+def test_checks_need_what_can_be_read() -> None:
+    known = {*BY_NAME, *PROBES, *DERIVED, INVENTORY}
+    assert len(BY_NAME) == len(KINDS)
+    for row in TABLE:
+        assert row.needs and {*row.needs, *row.uses} <= known, row.code
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: row.code)
+def test_a_check_does_not_run_without_what_it_needs(row: Any) -> None:
+    """Nothing was read at all: no check may say that all is well."""
+    report = run_checks(Snapshot(NOW))
+    run = next(each for each in report.runs if each.code == row.code)
+    assert run.status is Status.SKIPPED and run.reason
+    assert report.exit_code == 3
+
+
+scalars = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just("2026-01-01T00:00:00Z")
+)
+anything = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner)
+)
+
+
+def _paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    steps = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(below for key, inner in steps for below in _paths(inner, (*path, key)))]
+
+
+@given(st.data())
+def test_no_object_of_any_shape_raises(data: st.DataObject) -> None:
+    """Any value anywhere in a broken cluster is replaced by anything."""
+    cluster = K3s()
+    data.draw(st.sampled_from(FAULTS))(cluster)
+    for plural in data.draw(
+        st.lists(st.sampled_from(sorted(filter(cluster.lists.get, cluster.lists))), min_size=1, max_size=4)
+    ):
+        items = cluster.lists[plural]
+        index = data.draw(st.integers(0, len(items) - 1))
+        path = data.draw(st.sampled_from(_paths(items[index])))
+        if not path:
+            items[index] = data.draw(st.dictionaries(st.sampled_from(["metadata", "spec", "status"]), anything))
+            continue
+        place: Any = items[index]
+        for key in path[:-1]:
+            place = place[key]
+        place[path[-1]] = data.draw(anything)
+    report = look(cluster)
+    said = "\n".join(line for _, line in lines(report, verbose=True))
+    assert said.replace("\n", "").isprintable()
+    assert json.loads(as_json(report, report.exit_code))["version"] == 1
+    assert report == look(cluster)
+
+
+# Lists of anything are large and slow to draw.
+few = st.lists(st.dictionaries(st.text(), anything, max_size=4), max_size=3)
+
+
+@settings(max_examples=50)
+@given(st.dictionaries(st.sampled_from([kind.name for kind in KINDS]), few, max_size=5))
+def test_no_list_of_any_kind_raises(lists: dict[str, list[dict[str, Any]]]) -> None:
+    assert run_checks(Snapshot.from_lists(lists, now=NOW)).runs
+
+
+def test_the_readmes_tell_what_there_is() -> None:
+    room = Path(checks.__file__).parents[1]
+    assert (room / "README.md").read_text().endswith(f"\n{as_markdown()}"), f"write into it:\n{as_markdown()}"
+    readme = (room.parents[2] / "README.md").read_text()
+    assert {row.code.rstrip("0123456789") for row in TABLE} <= set(re.findall(r"`([A-Z0-9]+)`", readme))

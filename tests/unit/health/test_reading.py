@@ -1,0 +1,402 @@
+"""Reading a cluster over the loopback: whole, in part, or not at all, and never more often than needed."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from homelab.health import ClusterUnreachable, Report, Severity, Snapshot, Thresholds, read_snapshot, run_checks
+from homelab.health.codes import needed
+from homelab.health.report import Status
+from homelab.health.snapshot import CLIENT, SERVING, State
+from tests import api_server
+from tests.api_server import SERVED, ApiServer, Fault
+from tests.unit.health.cluster import K3s
+from tests.unit.health.conftest import kubeconfig
+from tests.unit.health.faults import bad_image
+
+
+@contextmanager
+def serving(cluster: K3s | None = None, **options: Any) -> Iterator[ApiServer]:
+    with ApiServer((cluster or fresh()).lists, **options) as server:
+        yield server
+
+
+def fresh() -> K3s:
+    return K3s(datetime.now(UTC))
+
+
+def read(server: ApiServer, folder: Path, **options: Any) -> Snapshot:
+    return read_snapshot(kubeconfig(folder, server.url), **options)
+
+
+def judge(server: ApiServer, folder: Path, **options: Any) -> Report:
+    return run_checks(read(server, folder, **options))
+
+
+def test_a_healthy_cluster_is_read_whole(tmp_path: Path) -> None:
+    with serving() as server:
+        snapshot = read(server, tmp_path)
+        report = run_checks(snapshot)
+    assert report.roots == () and report.exit_code == 0, report
+    assert {each.status for each in report.runs} == {Status.OK, Status.SKIPPED}
+    assert snapshot.api.version == "v1.35.6+k3s1" and snapshot.api.context == "home"
+    unread = {source.name for source in snapshot.sources.values() if source.state is not State.READ}
+    assert unread == {SERVING, CLIENT}, "there is no TLS here"
+    for name in needed():
+        assert len(snapshot.lists[name]) == len(server.objects[name]) or name == "events"
+
+
+def test_each_list_is_asked_for_once_and_nothing_else(tmp_path: Path) -> None:
+    with serving() as server:
+        read(server, tmp_path)
+    lists = {server.path(name): 1 for name in needed()}
+    assert dict(server.asked) == {"/version": 5, "/readyz": 1, "/apis": 1, **lists}
+
+
+def test_lists_are_read_page_by_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("homelab.health.reading.PAGE", 4)
+    cluster = fresh()
+    with serving(cluster) as server:
+        snapshot = read(server, tmp_path)
+    assert len(snapshot.pods) == len(cluster.lists["pods"])
+    assert server.asked[server.path("pods")] == -(-len(cluster.lists["pods"]) // 4)
+    assert all("limit=4" in query for query in server.queries if query.startswith("/api/v1/pods"))
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("remote", [False, True])
+def test_large_answers_come_compressed_over_a_wire_and_in_chunks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunked: bool, remote: bool
+) -> None:
+    monkeypatch.setattr("homelab.health.api._loopback", lambda url: not remote)
+    cluster = fresh()
+    for number in range(400):
+        cluster.claim("media", f"more-{number}")
+    sent: list[str] = []
+    with serving(cluster, chunked=chunked) as server:
+        server.faults[server.path("persistentvolumeclaims")] = lambda handler: bool(
+            sent.append(handler.headers.get("Accept-Encoding", ""))
+        )
+        assert len(read(server, tmp_path).claims) == len(cluster.lists["persistentvolumeclaims"])
+    assert sent == (["gzip"] if remote else ["identity"])
+
+
+def test_empty_lists_may_come_as_null(tmp_path: Path) -> None:
+    cluster = fresh()
+    cluster.lists["jobs"] = []
+    with serving(cluster, null_lists=True) as server:
+        assert read(server, tmp_path).was_read("jobs")
+
+
+def test_one_namespace_and_the_cluster_itself(tmp_path: Path) -> None:
+    with serving() as server:
+        snapshot = read(server, tmp_path, namespace="media")
+    assert {pod.namespace for pod in snapshot.pods} == {"media"}
+    assert len(snapshot.nodes) == 4 and len([each for each in snapshot.leases if each.namespace == "kube-node-lease"])
+
+
+def test_pages_that_expire_are_begun_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("homelab.health.reading.PAGE", 10)
+    cluster = fresh()
+    with serving(cluster) as server:
+        server.faults[server.path("pods")] = api_server.expired(times=1)
+        assert len(read(server, tmp_path).pods) == len(cluster.lists["pods"])
+
+
+def test_a_cluster_of_old_serves_other_versions(tmp_path: Path) -> None:
+    """K3s 1.21: slices and budgets in beta, no snapshots as objects, no metrics server."""
+    old = {
+        name: version
+        for name, version in SERVED.items()
+        if name not in ("etcdsnapshotfiles", "addons", "helmcharts", "ingressroutes") and "metrics" not in name
+    }
+    old |= {"endpointslices": "discovery.k8s.io/v1beta1", "cronjobs": "batch/v1beta1"}
+    with serving(served=old) as server:
+        snapshot = read(server, tmp_path, kinds=["endpointslices", "cronjobs", "helmcharts", "nodes", "pods"])
+    assert snapshot.endpoint_slices and snapshot.things("cronjobs")
+    assert snapshot.source("helmcharts").state is State.NOT_SERVED
+    assert server.asked["/apis/helm.cattle.io/v1/helmcharts"] == 0, "its group is not served: it is not asked for"
+
+
+def test_endpoints_stand_in_where_there_are_no_slices(tmp_path: Path) -> None:
+    cluster = fresh()
+    target = {"kind": "Pod", "namespace": "default", "name": "web-1"}
+    subset = {
+        "addresses": [{"ip": "10.42.0.7", "nodeName": "s1", "targetRef": target}],
+        "notReadyAddresses": [{"ip": "10.42.0.8"}],
+        "ports": [{"name": "http", "port": 8080}],
+    }
+    cluster.add("endpoints", "Endpoints", "v1", "default", "web", subsets=[subset])
+    served = {name: version for name, version in SERVED.items() if name != "endpointslices"} | {"endpoints": "v1"}
+    with serving(cluster, served=served) as server:
+        (found,) = read(server, tmp_path, kinds=["endpointslices"]).endpoint_slices
+    assert (found.service, found.ports) == ("web", (("http", 8080, "TCP"),))
+    assert [(each.address, each.ready) for each in found.endpoints] == [("10.42.0.7", True), ("10.42.0.8", False)]
+
+
+def test_without_discovery_each_kind_is_tried(tmp_path: Path) -> None:
+    with serving() as server:
+        server.faults["/apis"] = api_server.refuse(403, "no")
+        report = judge(server, tmp_path)
+    assert (report.exit_code, report.unread) == (0, ())
+
+
+def test_a_discovery_that_hangs_holds_up_no_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("homelab.health.reading._DISCOVERY", 0.2)
+    with serving() as server:
+        server.faults["/apis"] = api_server.hang()
+        report = judge(server, tmp_path, timeout=5)
+    assert [(each.name, each.why) for each in report.unread] == [("/apis", "not within 5 s")]
+    assert (report.exit_code, {each.status for each in report.runs}) == (3, {Status.OK, Status.SKIPPED})
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        (api_server.refuse(500, "etcdserver: request timed out"), "HTTP 500: etcdserver: request timed out"),
+        (api_server.refuse(429, "slow down", Retry_After="3600"), "HTTP 429: slow down"),
+        (api_server.truncated(), "the connection broke"),
+        (api_server.truncated_chunk(), "the connection broke"),
+        (api_server.truncated_gzip(), "the answer is not JSON"),
+        (api_server.dropped(), "the connection broke"),
+        (api_server.body(b"{"), "the answer is not JSON"),
+        (api_server.body(b'{"items": [' + b'{"a": ' * 100_000), "the answer is not JSON"),
+        (api_server.body(b"\xff\xfe\x00"), "the answer is not JSON"),
+        (api_server.body(b'{"kind": "List"}'), "the answer is no list of objects"),
+        (api_server.body(b'{"items": [1]}'), "the answer is no list of objects"),
+        (api_server.body(b'{"items": 3}'), "the answer is no list of objects"),
+        (api_server.body(b"[]"), "the answer is no list of objects"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+@pytest.mark.parametrize("name", ["pods", "jobs"])
+def test_a_read_that_fails_is_told_and_never_healthy(tmp_path: Path, name: str, fault: Fault, why: str) -> None:
+    with serving() as server:
+        server.faults[server.path(name)] = fault
+        report = judge(server, tmp_path)
+    assert [(each.name, each.why.startswith(why)) for each in report.unread] == [(name, True)], report.unread
+    assert report.exit_code == 3
+    assert {each.status for each in report.runs if each.code.startswith("POD")} == {
+        Status.FAILED if name == "pods" else Status.OK
+    }
+
+
+@pytest.mark.parametrize("fault", [api_server.drip(), api_server.drip(header=True), api_server.hang()])
+def test_what_is_late_is_told_and_never_healthy(tmp_path: Path, fault: Fault) -> None:
+    with serving() as server:
+        server.faults[server.path("pods")] = fault
+        report = judge(server, tmp_path, timeout=3)
+    assert ("pods", "not within 3 s") in [(each.name, each.why) for each in report.unread]
+    assert report.exit_code == 3
+    assert {each.status for each in report.runs if each.code.startswith("POD")} == {Status.FAILED}
+
+
+@pytest.mark.parametrize("status", [403, 404])
+@pytest.mark.parametrize(("name", "exit_code"), [("pods", 3), ("nodes", 3), ("jobs", 0), ("leases", 0)])
+def test_what_may_not_be_read_is_skipped(tmp_path: Path, name: str, exit_code: int, status: int) -> None:
+    with serving() as server:
+        server.faults[server.path(name)] = api_server.refuse(status, f'User "me" cannot list resource "{name}"')
+        report = judge(server, tmp_path)
+    assert report.exit_code == exit_code
+    skipped = [each for each in report.runs if each.status is Status.SKIPPED and each.reason.startswith(name)]
+    assert skipped and all(each.forbidden is (status == 403) for each in skipped)
+    assert "me" not in skipped[0].reason.split()
+
+
+def test_a_critical_finding_goes_before_what_could_not_be_read(tmp_path: Path) -> None:
+    cluster = fresh()
+    bad_image(cluster)
+    with serving(cluster) as server:
+        server.faults[server.path("jobs")] = api_server.refuse(500)
+        assert judge(server, tmp_path).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        api_server.refuse(429, "storage is (re)initializing", times=2, Retry_After="0"),
+        api_server.refuse(503, "starting", times=1, Retry_After="0"),
+        api_server.truncated(times=1),
+    ],
+)
+def test_what_was_put_off_or_broke_once_is_asked_again(tmp_path: Path, fault: Fault) -> None:
+    with serving() as server:
+        server.faults[server.path("pods")] = fault
+        assert judge(server, tmp_path).exit_code == 0
+
+
+def test_an_aggregated_api_that_is_down_is_not_served(tmp_path: Path) -> None:
+    with serving() as server:
+        server.faults[server.path("nodes.metrics.k8s.io")] = api_server.refuse(503, "service unavailable")
+        snapshot = read(server, tmp_path, kinds=["nodes.metrics.k8s.io"])
+    assert snapshot.source("nodes.metrics.k8s.io").state is State.NOT_SERVED
+
+
+def test_the_api_says_what_of_it_is_not_ready(tmp_path: Path) -> None:
+    with serving(unready=("[-]etcd failed: reason withheld",)) as server:
+        report = judge(server, tmp_path)
+    (root,) = report.roots
+    assert (root.code, root.severity, root.evidence["failed"]) == (
+        "CTRL001",
+        Severity.CRITICAL,
+        ("etcd failed: reason withheld",),
+    )
+
+
+@pytest.mark.parametrize("seconds", [-400, 400])
+def test_ages_are_told_by_the_clusters_clock(tmp_path: Path, seconds: float) -> None:
+    """This machine's clock is off; the cluster is fine, and the one finding says whose clock it is."""
+    cluster = K3s(datetime.now(UTC) + timedelta(seconds=seconds))
+    with serving(cluster, clock=api_server.ahead(seconds)) as server:
+        report = judge(server, tmp_path)
+    assert [each.code for each in report.roots] == ["CTRL006"]
+
+
+def test_without_a_date_there_is_no_word_on_clocks(tmp_path: Path) -> None:
+    with serving(dated=False) as server:
+        report = judge(server, tmp_path)
+    assert {each.code for each in report.runs if each.reason.startswith("clock")} == {"CTRL006", "NODE007"}
+    assert report.exit_code == 0
+
+
+def test_no_thread_of_a_whole_reading_stays_behind(tmp_path: Path) -> None:
+    with serving() as server:
+        before = threading.active_count()
+        read(server, tmp_path)
+        # The server's own threads end when the connections do.
+        for thread in threading.enumerate():
+            if thread.name.startswith("Thread-") and "process_request" in thread.name:
+                thread.join(5)
+        assert threading.active_count() <= before
+
+
+# -- no cluster to talk to --------------------------------------------------------------------------------------------
+
+
+def line(folder: Path, act: Callable[[], object]) -> str:
+    with pytest.raises(ClusterUnreachable) as error:
+        act()
+    said = str(error.value)
+    assert "\n" not in said and ": " in said and "; " in said, said
+    assert "secret" not in said
+    return said
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("{", "is not YAML in line 1"),
+        ("", "file is empty"),
+        ("[]", "is not a kubeconfig"),
+        ("hello", "is not a kubeconfig"),
+        ("clusters: 3", "is not a kubeconfig"),
+        ("contexts: []", "names no current context"),
+        ("contexts: []\nclusters: []\ncurrent-context: home", "Expected object with name home"),
+    ],
+)
+def test_a_kubeconfig_that_is_none(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "broken"
+    path.write_text(text)
+    said = line(tmp_path, lambda: read_snapshot(str(path)))
+    assert said.startswith(f"{path}: ") and told.lower() in said.lower()
+
+
+def test_no_kubeconfig(tmp_path: Path) -> None:
+    assert "there is no kubeconfig; write --kubeconfig PATH" in line(
+        tmp_path, lambda: read_snapshot(str(tmp_path / "no"))
+    )
+
+
+def test_an_unknown_context(tmp_path: Path) -> None:
+    path = kubeconfig(tmp_path, "https://192.0.2.1:6443")
+    assert line(tmp_path, lambda: read_snapshot(path, "away")) == f"{path}: has no context away; write one of home"
+
+
+def test_a_certificate_file_that_is_not_there(tmp_path: Path) -> None:
+    path = kubeconfig(tmp_path, "https://192.0.2.1:6443", cluster={"certificate-authority": "/nowhere/ca.crt"})
+    assert "File does not exist: /nowhere/ca.crt".lower() in line(tmp_path, lambda: read_snapshot(path)).lower()
+
+
+@pytest.mark.parametrize(
+    ("server", "told"),
+    [
+        ("http://127.0.0.1:1", "connection refused"),
+        ("https://127.0.0.1:1", "connection refused"),
+        ("https://nowhere.invalid:6443", "the name nowhere.invalid does not resolve"),
+        ("192.0.2.1:6443", "is no URL"),
+        ("https://[::1", "is not a kubeconfig"),
+    ],
+)
+def test_nobody_there(tmp_path: Path, server: str, told: str) -> None:
+    assert told in line(tmp_path, lambda: read_snapshot(kubeconfig(tmp_path, server), timeout=5))
+
+
+def test_a_token_of_two_lines_is_refused_and_not_shown(tmp_path: Path) -> None:
+    with serving() as server:
+        path = kubeconfig(tmp_path, server.url, user={"token": "secret\ntoken"})
+        assert "the token holds a line break" in line(tmp_path, lambda: read_snapshot(path))
+
+
+def test_a_plugin_that_fails(tmp_path: Path) -> None:
+    plugin = {
+        "exec": {
+            "apiVersion": "client.authentication.k8s.io/v1",
+            "command": "/nowhere/plugin",
+            "interactiveMode": "Never",
+        }
+    }
+    path = kubeconfig(tmp_path, "https://127.0.0.1:1", user=plugin)
+    assert "no credentials from the plugin" in line(tmp_path, lambda: read_snapshot(path))
+
+
+def test_a_plugin_that_hangs(tmp_path: Path) -> None:
+    plugin = {"apiVersion": "client.authentication.k8s.io/v1", "command": "sleep", "args": ["60"]}
+    path = kubeconfig(tmp_path, "https://127.0.0.1:1", user={"exec": {**plugin, "interactiveMode": "Never"}})
+    assert "no credentials within 1 s" in line(tmp_path, lambda: read_snapshot(path, timeout=1))
+
+
+@pytest.mark.parametrize("fault", [api_server.hang(), api_server.drip(header=True)])
+def test_an_api_that_never_answers(tmp_path: Path, fault: Fault) -> None:
+    with serving() as server:
+        server.faults["/version"] = fault
+        said = line(tmp_path, lambda: read(server, tmp_path, timeout=1))
+    assert "takes connections but does not answer within 1 s" in said
+
+
+def test_credentials_that_are_refused(tmp_path: Path) -> None:
+    with serving(token="another") as server:
+        said = line(tmp_path, lambda: read(server, tmp_path))
+    assert "we are not let in; the token in" in said and "not (or no longer) known" in said
+
+
+def test_a_token_that_has_expired(tmp_path: Path) -> None:
+    claims = base64.urlsafe_b64encode(json.dumps({"exp": 1700000000}).encode()).decode().rstrip("=")
+    with serving(token="another") as server:
+        path = kubeconfig(tmp_path, server.url, user={"token": f"e30.{claims}.secret"})
+        assert "expired on 2023-11-14 22:13 UTC" in line(tmp_path, lambda: read_snapshot(path))
+
+
+def test_the_clients_call_is_what_we_take_it_for() -> None:
+    """Its order of parameters has changed before; so has what a response is."""
+    import inspect
+
+    from kubernetes.client.api_client import ApiClient
+
+    assert list(inspect.signature(ApiClient.call_api).parameters)[1:4] == ["method", "url", "header_params"]
+    assert "_request_timeout" in inspect.signature(ApiClient.call_api).parameters
+    assert list(inspect.signature(ApiClient.param_serialize).parameters)[1:3] == ["method", "resource_path"]
+
+
+def test_the_newest_minor_that_is_known_is_the_clients() -> None:
+    import kubernetes
+
+    assert Thresholds().newest_minor == int(kubernetes.__version__.partition(".")[0])

@@ -26,6 +26,18 @@ class Home(Strict):
     def nas(self) -> tuple[Host, ...]:
         return tuple(host for host in self.hosts if host.nas)
 
+    def followers(self, nas: Host) -> tuple[Host, ...]:
+        """The hosts that go down with a NAS's UPS, before it; none where it has no UPS."""
+        ups = nas.storage.ups if nas.storage else None
+        if ups is None:
+            return ()
+        others = (host for host in self.hosts if host is not nas and not (host.storage and host.storage.ups))
+        return tuple(host for host in others if (host.role if ups.nodes is None else host.name in ups.nodes))
+
+    def followed(self, host: Host) -> Host | None:
+        """The NAS whose UPS a host goes down with, None where there is none."""
+        return next((nas for nas in self.nas if host in self.followers(nas)), None)
+
     def host(self, name: str) -> Host:
         """The host of that name, the toolkit's or pyinfra's. Raise KeyError when there is none."""
         for host in self.hosts:

@@ -29,6 +29,7 @@ def validate(raw: RawInventory) -> Home:
     base, found = shared.base(seats)
     problems += found
     problems += rules.check_storage(seats)
+    problems += rules.check_power(seats)
     cluster = None
     nodes = [seat for seat in seats if seat.role]
     if nodes:

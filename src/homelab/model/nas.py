@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from homelab.model.names import Tuple
+from homelab.model.power import Ups
 from homelab.model.secret import Secret
 from homelab.model.storage import (
     Bytes,
@@ -21,6 +22,7 @@ from homelab.model.storage import (
     PoolUuid,
     Repository,
     Smtp,
+    SmtpUser,
     Url,
     UserName,
     pool_kind,
@@ -28,7 +30,8 @@ from homelab.model.storage import (
 )
 from homelab.model.strict import Strict
 
-PoolKind = Literal["mdraid", "btrfs"]
+PoolKind = Literal["mdraid", "btrfs", "snapraid"]
+PoolLevel = Literal["", "single", "raid1", "raid1c3", "raid5", "raid6", "raid10"]
 
 
 class Disk(Strict):
@@ -38,17 +41,46 @@ class Disk(Strict):
     consent: Consent | None = None
 
 
-class Pool(Strict):
-    """Disks that keep one filesystem, mounted at ``/srv/<name>``.
+class Sync(Strict):
+    """When the parity of a snapraid pool takes in what changed, and from how much on it stops and asks.
 
-    ``filesystem`` is that of an mdraid pool; ``uuid`` adopts a pool that was made without this toolkit.
+    Each limit stops it by itself: files, or per cent of all files, rounded up to whole ones; 0 stops at any.
+    """
+
+    at: Moment = "02:00"
+    deleted: Annotated[int, Field(ge=0)] = 50
+    deleted_percent: Annotated[int, Field(ge=0, le=100)] = 5
+    updated: Annotated[int, Field(ge=0)] = 200
+    updated_percent: Annotated[int, Field(ge=0, le=100)] = 10
+
+
+class Encryption(Strict):
+    """LUKS2 on every disk of a pool; ``key`` is what opens them."""
+
+    key: Secret
+
+
+class Pool(Strict):
+    """Disks that keep one filesystem, mounted at ``/srv/<name>``; of snapraid, a filesystem each and one view of all.
+
+    ``filesystem`` is that of an mdraid or snapraid pool; ``uuid`` adopts a pool that was made without this toolkit, or
+    whose record is lost. ``parity`` and ``sync`` are snapraid's: the disks of the first level, the second and so on.
+    ``encryption`` puts LUKS under mdraid and btrfs.
     """
 
     kind: Annotated[PoolKind, BeforeValidator(pool_kind)]
-    level: Annotated[Literal["raid1"], BeforeValidator(pool_level)]
+    level: Annotated[PoolLevel, BeforeValidator(pool_level), Field(validate_default=True)] = ""
     disks: Annotated[tuple[str, ...], Tuple]
+    parity: Annotated[tuple[str, ...], Tuple] = ()
     filesystem: Literal["ext4", "xfs"] | None = None
     uuid: PoolUuid | None = None
+    encryption: Encryption | None = None
+    sync: Sync | None = None
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """All of its disks: those that hold data, then those of parity."""
+        return self.disks + self.parity
 
 
 class Volume(Strict):
@@ -77,12 +109,16 @@ class Nfs(Strict):
 
 
 class Smb(Strict):
-    """An SMB3 share for these users, of NAS ``users``; ``purpose`` is a set of Samba options that belong together."""
+    """An SMB3 share for these users, of NAS ``users``; ``purpose`` is a set of Samba options that belong together.
+
+    ``recycle`` keeps what is deleted for ``recycle_days``.
+    """
 
     users: Annotated[tuple[str, ...], Tuple]
     read_only: bool = False
     purpose: Literal["default", "timemachine", "multiprotocol", "private"] = "default"
     recycle: bool = False
+    recycle_days: Annotated[int, Field(ge=1, le=3650)] = 30
 
 
 class Share(Strict):
@@ -127,11 +163,19 @@ class Backup(Strict):
 
 
 class Alerts(Strict):
-    """Where word of trouble goes. ``mail`` is an address; ``smtp`` the ``host:port`` that takes it."""
+    """Where word of trouble goes. ``mail`` is an address; ``smtp`` the ``host:port`` that takes it.
+
+    With ``smtp_user`` and ``smtp_password`` it logs in, over TLS only; ``mail_from`` is who it comes from where the
+    server minds, default the address it goes to. ``ntfy_token`` is an access token of the ntfy server.
+    """
 
     mail: Mail | None = None
+    mail_from: Mail | None = None
     smtp: Smtp | None = None
+    smtp_user: SmtpUser | None = None
+    smtp_password: Secret | None = None
     ntfy: Url | None = None
+    ntfy_token: Secret | None = None
     webhook: Url | None = None
 
 
@@ -146,6 +190,7 @@ class Nas(Strict):
     snapshots: dict[str, Snapshots] = Field(default_factory=dict)
     backups: dict[Name, Backup] = Field(default_factory=dict)
     alerts: Alerts = Alerts()
+    ups: Ups | None = None
 
     def mountpoint(self, pool: str) -> str:
         """Where a pool is mounted."""

@@ -122,5 +122,7 @@ def _check_purpose(place: str, share: Share, smb: Smb) -> Iterator[Problem]:
     if smb.purpose == "timemachine" and smb.recycle:
         found = "every old backup would stay in the recycle bin"
         yield Problem(f"{place}.smb.recycle", found, "leave it out of a Time Machine share")
+    if "recycle_days" in smb.model_fields_set and not smb.recycle:
+        yield Problem(f"{place}.smb.recycle_days", "there is no recycle bin", 'write "recycle": True as well')
     if smb.purpose == "timemachine" and smb.read_only:
         yield Problem(f"{place}.smb.read_only", "Time Machine has to write", "leave it out")

@@ -14,7 +14,9 @@ from homelab.model.strict import refusals, shown
 
 KEYS = tuple(Nas.model_fields)
 # What these hold may be secret, so it is never part of a problem's text.
-_UNECHOED = ("users", "backups", "alerts")
+_UNECHOED = ("users", "backups", "alerts", "ups")
+# No dicts by names of the user's: wrong in one part, they are left out whole.
+_WHOLE = ("alerts", "ups")
 
 
 @dataclass(frozen=True)
@@ -61,11 +63,11 @@ def read(host: RawHost, name: str) -> tuple[Written, list[Problem]]:
     problems = []
     for where, found, remedy in wrong:
         key = str(where[0])
-        if key in _UNECHOED and "of the wrong type" in found:
+        if (key in _UNECHOED or "encryption" in where) and "of the wrong type" in found:
             found = "is of the wrong type"
         problems.append(Problem(written.place(key, *where[1:]), found, remedy))
         held = values.get(key)
-        if len(where) > 1 and isinstance(held, dict) and key != "alerts":
+        if len(where) > 1 and isinstance(held, dict) and key not in _WHOLE:
             values[key] = {each: value for each, value in held.items() if str(each) != str(where[1])}
         else:
             values.pop(key, None)

@@ -71,6 +71,25 @@ def check_storage(seats: list[Seat]) -> Iterator[Problem]:
             yield from nas_rules.check(seat.written, around)
 
 
+def check_power(seats: list[Seat]) -> Iterator[Problem]:
+    """A host follows one UPS, and what has one of its own follows none."""
+    powered = [seat for seat in seats if seat.written and seat.written.nas.ups]
+    first: dict[str, Seat] = {}
+    for seat in powered:
+        assert seat.written and seat.written.nas.ups
+        nodes = seat.written.nas.ups.nodes
+        if nodes is None and len(powered) > 1:
+            found = f"{len(powered)} NAS have a UPS, and nothing says which hosts are at this one"
+            yield Problem(seat.written.place("ups"), found, 'write "nodes": the hosts that are, or []')
+        for index, name in enumerate(nodes or ()):
+            place = seat.written.place("ups", "nodes", index)
+            other = first.setdefault(name, seat)
+            if other is not seat:
+                yield Problem(place, f"{name!r} is at {other.name}'s UPS", "write each host at one UPS")
+            elif any(name == each.name for each in powered if each is not seat):
+                yield Problem(place, f"{name!r} has a UPS of its own", "leave it out")
+
+
 def check_networks(seats: list[Seat], cluster: Cluster, base: Base) -> Iterator[Problem]:
     """Pod and service networks that K3s can use and that swallow nothing else."""
     nodes = [seat for seat in seats if seat.role]

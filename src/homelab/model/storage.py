@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, ValidationInfo
 
+from homelab.model import levels
 from homelab.model.problems import did_you_mean
 from homelab.model.strict import refuse, shown, words
 
@@ -28,12 +29,13 @@ _URL = re.compile(r"https?://[A-Za-z0-9\[][A-Za-z0-9:/._~+,=%?&#\[\]-]*")
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _HOST = re.compile(r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?")
 _MAIL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._%+-]*@[A-Za-z0-9][A-Za-z0-9.-]*")
+# curl takes a user and a password with a colon between them.
+_SMTP_USER = re.compile(r"[A-Za-z0-9][A-Za-z0-9@._%+=/-]{0,254}")
 _SMTP = re.compile(r"([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?):(\d{1,5})")
 
 # What does not work yet, or never will, and is asked for all the same.
-_KINDS = ("mdraid", "btrfs")
-_KINDS_LATER = words("zfs snapraid mergerfs mergerfs+snapraid luks lvm bcachefs")
-_LEVELS_LATER = words("raid5 raid6 raid10 raid1c3 raid1c4 single linear dup")
+_KINDS = ("mdraid", "btrfs", "snapraid")
+_KINDS_LATER = words("zfs lvm bcachefs")
 
 
 def _matching(pattern: re.Pattern[str], what: str, remedy: str) -> BeforeValidator:
@@ -66,7 +68,11 @@ def pool_kind(value: object) -> str:
     """What keeps the pool's disks together."""
     if value in _KINDS:
         return str(value)
-    remedy = f"write {' or '.join(_KINDS)}"
+    remedy = f"write {', '.join(_KINDS[:-1])} or {_KINDS[-1]}"
+    if value == "luks":
+        raise refuse("luks lies under a pool and is none", 'write mdraid or btrfs, and "encryption" beside it')
+    if value in ("mergerfs", "mergerfs+snapraid"):
+        raise refuse(f"{shown(value)} is not a kind of pool", "write snapraid, whose disks are joined by mergerfs")
     if isinstance(value, str) and value in _KINDS_LATER:
         raise refuse(f"{value}: not supported yet", remedy)
     known = (*_KINDS, *_KINDS_LATER)
@@ -75,17 +81,27 @@ def pool_kind(value: object) -> str:
 
 def pool_level(value: object, info: ValidationInfo) -> str:
     """How the disks share what is written; which there are depends on the pool's kind."""
-    kind, remedy = info.data.get("kind"), 'write "raid1"'
+    kind = info.data.get("kind")
+    if kind == "snapraid":
+        if value == "":
+            return ""
+        raise refuse("snapraid has no level", "leave it out; how many disks may die is how many are listed as parity")
+    if value == "" and kind is not None:
+        raise refuse("is missing", "write it")
     # Of a kind that was refused the level is no second problem.
-    if value == "raid1" or kind is None:
+    if kind is None:
         return "raid1"
-    if kind == "btrfs" and value in ("raid5", "raid6"):
-        raise refuse(f"{value} of btrfs is unstable upstream, refused", remedy)
-    if value == "raid0":
-        raise refuse("raid0 loses everything with any one disk", remedy)
-    if isinstance(value, str) and value in _LEVELS_LATER:
-        raise refuse(f"{value} of {kind}: not supported yet", remedy)
-    raise refuse(f"{shown(value)} is not a level", remedy)
+    known = levels.names(kind)
+    if value in known:
+        return str(value)
+    quoted = [f'"{name}"' for name in known]
+    remedy = f"write {', '.join(quoted[:-1])} or {quoted[-1]}"
+    if isinstance(value, str) and (kind, value) in levels.REFUSED:
+        raise refuse(f"{value} of {kind}{levels.REFUSED[kind, value]}", remedy)
+    others = [each.kind for each in levels.LEVELS if each.name == value]
+    if others:
+        raise refuse(f"{value} is a level of {others[0]}, not of {kind}", remedy)
+    raise refuse(f"{shown(value)} is not a level of {kind}", did_you_mean(str(value), known, remedy))
 
 
 def size(value: object) -> int:
@@ -167,6 +183,13 @@ def smtp(value: object) -> str:
     raise refuse(f"{shows}is not a mail server", 'write its name and port, "mail.example.org:25"')
 
 
+def smtp_user(value: object) -> str:
+    """A name to log in with at a mail server; never echoed, since passwords are pasted into the wrong place."""
+    if isinstance(value, str) and _SMTP_USER.fullmatch(value):
+        return value
+    raise refuse("is not a user's name", 'write one, "nas@example.org"')
+
+
 Name = Annotated[str, _matching(_NAME, "a name", "write at most 16 lower-case letters, digits and _, a letter first")]
 UserName = Annotated[str, _matching(_USER, "a user's name", 'write one, "anna"')]
 GroupName = Annotated[str, _matching(_USER, "a group's name", 'write one, "family"')]
@@ -183,3 +206,4 @@ Repository = Annotated[str, BeforeValidator(repository)]
 Url = Annotated[str, BeforeValidator(url)]
 Mail = Annotated[str, BeforeValidator(mail)]
 Smtp = Annotated[str, BeforeValidator(smtp)]
+SmtpUser = Annotated[str, BeforeValidator(smtp_user)]

@@ -45,7 +45,7 @@ _WANTED = {
     "tuple_type": 'write a list, ["..."]',
 }
 # Keys of a later step: known, so that nobody is sent looking for a typo.
-_LATER = ("encrypted", "encryption", "luks", "spares")
+_LATER = ("spares",)
 
 
 def refusals(

@@ -12,7 +12,7 @@ from pyinfra.api.operation import operation
 from homelab.files import ManagedFile
 from homelab.host import kernel
 from homelab.operations import files
-from homelab.probe import HostProbe
+from homelab.probe import FileState, HostProbe
 
 
 @operation()
@@ -40,3 +40,13 @@ def sysctls(wanted: Mapping[str, str], current: HostProbe) -> Generator[StringCo
     if not stands:
         yield files.write(file)
     yield StringCommand(f"sysctl -q -p {file.path}")
+
+
+@operation()
+def rules(wanted: ManagedFile, current: FileState | None) -> Generator[StringCommand, None, None]:
+    """Ensure a file of udev rules, and that udev has read it; no device is triggered."""
+    if wanted.stands(current):
+        host.noop(f"{wanted.path} is as it should be")
+        return
+    yield files.write(wanted)
+    yield StringCommand("udevadm control --reload")

@@ -12,7 +12,10 @@ from pyinfra import logger
 
 from homelab import nas as nas_room
 from homelab import storage
-from homelab.model import Host, Problem
+from homelab.model import Problem
+from homelab.model.nas import Nas
+from homelab.nas import alerts, tuning
+from homelab.operations import luks as luks_keys
 from homelab.operations import storage as consents
 from homelab.operations import users
 from homelab.operations.survey import Survey
@@ -22,16 +25,22 @@ from homelab.settings import SecretError, resolve_secret
 
 @dataclass(frozen=True)
 class Prepared:
-    """A NAS's storage plan, and the secrets of its users and backups by their names."""
+    """A NAS's storage plan, what tunes its disks, the secrets of its users by their names, and what its files hold.
+
+    `secrets` are the backups' by their names and the alerts' as `alerts.smtp_password`; `keys`
+    open its encrypted pools, by the pools' names.
+    """
 
     storage: storage.Plan
+    tuning: tuple[tuning.Setting, ...] = ()
     passwords: Mapping[str, SecretStr] = field(default_factory=dict)
-    repositories: Mapping[str, SecretStr] = field(default_factory=dict)
+    secrets: Mapping[str, SecretStr] = field(default_factory=dict)
+    keys: Mapping[str, SecretStr] = field(default_factory=dict)
 
     @property
     def revealed(self) -> dict[str, str]:
-        """The backups' passwords in clear, for the files that hold them."""
-        return {name: secret.get_secret_value() for name, secret in self.repositories.items()}
+        """The secrets in clear, for the files that hold them."""
+        return {name: secret.get_secret_value() for name, secret in self.secrets.items()}
 
 
 def prepared(site: Survey) -> Mapping[str, Prepared]:
@@ -49,7 +58,8 @@ def _prepare(site: Survey) -> Mapping[str, Prepared]:
         if host.name not in site.probes or host.storage is None:
             continue
         probe = site.probes[host.name]
-        plan = storage.Plan()
+        plan, tuned = storage.Plan(), tuple[tuning.Setting, ...]()
+        keys, unlocked = luks_keys.keys(host)
         if host.storage.pools:
             try:
                 seen = storage.parse(probe.output.get(storage.probe.NAME, ""))
@@ -57,12 +67,14 @@ def _prepare(site: Survey) -> Mapping[str, Prepared]:
                 remedy = "run the same command again, and report it if that does not help"
                 problems.append(Problem(host.name, f"its disks cannot be made out: {error}", remedy))
                 continue
-            plan = storage.plan(host.name, host.storage, seen, probe, used, lambda: str(uuid.uuid4()))
+            plan = storage.plan(host.name, host.storage, seen, probe, used, _uuid, luks_keys.hashed(keys))
+            tuned = tuning.settings(host.storage, seen, plan.pools, probe)
+            warnings += tuning.unset(host, tuned, tuning.sysctls(host.storage, probe), probe)
         passwords, unread = users.passwords(host)
-        repositories, unopened = _repositories(host)
-        problems += [*plan.problems, *nas_room.problems(site.home, host, probe), *unread, *unopened]
+        secrets, unopened = _secrets(host.name, host.storage)
+        problems += [*plan.problems, *nas_room.problems(site.home, host, probe), *unread, *unopened, *unlocked]
         warnings += [*plan.warnings, *nas_room.warnings(site.home, host, probe)]
-        made[host.name] = Prepared(plan, passwords, repositories)
+        made[host.name] = Prepared(plan, tuned, passwords, secrets, keys)
     if problems:
         raise Refusal(dict.fromkeys(str(problem) for problem in problems))
     for warning in warnings:
@@ -70,13 +82,20 @@ def _prepare(site: Survey) -> Mapping[str, Prepared]:
     return made
 
 
-def _repositories(host: Host) -> tuple[Mapping[str, SecretStr], list[Problem]]:
+def _uuid() -> str:
+    return str(uuid.uuid4())
+
+
+def _secrets(host: str, nas: Nas) -> tuple[Mapping[str, SecretStr], list[Problem]]:
+    references = {name: (f"backups.{name}.password", backup.password) for name, backup in nas.backups.items()}
+    for key, reference in alerts.secrets(nas).items():
+        references[f"alerts.{key}"] = (f"alerts.{key}", reference)
     found, problems = {}, []
-    for name, backup in host.storage.backups.items() if host.storage else ():
+    for name, (place, reference) in references.items():
         try:
-            found[name] = resolve_secret(backup.password, base=Path.cwd())
+            found[name] = resolve_secret(reference, base=Path.cwd())
         except SecretError as error:
             where, _, rest = str(error).partition(": ")
             what, _, remedy = rest.partition("; ")
-            problems.append(Problem(f"{host.name}: backups.{name}.password: {where}", what, remedy))
+            problems.append(Problem(f"{host}: {place}: {where}", what, remedy))
     return found, problems

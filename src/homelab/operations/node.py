@@ -135,17 +135,27 @@ def nodes(via: PyinfraHost) -> dict[str, Node] | None:
     return {each.name: each for each in map(node.parse, listed["items"])} if listed else None
 
 
+_NAMES_ONLY = "wrangler.cattle.io/node"
+
+
 @operation()
 def forgotten(mine: Host, needed: bool) -> Generator[StringCommand, None, None]:
     """Ensure that the cluster has no Node, etcd member and password of a machine that was wiped and now joins anew.
 
-    Run it on a server. K3s removes member and password when the Node goes: its handlers hold the Node until then.
+    Run it on a server. K3s removes member and password when the Node goes: its handlers hold the Node until then. One
+    of them only keeps the names for DNS, and was seen (K3s 1.21) not to run in the server that took the lead from the
+    one that was wiped: where it alone holds the Node, the others are done, and the Node is let go.
     """
     if not needed:
         host.noop(f"the cluster has nothing old of {mine.name}")
         return
     kubectl = f"{paths.BINARY} kubectl --kubeconfig {paths.KUBECONFIG}"
-    yield StringCommand(f"{kubectl} delete node {mine.name} --ignore-not-found --wait --timeout=120s")
+    held = f"{kubectl} get node {mine.name} -o jsonpath='{{.metadata.finalizers}}'"
+    free = f"""{kubectl} patch node {mine.name} --type=merge -p '{{"metadata":{{"finalizers":null}}}}'"""
+    yield StringCommand(
+        f"{kubectl} delete node {mine.name} --ignore-not-found --wait --timeout=120s || "
+        f"""{{ [ "$({held})" = '["{_NAMES_ONLY}"]' ] && {free}; }}"""
+    )
 
 
 def pyinfra_host(mine: Host) -> PyinfraHost:

@@ -29,6 +29,7 @@ from homelab import nas as nas_room
 from homelab import probe
 from homelab import storage as storage_room
 from homelab.model import Home, Host
+from homelab.nas import ups
 from homelab.probe import HostProbe, Questions
 from homelab.pyinfra_compat import Refusal, home, is_dry
 
@@ -121,7 +122,10 @@ def _look() -> Survey:
     gevent.joinall([gevent.spawn(look, mine, theirs) for mine, theirs in hosts], raise_error=True)
     if problems:
         raise Refusal([problems[each.name] for each in known.hosts if each.name in problems])
-    refusals = [str(problem) for problem in host_room.refusals(known, probes)]
+    wrong = list(host_room.refusals(known, probes))
+    for mine, _ in hosts:
+        wrong += ups.problems(known, mine, probes[mine.name])
+    refusals = [str(problem) for problem in wrong]
     if refusals:
         raise Refusal(refusals)
     return Survey(known, probes)

@@ -10,10 +10,11 @@ from pyinfra import host
 from pyinfra.api.command import StringCommand
 from pyinfra.api.operation import operation
 
+from homelab.files import ManagedFile
 from homelab.model import Host, Problem
 from homelab.nas import users
 from homelab.operations import files
-from homelab.probe import HostProbe
+from homelab.probe import FileState, HostProbe
 from homelab.settings import SecretError, resolve_secret
 
 
@@ -38,11 +39,16 @@ def passwords(mine: Host, base: Path | None = None) -> tuple[Mapping[str, Secret
 
 
 @operation()
-def accounts(commands: tuple[str, ...]) -> Generator[StringCommand, None, None]:
-    """Ensure accounts and groups with their numbers."""
-    if not commands:
+def accounts(
+    commands: tuple[str, ...], record: ManagedFile | None = None, current: FileState | None = None
+) -> Generator[StringCommand, None, None]:
+    """Ensure accounts and groups with their numbers; the `record` of what they are given is laid before they get it."""
+    note = record is not None and bool(record.content or current) and not record.stands(current)
+    if not commands and not note:
         host.noop("all accounts are there")
         return
+    if note and record is not None:
+        yield files.write(record)
     for command in commands:
         yield StringCommand(command)
 

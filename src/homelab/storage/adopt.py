@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from homelab.model import levels
 from homelab.model.problems import Problem
 from homelab.storage import btrfs, consent, mdraid, records
-from homelab.storage.case import CALLED, Case, Decided, step
+from homelab.storage.case import CALLED, Case, Decided, step, unmirrored
 from homelab.storage.records import Record
-from homelab.storage.seen import BtrfsMember, DiskSeen, MdMember
+from homelab.storage.seen import DiskSeen, Inner, MdMember
 from homelab.storage.steps import Step
 
 
@@ -25,11 +28,8 @@ def adopt(case: Case, record: Record | None, uuid: str, decided: Decided) -> Non
     members = case.members
     member = next(iter(members.values()))
     number = member.disks if isinstance(member, MdMember) else member.devices
-    if isinstance(member, MdMember) and member.level != 1:
-        found = f"is a raid{member.level}, not a {case.pool.level}"
-        problems.append(
-            Problem(case.place, found, "a level is never changed; list the disks of a mirror, or blank ones")
-        )
+    if isinstance(member, MdMember) and member.level != case.level.number:
+        problems.append(_level(case, levels.numbered(member.level)))
         return
     if number != len(case.pool.disks):
         found = f"has {number} disks, and {len(case.pool.disks)} are listed"
@@ -47,8 +47,16 @@ def adopt(case: Case, record: Record | None, uuid: str, decided: Decided) -> Non
         _adopt_btrfs(case, record, uuid, decided)
     else:
         _adopt_mdraid(case, record, uuid, decided)
+    if case.level.survives(len(case.pool.disks)) == 0:
+        decided.warnings.append(unmirrored(case))
     if decided.record and not case.absent and record is None:
         decided.steps.insert(0, Step("noop", f"pool {case.name}", f"{case.name} is there, the {called} {uuid}"))
+
+
+def _level(case: Case, is_: str) -> Problem:
+    known = is_ in levels.names(case.pool.kind)
+    remedy = f'a level is never changed; {f"""write "{is_}", or """ if known else ""}list other disks'
+    return Problem(case.place, f"is a {is_}, not a {case.pool.level}", remedy)
 
 
 def _stranger(case: Case, name: str, disk: DiskSeen, uuid: str) -> Problem:
@@ -56,10 +64,8 @@ def _stranger(case: Case, name: str, disk: DiskSeen, uuid: str) -> Problem:
     blank = disk.is_blank and not disk.partitions
     holds = "is blank" if blank else f"holds {consent.seen(disk) or 'something else'}"
     found = f"/dev/{disk.name} (serial {disk.serial}) {holds} and is no member of {case.name} ({uuid})"
-    if case.pool.kind == "mdraid" and blank:
-        add = f"to make it one, run `mdadm --manage /dev/md/{case.name} --add /dev/{disk.name}` there"
-        return Problem(place, found, f"list the disk that is; {add}")
-    return Problem(place, found, "list the disk that is")
+    remedy = f"list the disk that is; where it is dead, list it all the same, and {_replaced_by(name, case.ids[name])}"
+    return Problem(place, found, remedy)
 
 
 def _serials(case: Case, record: Record | None) -> dict[str, str]:
@@ -78,39 +84,77 @@ def _gone(case: Case, record: Record | None) -> str:
 
 def _adopt_btrfs(case: Case, record: Record | None, uuid: str, decided: Decided) -> None:
     problems = decided.problems
-    at = case.seen.mountpoints.get(case.name)
+    at, number = case.seen.mountpoints.get(case.name), len(case.pool.disks)
     mounted = case.seen.mounted(f"/srv/{case.name}") is not None
+    if case.absent and mounted and at is not None and not at.missing:
+        problems += [_taken(case, record, name) for name in case.absent]
+        return
     if case.absent:
-        found = f"{_gone(case, record)} is gone, and a btrfs without one of its disks is not mounted"
-        devids = [member.devid for member in case.members.values() if isinstance(member, BtrfsMember)]
-        lost = next((number for number in range(1, len(case.pool.disks) + 1) if number not in devids), 2)
-        remedy = (
-            f"plug it in; or, if it is dead, replace it by hand: `mount -o degraded /dev/disk/by-uuid/{uuid} /mnt; "
-            f"btrfs replace start -B {lost} NEW /mnt; "
-            "btrfs balance start -dconvert=raid1,soft -mconvert=raid1,soft /mnt`"
-        )
-        problems.append(Problem(case.place, found, remedy))
+        problems.append(_lost(case, record, uuid))
         return
     first = next(iter(case.disks.values()))
     chunks = next((device.chunks for device in first.devices if device.chunks), ())
     profiles = at.profiles if mounted and at is not None and at.profiles else btrfs.from_chunks(chunks)
-    wrong = btrfs.wrong_profiles(profiles)
+    wrong = btrfs.wrong_profiles(case.level, profiles)
     if wrong:
-        remedy = f"run `btrfs balance start -dconvert=raid1,soft -mconvert=raid1,soft /srv/{case.name}` (mounted) first"
-        problems.append(Problem(case.place, f"not all of it is mirrored: it has {', '.join(wrong)}", remedy))
+        data = profiles.get("data", ())
+        if len(data) == 1 and data[0] in levels.names("btrfs") and data[0] not in ("single", *case.level.data):
+            problems.append(_level(case, data[0]))
+            return
+        remedy = f"run `{btrfs.convert(case.level, number, f'/srv/{case.name}')}` (mounted) first"
+        found = f"not all of it is {case.pool.level}: it has {', '.join(wrong)}"
+        problems.append(Problem(case.place, found, remedy))
         return
     if at is not None and at.missing:
         decided.warnings.append(Problem(case.place, f"{at.missing} of its disks is missing", "replace it"))
     if not profiles:
-        says = f"see that all of {case.name} is mirrored"
-        decided.steps.append(step("config", case, says, btrfs.proven(case.disks)))
+        says = f"see that all of {case.name} is {case.pool.level}"
+        decided.steps.append(step("config", case, says, btrfs.proven(case.level, case.disks)))
     decided.record = Record(
-        case.name, "btrfs", case.pool.level, uuid, "btrfs", uuid, _serials(case, record), state="made"
+        case.name, "btrfs", case.pool.level, uuid, "btrfs", uuid, _serials(case, record), luks=case.luks
     )
+
+
+def _lost(case: Case, record: Record | None, uuid: str) -> Problem:
+    """Why a btrfs with fewer disks than it has stays down, and what is to be done."""
+    if len(case.absent) > case.level.survives(len(case.pool.disks)):
+        found = f"{_gone(case, record)} is gone, more than a {case.pool.level} survives"
+        return Problem(case.place, found, "plug it in; if it is dead, what was on the pool is in its backups only")
+    found = f"{_gone(case, record)} is gone, and a btrfs without one of its disks is not mounted"
+    return Problem(case.place, found, f"plug it in; or, if it is dead, {_replaced_by(case.absent[0])}")
+
+
+def _replaced_by(disk: str, new: str = "NEW") -> str:
+    return f"run `pyinfra inventory deploys/day2/replace_disk.py --data disk={disk} --data with={new}`"
+
+
+def _taken(case: Case, record: Record | None, name: str) -> Problem:
+    """A disk that is listed and none of a pool that lacks none: another has its place, or its id is wrong."""
+    serial = record.serials.get(name, "") if record else ""
+    now = f"in its place is the disk with the serial {serial}" if serial else "another disk is in its place"
+    found = f"{case.ids[name]} is no disk of {case.name}, which lacks none: {now}"
+    return Problem(f"{case.host}.disks.{name}", found, 'write that disk\'s name under /dev/disk/by-id as its "id"')
 
 
 def _adopt_mdraid(case: Case, record: Record | None, uuid: str, decided: Decided) -> None:
     problems, array, inner = decided.problems, case.array, case.inner
+    runs = array is not None and array.runs
+    survives = case.level.survives(len(case.pool.disks))
+    if array is not None and array.runs and not array.degraded:
+        carried = {name: device.name for name, disk in case.disks.items() if (device := case.carrier(disk))}
+        out = [*case.absent, *(name for name, device in carried.items() if device not in array.members)]
+        problems += [_taken(case, record, name) for name in out]
+        if out:
+            return
+    if len(case.absent) > survives and not runs:
+        found = f"{_gone(case, record)} is gone, and a {case.pool.level} of {len(case.pool.disks)} survives {survives}"
+        remedy = "plug it in; if it is dead, what was on the pool is in its backups only"
+        problems.append(Problem(case.place, found, remedy))
+        return
+    if inner is None and not runs and case.level.number != 1:
+        inner = _unseen(case, record, uuid, decided)
+        if inner is None:
+            return
     if inner is None or inner.type not in ("ext4", "xfs"):
         found = f"holds {inner.type}, not ext4 or xfs" if inner else "holds no filesystem, or none that is known"
         remedy = "look what is on it (`wipefs --no-act`, `lsblk -f`); only an array with ext4 or xfs is taken over"
@@ -121,31 +165,56 @@ def _adopt_mdraid(case: Case, record: Record | None, uuid: str, decided: Decided
         problems.append(Problem(case.place, f"holds {inner.type}, not {case.pool.filesystem}", remedy))
         return
     new = Record(
-        case.name, "mdraid", case.pool.level, uuid, inner.type, inner.uuid, _serials(case, record), state="made"
+        case.name, "mdraid", case.pool.level, uuid, inner.type, inner.uuid, _serials(case, record), luks=case.luks
     )
     decided.record, decided.projects = new, inner.projects
-    degraded = bool(case.absent)
+    if not runs:
+        decided.steps.append(_started(case, record, new))
+    decided.warnings += _trouble(case, record)
+
+
+def _unseen(case: Case, record: Record | None, uuid: str, decided: Decided) -> Inner | None:
+    """The filesystem that the record names on an array that does not run; it is proven once it does.
+
+    Without a record nobody knows, so the array is started and no more: the next run sees what is on it.
+    """
+    if record is not None and record.filesystem in ("ext4", "xfs"):
+        return Inner(record.filesystem, record.filesystem_uuid, None)
+    nothing = Record(case.name, "mdraid", case.pool.level, uuid, "", "", _serials(case, record))
+    decided.steps.append(_started(case, record, nothing))
+    found = f"the array {uuid} does not run, and what is on a {case.pool.level} shows only then"
+    decided.warnings.append(Problem(case.place, found, "it is started; run the same command again to mount it"))
+    return None
+
+
+def _started(case: Case, record: Record | None, new: Record) -> Step:
+    without = f" without {_gone(case, record)}" if case.absent else ""
+    command = mdraid.start(new, case.disks, degraded=bool(case.absent))
+    return step("config", case, f"start {case.name}{without}", command)
+
+
+def _trouble(case: Case, record: Record | None) -> Iterator[Problem]:
+    """What its owner has to know of an array that works, and for how long yet."""
+    array, level = case.array, case.level
+    left = level.survives(len(case.pool.disks)) - len(case.absent)
+    if case.absent:
+        alone = (
+            f"its data are on {' and '.join(case.disks)} alone" if left <= 0 else f"of the others {left} more may die"
+        )
+        remedy = f"plug it in; or, if it is dead, {_replaced_by(case.absent[0])}"
+        yield Problem(case.place, f"{_gone(case, record)} is gone, and {alone}", remedy)
+        return
     if array is None or not array.runs:
-        without = f" without {_gone(case, record)}" if degraded else ""
-        command = mdraid.start(new, case.disks, degraded=degraded)
-        decided.steps.append(step("config", case, f"start {case.name}{without}", command))
-    if degraded:
-        remedy = f"replace it: `mdadm --manage /dev/md/{case.name} --add NEW` there, and list the new disk's id"
-        found = f"{_gone(case, record)} is gone, and its data are on {' and '.join(case.disks)} alone"
-        decided.warnings.append(Problem(case.place, found, remedy))
-    elif array is not None and array.runs:
-        carried = {name: device.name for name, disk in case.disks.items() if (device := case.carrier(disk))}
-        out = [name for name, device in carried.items() if device not in array.members]
-        if out:
-            again = " ".join(f"/dev/{carried[name]}" for name in out)
-            remedy = f"look at `smartctl -x` of it; then `mdadm --manage /dev/md/{case.name} --re-add {again}`"
-            found = f"{', '.join(out)} is not in the array any more"
-            decided.warnings.append(Problem(case.place, found, remedy))
-        elif array.action in ("resync", "recover"):
-            found = "its disks are being made equal"
-            decided.warnings.append(
-                Problem(case.place, found, "a dead disk before the end (`cat /proc/mdstat`) can cost data")
-            )
-        elif array.degraded:
-            found = f"{array.degraded} of its disks is not up to date"
-            decided.warnings.append(Problem(case.place, found, "look at `cat /proc/mdstat` there"))
+        return
+    carried = {name: device.name for name, disk in case.disks.items() if (device := case.carrier(disk))}
+    out = [name for name, device in carried.items() if device not in array.members]
+    if out:
+        again = " ".join(f"/dev/{carried[name]}" for name in out)
+        remedy = f"look at `smartctl -x` of it; then `mdadm --manage /dev/md/{case.name} --re-add {again}`"
+        yield Problem(case.place, f"{', '.join(out)} is not in the array any more", remedy)
+    elif array.action in ("resync", "recover"):
+        remedy = "a dead disk or a power cut before the end (`cat /proc/mdstat`) can cost data"
+        yield Problem(case.place, "its disks are being made equal", remedy)
+    elif array.degraded:
+        found = f"{array.degraded} of its disks is not up to date"
+        yield Problem(case.place, found, "look at `cat /proc/mdstat` there")

@@ -8,8 +8,19 @@ from __future__ import annotations
 import shlex
 
 from homelab.model.nas import Nas
-from homelab.probe import Questions
-from homelab.storage import consent, mdraid, mounts, records, superblocks
+from homelab.probe import HostProbe, Questions
+from homelab.storage import (
+    branches,
+    consent,
+    crypttab,
+    degraded,
+    mappings,
+    mdraid,
+    mounts,
+    records,
+    snapraid,
+    superblocks,
+)
 from homelab.storage.bare import BARE
 from homelab.storage.probe import NAME
 
@@ -38,6 +49,16 @@ look() {
     start="$(od -An -tu8 -j @START@ -N 8 "/dev/$1" 2>/dev/null | tr -d ' ')"
     case "$start" in ''|????????????*) ;; *)
       running "$1" || inner "$1" $((start * 512)) ;;
+    esac ;;
+  esac
+  case "$said" in *'"crypto_LUKS"'*)
+    slots=yes
+    head -c 65536 "/dev/$1" 2>/dev/null | tail -c +4097 | grep -aq '"keyslots":{}' && slots=no
+    uuid="$(head -c 208 "/dev/$1" 2>/dev/null | tail -c +169 | tr -d '\000')"
+    printf 'luks\t%s\t%s\t%s\n' "$1" "$(bytes "$1" 0 512)" "$slots"
+    case "$uuid" in *[!0-9a-f-]*|'') ;; *)
+      printf 'header\t%s\t%s\t%s\n' "$uuid" "$(head -c @LUKS@ "/dev/$1" | sha256sum | cut -c1-64)" \
+        "$(head -c @LUKS@ "@HEADERS@/$uuid" 2>/dev/null | sha256sum | cut -c1-64)" ;;
     esac ;;
   esac
   case "$said" in *'"btrfs"'*)
@@ -78,6 +99,13 @@ for disk in $disks; do
   sequence="$(cat "/sys/block/$disk/diskseq" 2>/dev/null)"
   printf 'disk\t%s\t%s\t%s\t%s\n' "$disk" "$sequence" "$open" "$(serial "$disk" | one)"
   look "$disk"
+  for held in "/sys/block/$disk/holders"/dm-*; do
+    case "$(cat "$held/dm/uuid" 2>/dev/null)" in CRYPT-LUKS*) ;; *) continue ;; esac
+    held="${held##*/}"; open=no; if exclusive "$held" 2>/dev/null; then open=yes; fi
+    printf 'mapped\t%s\t%s\t%s\t%s\t%s\n' "$disk" "$held" "$(one <"/sys/block/$held/dm/name")" \
+      "$(one <"/sys/block/$held/dm/uuid")" "$open"
+    look "$held"
+  done
   for part in "/sys/block/$disk/$disk"*/partition; do
     [ -e "$part" ] || continue
     part="${part%/partition}"; look "${part##*/}"
@@ -86,7 +114,11 @@ done
 for md in /sys/block/md*/md; do
   [ -e "$md" ] || continue
   name="${md%/md}"; name="${name##*/}"; members=
-  for member in "$md"/dev-*; do [ -e "$member" ] && members="$members ${member##*/dev-}"; done
+  for member in "$md"/dev-*; do
+    [ -e "$member" ] || continue
+    members="$members ${member##*/dev-}"
+    printf 'state\t%s\t%s\t%s\n' "$name" "${member##*/dev-}" "$(cat "$member/state" 2>/dev/null)"
+  done
   printf 'array\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$name" "$(cat "$md/level")" "$(cat "$md/array_state")" \
     "$(cat "$md/raid_disks")" "$(cat "$md/degraded" 2>/dev/null)" "$(cat "$md/sync_action" 2>/dev/null)" "$members"
   case "$(cat "$md/array_state")" in clear|inactive) ;; *) look "$name"; inner "$name" 0 ;; esac
@@ -152,10 +184,14 @@ echo end
 )
 
 
-def questions(nas: Nas) -> Questions:
-    """What the storage of a host is asked; it changes nothing, and sh, util-linux and perl-base answer it."""
+def questions(nas: Nas, also: tuple[str, ...] = ()) -> Questions:
+    """What the storage of a host is asked; it changes nothing, and sh, util-linux and perl-base answer it.
+
+    `also` are ids of disks that no pool has.
+    """
+    ids = [nas.disks[disk].id for pool in nas.pools.values() for disk in pool.members]
     marks = {
-        "@DISKS@": [nas.disks[disk].id for disk in dict.fromkeys(d for pool in nas.pools.values() for d in pool.disks)],
+        "@DISKS@": list(dict.fromkeys((*ids, *also))),
         "@POOLS@": list(nas.pools),
         "@VOLUMES@": [f"{volume.pool}/{name}" for name, volume in nas.volumes.items()],
     }
@@ -166,6 +202,8 @@ def questions(nas: Nas) -> Questions:
         ("@START@", str(superblocks.MD_OFFSET + superblocks.MD_START)),
         ("@MD@", f"{superblocks.MD_OFFSET} {superblocks.MD_LENGTH}"),
         ("@BTRFS@", f"{superblocks.BTRFS_OFFSET} {superblocks.BTRFS_LENGTH}"),
+        ("@LUKS@", str(superblocks.LUKS_LENGTH)),
+        ("@HEADERS@", mappings.HEADERS),
         ("@SENTINEL@", records.SENTINEL),
         ("@RECORDS@", records.FOLDER),
         ("@CONSENTS@", consent.USED),
@@ -173,24 +211,35 @@ def questions(nas: Nas) -> Questions:
     ):
         text = text.replace(mark, word)
     mirrors = any(pool.kind == "mdraid" for pool in nas.pools.values())
-    return Questions(
+    keys = [path(pool) for pool in nas.pools for path in (mappings.key_path, mappings.former_key_path)]
+    return branches.questions(nas) | Questions(
         paths=(
             *(f"{records.FOLDER}/{pool}" for pool in nas.pools),
             *(mounts.unit_path(pool) for pool in nas.pools),
-            *((mdraid.CONF,) if mirrors else ()),
+            *((mdraid.CONF, *(file.path for file in degraded.FILES)) if mirrors else ()),
+            *keys,
         ),
         units=tuple(mounts.unit(pool) for pool in nas.pools),
-        text=(mdraid.CONF, mdraid.EMBEDDED) if mirrors else (),
+        text=(crypttab.PATH, *((mdraid.CONF, mdraid.EMBEDDED) if mirrors else ())),
         packages=packages(nas),
         commands=((NAME, text),),
     )
 
 
-def packages(nas: Nas) -> tuple[str, ...]:
-    """What these pools need of Debian."""
+def packages(nas: Nas, probe: HostProbe | None = None) -> tuple[str, ...]:
+    """What these pools need of Debian; without a probe, all that they may need."""
     kinds = {pool.kind for pool in nas.pools.values()}
     wanted = ["btrfs-progs"] if "btrfs" in kinds else []
     if "mdraid" in kinds:
         wanted += ["mdadm", "quota"]
         wanted += ["xfsprogs"] if any(pool.filesystem == "xfs" for pool in nas.pools.values()) else []
+    if "snapraid" in kinds:
+        wanted += snapraid.PACKAGES
+        xfs = any(pool.filesystem == "xfs" for pool in nas.pools.values())
+        wanted += ["xfsprogs"] if xfs and "xfsprogs" not in wanted else []
+    if any(pool.encryption for pool in nas.pools.values()):
+        wanted += ["cryptsetup"]
+        # From Debian 13 on systemd has what opens disks at boot in a package of its own.
+        if probe is None or (probe.os_id != "ubuntu" and int(probe.os_version.partition(".")[0] or 0) >= 13):
+            wanted += ["systemd-cryptsetup"]
     return tuple(wanted)

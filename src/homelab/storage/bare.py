@@ -30,10 +30,10 @@ samples() { perl -e '
     $same = 0 if $got ne substr($zero, 0, $want)
   }
   exit($same ? 0 : 1)' "/dev/$1" "${2:-}"; }
-# What a btrfs keeps its chunks as: DATA|RAID1 METADATA|RAID1 SYSTEM|RAID1
+# What a btrfs keeps its chunks as: DATA|RAID1 METADATA|RAID1 SYSTEM|RAID1; without a profile what is single
 chunks() {
   btrfs inspect-internal dump-tree -t chunk "/dev/$1" 2>/dev/null </dev/null |
-    sed -n 's/.* type \([A-Z]*|*[A-Z0-9|]*\).*/\1/p' | grep -E '^(DATA|METADATA|SYSTEM)' | sort -u
+    sed -n 's/|single//; s/.* type \([A-Z0-9|]*\).*/\1/p' | grep -E '^(DATA|METADATA|SYSTEM)' | sort -u
 }
 content() {
   samples "$1" </dev/null && { echo zero; return; }

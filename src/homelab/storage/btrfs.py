@@ -1,21 +1,34 @@
-"""Mirrors of btrfs: how they are made, and which profiles they may have."""
+"""A btrfs: how it is made, and which profiles it may have."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from homelab.model import levels
+from homelab.model.levels import Level
 from homelab.storage import guard
 from homelab.storage.records import Record
 from homelab.storage.seen import DiskSeen
 
-# What each kind of chunk may be, and nothing beside it: writes to a degraded mirror leave `single` behind.
-ALLOWED = {"data": ("raid1",), "metadata": ("raid1", "raid1c3"), "system": ("raid1", "raid1c3")}
+# Kinds of chunks.
+_KINDS = ("data", "metadata", "system")
+
+
+def allowed(level: Level, kind: str) -> tuple[str, ...]:
+    """What that kind of chunk may be at this level, and nothing beside it: a degraded mount leaves `single` behind."""
+    return {"data": level.data, "metadata": level.metadata, "system": level.metadata}.get(kind, ())
+
+
+def convert(level: Level, disks: int, at: str) -> str:
+    """The command that puts right what has another profile; chunks of system follow those of metadata."""
+    data, metadata = level.makes(disks)
+    return f"btrfs balance start -dconvert={data},soft -mconvert={metadata},soft {at}"
 
 
 def create(record: Record, ids: Mapping[str, str], disks: Mapping[str, DiskSeen], clearing: str) -> str:
-    """Make a mirror of disks that are blank, cleared by `clearing`, or half made by a run that was cut."""
+    """Make a btrfs of disks that are blank, cleared by `clearing`, or half made by a run that was cut."""
     own = [disk for disk in disks.values() if _is_own(record, disk)]
-    metadata = "raid1c3" if len(disks) > 2 else "raid1"
+    data, metadata = levels.level("btrfs", record.level).makes(len(disks))
     paths = " ".join(disk.path for disk in disks.values())
     return (
         guard.head(record)
@@ -30,7 +43,7 @@ def create(record: Record, ids: Mapping[str, str], disks: Mapping[str, DiskSeen]
         + clearing
         + "".join(f"clear {disk.name}\n" for disk in own)
         + "".join(f"idle {disk.name}; blank {disk.name}\n" for disk in disks.values())
-        + f"mkfs.btrfs -q -d raid1 -m {metadata} -L {record.pool} -U {record.uuid} {paths} </dev/null || "
+        + f"mkfs.btrfs -q -d {data} -m {metadata} -L {record.pool} -U {record.uuid} {paths} </dev/null || "
         + f"stop 'no filesystem could be made for {record.pool}'\n"
         + "settle\n"
         + "".join(
@@ -44,13 +57,13 @@ def _is_own(record: Record, disk: DiskSeen) -> bool:
     return disk.btrfs is not None and disk.btrfs.uuid == record.uuid
 
 
-def wrong_profiles(profiles: Mapping[str, Iterable[str]]) -> list[str]:
-    """Kinds of chunks with another profile than one that mirrors, "data single"."""
+def wrong_profiles(level: Level, profiles: Mapping[str, Iterable[str]]) -> list[str]:
+    """Kinds of chunks with another profile than this level has, "data single", or with several."""
     found = []
     for kind, names in profiles.items():
-        allowed = ALLOWED.get(kind, ())
-        found += [f"{kind} {name}" for name in names if name not in allowed and kind != "globalreserve"]
-        if len(set(names)) > 1 and not any(name not in allowed for name in names):
+        may = allowed(level, kind)
+        found += [f"{kind} {name}" for name in names if name not in may and kind != "globalreserve"]
+        if len(set(names)) > 1 and not any(name not in may for name in names):
             found.append(f"{kind} {' and '.join(names)}")
     return found
 
@@ -62,21 +75,27 @@ def from_chunks(chunks: Iterable[str]) -> dict[str, tuple[str, ...]]:
         kinds, _, profile = chunk.lower().rpartition("|")
         if not kinds:
             kinds, profile = profile, "single"
-        elif profile in ALLOWED:  # mixed: DATA|METADATA
+        elif profile in _KINDS:  # mixed: DATA|METADATA
             kinds, profile = chunk.lower(), "single"
         for kind in kinds.split("|"):
             found.setdefault(kind, []).append(profile)
     return {kind: tuple(names) for kind, names in found.items()}
 
 
-def proven(disks: Mapping[str, DiskSeen]) -> str:
-    """Stop unless all that an unmounted filesystem holds is mirrored; for a host that had no btrfs to tell it with."""
+def proven(level: Level, disks: Mapping[str, DiskSeen]) -> str:
+    """Stop unless all that an unmounted filesystem holds is of this level, where nobody could tell before."""
     path = next(iter(disks.values()))
     device = next((each for each in path.devices if each.btrfs), path)
+    data, metadata = (f"({'|'.join(_printed(each) for each in names)})" for names in (level.data, level.metadata))
     return (
         guard.head()
         + f'btrfs device scan >/dev/null\nfound="$(chunks {device.name})"\n'
         + '[ -n "$found" ] || stop "what its profiles are cannot be read"\n'
-        + 'odd="$(printf "%s\\n" "$found" | grep -vE "^(DATA[|]RAID1|(METADATA|SYSTEM)[|]RAID1(C3)?)$" || :)"\n'
-        + '[ -z "$odd" ] || stop "not all of it is mirrored: $(printf "%s " $odd)"\n'
+        + f'odd="$(printf "%s\\n" "$found" | grep -vE "^(DATA{data}|(METADATA|SYSTEM){metadata})$" || :)"\n'
+        + f'[ -z "$odd" ] || stop "not all of it is {level.name}: $(printf %s "$odd" | tr "\\n" " ")"\n'
     )
+
+
+def _printed(profile: str) -> str:
+    # Of a chunk that is single only its kind is printed.
+    return "" if profile == "single" else f"[|]{profile.upper()}"

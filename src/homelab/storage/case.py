@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from homelab.model import levels
+from homelab.model.levels import Level
 from homelab.model.nas import Pool
 from homelab.model.problems import Problem
 from homelab.storage.records import Record
 from homelab.storage.seen import Array, BtrfsMember, Device, DiskSeen, Inner, MdMember, Seen
 from homelab.storage.steps import Step
 
-CALLED = {"mdraid": "array", "btrfs": "btrfs"}
+CALLED = {"mdraid": "array", "btrfs": "btrfs", "snapraid": "snapraid"}
 
 
 @dataclass
@@ -19,11 +21,13 @@ class Decided:
     """What becomes of a pool: its record, when it is or will be one, and what leads there."""
 
     record: Record | None = None
+    # What comes before the steps of any pool.
+    first: list[Step] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
-    # Whether its filesystem counts project quotas.
-    projects: bool = True
+    # Whether its filesystem counts project quotas; None where nobody can tell before it is started.
+    projects: bool | None = True
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,12 @@ class Case:
     absent: tuple[str, ...]
     seen: Seen
     used: frozenset[str]
+    # Of an encrypted pool, whose disks are seen in the clear: the UUID of each one's LUKS header.
+    luks: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def level(self) -> Level:
+        return levels.level(self.pool.kind, self.pool.level)
 
     @property
     def place(self) -> str:
@@ -71,12 +81,23 @@ class Case:
 
     @property
     def inner(self) -> Inner | None:
-        """The filesystem on a mirror of md, as the running array or else a member has it."""
+        """The filesystem on an array, as it has it itself while it runs.
+
+        Of one that does not, only a member of a mirror tells: it holds the filesystem whole. On a member of any other
+        level the beginning of the filesystem may stand too, and so may the parity of several that are gone.
+        """
         array = self.array
         if array is not None and array.runs:
             return array.device.inner if array.device.inner is not None and array.device.inner.type else None
-        told = [device.inner for disk in self.disks.values() if (device := self.carrier(disk)) is not None]
+        carriers = [device for disk in self.disks.values() if (device := self.carrier(disk)) is not None]
+        told = [device.inner for device in carriers if device.md is not None and device.md.level == 1]
         return next((each for each in told if each is not None and each.type), None)
+
+
+def unmirrored(case: Case) -> Problem:
+    """What the owner of a pool has to know that keeps one copy of everything."""
+    found = f"nothing is mirrored: the loss of {'any one disk' if len(case.pool.disks) > 1 else 'its disk'} loses all"
+    return Problem(case.place, found, 'back it up; with two disks or more "raid1" keeps each file twice')
 
 
 def step(kind: str, case: Case, says: str, command: str, words: tuple[str, ...] = ()) -> Step:

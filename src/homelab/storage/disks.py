@@ -29,7 +29,7 @@ def find(host: str, nas: Nas, seen: Seen) -> Found:
     absent: list[str] = []
     problems: list[Problem] = []
     taken: dict[str, str] = {}
-    used = [name for pool in nas.pools.values() for name in pool.disks]
+    used = [name for pool in nas.pools.values() for name in pool.members]
     for name in dict.fromkeys(used):
         place, id_ = f"{host}.disks.{name}", nas.disks[name].id
         names = [each for each in seen.listed.get(id_, ()) if each in seen.disks]
@@ -69,7 +69,7 @@ def unfit(host: str, name: str, disk: DiskSeen, seen: Seen) -> Iterator[Problem]
     if not disk.serial:
         remedy = "give the machine's virtual disk a serial, or list another disk"
         yield Problem(place, f"{what} has no serial number to know it again by", remedy)
-    twins = [other for other, serial in seen.serials.items() if serial == disk.serial and other != disk.name]
+    twins = [other for other, serial in seen.serials.items() if serial == disk.serial and other != disk.physical.name]
     if disk.serial and twins:
         others = ", ".join(f"/dev/{twin}" for twin in twins)
         remedy = "connect it without its USB adapter, or list another disk"

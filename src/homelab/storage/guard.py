@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from homelab.storage import consent, records, superblocks
 from homelab.storage.bare import BARE
 from homelab.storage.records import Record
-from homelab.storage.seen import DiskSeen
+from homelab.storage.seen import DiskSeen, Opened
 
 _FUNCTIONS = r"""
 stop() { printf 'homelab: %s; run it again to see how things are now\n' "$*" >&2; exit 1; }
@@ -23,8 +23,10 @@ parts() {
     part="${part%/partition}"; printf '%s ' "${part##*/}"
   done
 }
+# What the kernel calls it: dm-0 for mapper/x.
+kernel() { at="$(readlink --canonicalize "/dev/$1")"; printf %s "${at##*/}"; }
 held() {
-  for held in "/sys/block/$1/holders"/* "/sys/block/$1/$1"*/holders/*; do
+  for held in "/sys/class/block/$(kernel "$1")/holders"/* "/sys/block/$1/$1"*/holders/*; do
     [ ! -e "$held" ] || printf '%s' "${held##*/}"
   done
 }
@@ -36,6 +38,15 @@ same() {
   [ "$(blockdev --getsize64 "/dev/$2" || :)" = "$4" ] || stop "/dev/$2 does not have $4 bytes any more"
   [ "$(cat "/sys/block/$2/diskseq" 2>/dev/null || :)" = "$5" ] || stop "/dev/$2 was taken out and put in"
   [ "$(parts "$2")" = "$6" ] || stop "/dev/$2 has the partitions $(parts "$2")now"
+}
+# NAME UUID DISK: what lies in the clear there is that of this very LUKS, on this disk and no other.
+mapped() {
+  dm="$(kernel "$1")"
+  case "$(cat "/sys/block/$dm/dm/uuid" 2>/dev/null || :)" in
+    "CRYPT-LUKS2-$(printf %s "$2" | tr -d -)-"*) ;;
+    *) stop "/dev/$1 is not the open LUKS $2" ;;
+  esac
+  [ "$(ls "/sys/block/$dm/slaves")" = "$3" ] || stop "/dev/$1 does not lie on /dev/$3"
 }
 idle() {
   [ -z "$(held "$1")" ] || stop "/dev/$1 is in use by $(held "$1")"
@@ -56,10 +67,13 @@ clear() {
   for part in $(parts "$1"); do wipefs --all --quiet "/dev/$part" || stop "/dev/$part cannot be cleared"; done
   wipefs --all --quiet "/dev/$1" || stop "/dev/$1 cannot be cleared"
   settle
-  samples "$1" where | while read -r at long; do
-    head -c "$long" /dev/zero | dd of="/dev/$1" bs=65536 iflag=fullblock oflag=seek_bytes seek="$at" \
-      conv=notrunc status=none || exit 1
-  done || stop "/dev/$1 cannot be written to"
+  samples "$1" where | perl -e '
+    open(my $f, "+<:raw", $ARGV[0]) or exit 1;
+    while (<STDIN>) {
+      my ($at, $long) = split;
+      sysseek($f, $at, 0) or exit 1;
+      (syswrite($f, "\0" x $long) || 0) == $long or exit 1;
+    }' "/dev/$1" || stop "/dev/$1 cannot be written to"
   sync "/dev/$1"; blockdev --flushbufs "/dev/$1"; settle
   [ -z "$(parts "$1")" ] || stop "/dev/$1 still has partitions"
   idle "$1"; blank "$1"
@@ -102,6 +116,8 @@ def head(record: Record | None = None) -> str:
 
 def same(id_: str, disk: DiskSeen) -> str:
     """Stop unless the disk is the one that was seen."""
+    if isinstance(disk, Opened) and disk.disk is not None:
+        return same(id_, disk.disk) + f"mapped {disk.name} {disk.uuid} {disk.disk.name}\n"
     partitions = "".join(f"{part.name} " for part in disk.partitions)
     words = (id_, disk.name, disk.serial, str(disk.size), disk.sequence, partitions)
     return f"same {' '.join(map(shlex.quote, words))}\n"
@@ -110,6 +126,8 @@ def same(id_: str, disk: DiskSeen) -> str:
 def untouched(id_: str, disk: DiskSeen) -> str:
     """Stop unless the disk is the one that was seen, idle, and holds what was seen, to the letter."""
     lines = [same(id_, disk), f"idle {disk.name}\n"]
+    if isinstance(disk, Opened) and disk.fresh:
+        return "".join([*lines, f"blank {disk.name}\n"])
     for device in disk.devices:
         lines.append(f"printed {device.name} {device.print} {shlex.quote(device.content)}\n")
     return "".join(lines)

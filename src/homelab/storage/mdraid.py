@@ -1,4 +1,4 @@
-"""Mirrors of md: how they are made, finished, started and written down."""
+"""Arrays of md: how they are made, finished, started and written down."""
 
 from __future__ import annotations
 
@@ -15,9 +15,31 @@ EMBEDDED = "/var/lib/homelab/mdadm.embedded"
 _BEGIN, _END = "# homelab begin: the toolkit writes these lines", "# homelab end"
 # ext4's labels have at most 16 letters, as our names; XFS's have 12.
 _XFS_LABEL = 12
+# mdadm's own default of today, written down so that it stays; and of raid10 each pair side by side.
+_CHUNK = "--chunk=512K"
+_GEOMETRY = {"raid1": "", "raid5": f"{_CHUNK} ", "raid6": f"{_CHUNK} ", "raid10": f"--layout=n2 {_CHUNK} "}
+
+# md(4): with a disk gone and writes cut short, what was on it cannot be told; only its owner may overrule that.
+_WHY = "look at dmesg; one that lost its power and a disk at once is started by hand only, mdadm(8) tells how"
+
+ARRAY = r"""
+# The array that has one of these disks.
+array() {
+  for disk; do
+    for held in "/sys/class/block/$(kernel "$disk")/holders"/md*; do
+      [ ! -e "$held" ] || { printf '%s' "${held##*/}"; return; }
+    done
+  done
+}
+"""
 
 _FORMAT = r"""
-array() { for held in "/sys/block/$1/holders"/md*; do [ ! -e "$held" ] || printf '%s' "${held##*/}"; done; }
+# How ext4 is to lay things out on the array, which itself knows: in blocks of 4 KiB its chunk, and all chunks of data
+# side by side.
+striped() {
+  chunk="$(cat "/sys/block/$1/md/chunk_size")" row="$(cat "/sys/block/$1/queue/optimal_io_size")"
+  [ "$chunk" -eq 0 ] || printf ',stride=%s,stripe-width=%s' $((chunk / 4096)) $((row / 4096))
+}
 # The array is what was joined in this run, or what our own record says was not finished: never one with a past.
 format() {
   if only "$1" "$uuid"; then return; fi
@@ -40,10 +62,11 @@ def create(record: Record, ids: Mapping[str, str], disks: Mapping[str, DiskSeen]
         + clearing
         + "".join(f"idle {disk.name}; blank {disk.name}\n" for disk in disks.values())
         # Without --run it stops by itself, should it see something on a disk.
-        + f"mdadm --create {_path(record)} --metadata=1.2 --level=1 --raid-devices={len(disks)} --bitmap=internal "
+        + f"mdadm --create {_path(record)} --metadata=1.2 --level={record.level.removeprefix('raid')} "
+        + f"{_GEOMETRY[record.level]}--raid-devices={len(disks)} --bitmap=internal "
         + f"--homehost=any --name={record.pool} --uuid={superblocks.mdadm_uuid(record.uuid)} {_members(disks)} "
         + "</dev/null || stop 'the array could not be made'\n"
-        + f'settle\nmd="$(array {_first(disks)})"\n'
+        + f'settle\nmd="$(array {_names(disks)})"\n'
         + '[ -n "$md" ] || stop "the array is not there after it was made"\n'
         # What an earlier array with the same geometry held would show again; no one can have used this one yet.
         + 'unsigned "$md" || wipefs --all --quiet "/dev/$md"\nunsigned "$md" || stop "/dev/$md is not blank"\n'
@@ -72,7 +95,7 @@ def finish(record: Record, ids: Mapping[str, str], disks: Mapping[str, DiskSeen]
             f"member {disk.name} {record.uuid} || stop '/dev/{disk.name} has changed'\n" for disk in disks.values()
         )
         + _assembled(record, disks, degraded=False)
-        + f'md="$(array {_first(disks)})"\n[ -n "$md" ] || stop "the array does not run"\n'
+        + f'md="$(array {_names(disks)})"\n[ -n "$md" ] || stop "the array does not run"\n'
         + 'only "$md" "$uuid" || unsigned "$md" || stop "/dev/$md holds what the toolkit did not put there"\n'
         + ("" if record.state == "formatting" else 'only "$md" "$uuid" || blank "$md"\n')
         + 'idle "$md"\nformat "$md"\nnote made\n'
@@ -80,18 +103,32 @@ def finish(record: Record, ids: Mapping[str, str], disks: Mapping[str, DiskSeen]
 
 
 def start(record: Record, disks: Mapping[str, DiskSeen], *, degraded: bool) -> str:
-    """Assemble and run an array by its UUID, with one disk less when `degraded`."""
-    return guard.head() + _functions(record) + _assembled(record, disks, degraded=degraded)
+    """Assemble and run an array by its UUID, with a disk less when `degraded`, and see that the filesystem is its own.
+
+    A record that names no filesystem is of one that nobody has seen yet.
+    """
+    proof = f"""\
+md="$(array {_names(disks)})"
+[ -n "$md" ] || stop 'the array of {record.pool} does not run'
+found="$(blkid -p -o value -s UUID "/dev/$md" </dev/null || :)"
+[ "$found" = "$uuid" ] || stop "the array of {record.pool} holds the filesystem ${{found:-of none}}, not $uuid"
+"""
+    return (
+        guard.head()
+        + _functions(record)
+        + _assembled(record, disks, degraded=degraded)
+        + (proof if record.filesystem_uuid else "")
+    )
 
 
 def _assembled(record: Record, disks: Mapping[str, DiskSeen], *, degraded: bool) -> str:
     # What udev began and cannot go on with holds the disks: it is let go of, or told to run.
     run = " --run" if degraded else ""
     return f"""\
-md="$(array {_first(disks)})"
+md="$(array {_names(disks)})"
 if [ -n "$md" ] && [ "$(cat "/sys/block/$md/md/array_state")" = inactive ]; then mdadm --stop "/dev/$md"; md=; fi
 [ -n "$md" ] || mdadm --assemble{run} {_path(record)} --uuid={superblocks.mdadm_uuid(record.uuid)} {_members(disks)} \\
-  </dev/null || stop 'the array of {record.pool} does not start'
+  </dev/null || stop 'the array of {record.pool} does not start: {_WHY}'
 settle
 """
 
@@ -103,9 +140,10 @@ def _functions(record: Record) -> str:
         mkfs = f"mkfs.xfs -q -m uuid={uuid} -L {label}"
     else:
         # lost at most one percent: this holds nothing that the system needs to go on
-        mkfs = f"mkfs.ext4 -q -m 1 -O quota,project -E quotatype=usrquota:grpquota:prjquota -U {uuid} -L {label}"
+        extended = '"quotatype=usrquota:grpquota:prjquota$(striped "$1")"'
+        mkfs = f"mkfs.ext4 -q -b 4096 -m 1 -O quota,project -E {extended} -U {uuid} -L {label}"
     made = f'{mkfs} "/dev/$1" </dev/null || stop "no filesystem could be made on /dev/$1"'
-    return f"uuid={uuid}\n{_FORMAT.strip().replace('@MKFS@', made)}\n"
+    return f"uuid={uuid}\n{ARRAY.lstrip()}{_FORMAT.strip().replace('@MKFS@', made)}\n"
 
 
 def _path(record: Record) -> str:
@@ -121,11 +159,8 @@ def carrier(disk: DiskSeen) -> str:
     return next((device.path for device in disk.devices if device.md), disk.path)
 
 
-def _first(disks: Mapping[str, DiskSeen]) -> str:
-    path = carrier(next(iter(disks.values())))
-    name = path.removeprefix("/dev/")
-    disk = next(iter(disks.values())).name
-    return shlex.quote(name if name == disk else f"{disk}/{name}")
+def _names(disks: Mapping[str, DiskSeen]) -> str:
+    return " ".join(shlex.quote(carrier(disk).removeprefix("/dev/")) for disk in disks.values())
 
 
 def _is_own(record: Record, disk: DiskSeen) -> bool:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import shlex
 
 from homelab.files import ManagedFile
-from homelab.storage import records
+from homelab.storage import degraded, records
 from homelab.storage.records import Record
 
-# Debian starts a mirror that lost a disk 30 s after its first member came (mdadm-last-resort@.timer).
-_PATIENCE = {"mdraid": 90, "btrfs": 30}
+# A mirror that lost a disk is started 30 to 40 s after its first member came (`degraded.py`).
+# A disk that comes too late keeps a btrfs or a pool of snapraid down, and udev may take a minute on a slow boot.
+_PATIENCE = {"mdraid": 90, "btrfs": 90, "snapraid": 90}
+# An encrypted disk is waited for so long by crypttab, and then opened, one after the other where memory is short.
+_UNLOCKED = 150
 
 
 def path(pool: str) -> str:
@@ -41,13 +44,16 @@ def options(record: Record, *, projects: bool) -> str:
 
 def unit_file(record: Record, wanted: str) -> ManagedFile:
     """The unit. With `nofail` the rest of the system does not wait for it to come up."""
+    first = (
+        f"Wants={degraded.unit(record.pool)}\nAfter={degraded.unit(record.pool)}\n" if record.kind == "mdraid" else ""
+    )
     return ManagedFile(
         unit_path(record.pool),
         f"""\
 # Written by the homelab toolkit.
 [Unit]
 Description=Pool {record.pool}
-
+{first}
 [Mount]
 What=/dev/disk/by-uuid/{record.filesystem_uuid}
 Where={path(record.pool)}
@@ -63,7 +69,7 @@ WantedBy=multi-user.target
 
 def timeout_file(record: Record) -> ManagedFile:
     """How long systemd waits for the disks, where a unit of fstab would have x-systemd.device-timeout."""
-    seconds = _PATIENCE[record.kind]
+    seconds = _PATIENCE[record.kind] + (_UNLOCKED if record.luks else 0)
     text = f"# Written by the homelab toolkit.\n[Unit]\nJobRunningTimeoutSec={seconds}s\n"
     return ManagedFile(timeout_path(record), text)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from homelab.model.nas import Nas
 from homelab.model.problems import Problem
 from homelab.probe import HostProbe
-from homelab.storage import disks, mdraid, mounts, records, volumes
+from homelab.storage import branches, crypttab, degraded, disks, luks, mdraid, mounts, records, volumes
 from homelab.storage.case import Case, Decided
 from homelab.storage.disks import Found
 from homelab.storage.pool import decide
@@ -17,12 +18,21 @@ from homelab.storage.seen import Mount, Seen
 from homelab.storage.steps import Plan, Step
 
 
-def plan(host: str, nas: Nas, seen: Seen, probe: HostProbe, used: frozenset[str], make_uuid: Callable[[], str]) -> Plan:
+def plan(
+    host: str,
+    nas: Nas,
+    seen: Seen,
+    probe: HostProbe,
+    used: frozenset[str],
+    make_uuid: Callable[[], str],
+    keys: Mapping[str, str] = MappingProxyType({}),
+) -> Plan:
     """What is to be done for a host's storage, and every reason not to begin.
 
-    `probe` tells how units and files stand, `used` are the consents that this control machine knows were used.
+    `probe` tells how units and files stand, `used` are the consents that this control machine knows were used, `keys`
+    has the SHA-256 of each encrypted pool's key.
     """
-    return _Draft(host, nas, seen, probe, used, make_uuid).plan()
+    return _Draft(host, nas, seen, probe, used, make_uuid, keys).plan()
 
 
 @dataclass
@@ -33,6 +43,7 @@ class _Draft:
     probe: HostProbe
     used: frozenset[str]
     make_uuid: Callable[[], str]
+    keys: Mapping[str, str]
     steps: list[Step] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
@@ -46,35 +57,75 @@ class _Draft:
         cases = {}
         for name, pool in self.nas.pools.items():
             # A disk whose listing is wrong has been told of, and nothing about its pool can be.
-            if all(disk in found.disks or disk in found.absent for disk in pool.disks):
+            if all(disk in found.disks or disk in found.absent for disk in pool.members):
                 cases[name] = self._case(name, found)
         decisions: dict[str, Decided] = {}
         for name, case in cases.items():
             others = {other: record for other, record in known.items() if other != name}
-            decisions[name] = decide(case, known.get(name), others, self.make_uuid)
+            decisions[name], cases[name] = self._decided(case, known.get(name), others)
             self.problems += decisions[name].problems
             self.warnings += decisions[name].warnings
             record = decisions[name].record
             if record is not None:
                 self.pools[name] = record
-                self.projects[name] = decisions[name].projects
+                self.projects[name] = decisions[name].projects = self._projects(decisions[name])
+        for decided in decisions.values():
+            self.steps += decided.first
+        self.steps += self._opened_at_boot({**known, **self.pools})
         for decided in decisions.values():
             self.steps += decided.steps
         mirrors = [record for record in self.pools.values() if record.kind == "mdraid"]
         mirrors += [record for name, record in known.items() if name not in self.nas.pools and record.kind == "mdraid"]
         self.steps += self._written_down(tuple(mirrors))
         for name, decided in decisions.items():
-            if decided.record is not None:
+            if decided.record is not None and decided.record.kind == "snapraid":
+                self.steps += self._joined(cases[name], decided)
+            elif decided.record is not None:
                 self.steps += self._mounted(cases[name], decided)
         self.problems += volumes.problems(self.host, self.nas, self.seen, self.pools, self.projects)
+        joined = [record for record in self.pools.values() if record.kind == "snapraid"]
+        for record in joined:
+            self.problems += branches.volume_problems(self.host, self.nas, record, self.probe)
         self.warnings += self._kept(known)
         return Plan(
             steps=tuple(self.steps),
-            volumes=tuple(volumes.steps(self.nas, self.seen, self.pools, self.projects)),
+            volumes=(
+                *volumes.steps(self.nas, self.seen, self.pools, self.projects),
+                *(step for record in joined for step in branches.volumes(self.nas, record, self.seen, self.probe)),
+            ),
             problems=tuple(dict.fromkeys(self.problems)),
             warnings=tuple(self.warnings),
             pools=dict(self.pools),
         )
+
+    def _projects(self, decided: Decided) -> bool:
+        """Whether a filesystem counts project quotas, by how it was mounted last if it cannot be seen."""
+        if decided.projects is not None:
+            return decided.projects
+        assert decided.record is not None
+        without = mounts.unit_file(decided.record, mounts.options(decided.record, projects=False))
+        return decided.record.filesystem == "xfs" or not without.stands(self.probe.files.get(without.path))
+
+    def _decided(self, case: Case, record: Record | None, others: Mapping[str, Record]) -> tuple[Decided, Case]:
+        """What becomes of a pool, and the case of what it was decided on."""
+        if not luks.concerns(case, record):
+            return decide(case, record, others, self.make_uuid), case
+        return luks.decide(case, record, others, self.make_uuid, decide, self.probe, self.keys.get(case.name))
+
+    def _opened_at_boot(self, pools: Mapping[str, Record]) -> Iterator[Step]:
+        """Before anything is encrypted, so that after a power cut what was made is open and can be finished."""
+        encrypted = tuple(pools[name] for name in sorted(pools) if pools[name].luks)
+        if crypttab.stands(self.probe.text.get(crypttab.PATH), encrypted):
+            if encrypted:
+                yield Step("noop", "crypttab", f"{crypttab.PATH} names the encrypted disks")
+            return
+        names = ", ".join(record.pool for record in encrypted)
+        says = (
+            f"open the disks of {names} at boot, by {crypttab.PATH}"
+            if names
+            else f"take our lines out of {crypttab.PATH}"
+        )
+        yield Step("config", "crypttab", says, crypttab.written(encrypted))
 
     def _records(self) -> dict[str, Record]:
         known = {}
@@ -95,10 +146,10 @@ class _Draft:
             self.host,
             name,
             pool,
-            ids={disk: self.nas.disks[disk].id for disk in pool.disks},
-            consents={disk: self.nas.disks[disk].consent for disk in pool.disks},
-            disks={disk: found.disks[disk] for disk in pool.disks if disk in found.disks},
-            absent=tuple(disk for disk in pool.disks if disk in found.absent),
+            ids={disk: self.nas.disks[disk].id for disk in pool.members},
+            consents={disk: self.nas.disks[disk].consent for disk in pool.members},
+            disks={disk: found.disks[disk] for disk in pool.members if disk in found.disks},
+            absent=tuple(disk for disk in pool.members if disk in found.absent),
             seen=self.seen,
             used=self.used,
         )
@@ -106,6 +157,10 @@ class _Draft:
     def _written_down(self, mirrors: tuple[Record, ...]) -> Iterator[Step]:
         if not mirrors:
             return
+        for file in degraded.FILES:
+            if not file.stands(self.probe.files.get(file.path)):
+                says = f"write {file.path}, by which an array that lost a disk runs after a boot"
+                yield Step("config", "arrays", says, "systemctl daemon-reload\n", file)
         text, state = self.probe.text.get(mdraid.CONF), self.probe.files.get(mdraid.CONF)
         embedded = (self.probe.text.get(mdraid.EMBEDDED) or "").strip()
         if mdraid.stands(text, mirrors) and state is not None and embedded == state.sha256:
@@ -129,7 +184,7 @@ class _Draft:
         wait = mounts.timeout_file(record)
         if self.seen.waits.get(wait.path) != wait.sha256:
             yield Step("config", subject, f"let {at} wait for its disks only so long", reload, wait)
-        unit = mounts.unit_file(record, mounts.options(record, projects=decided.projects))
+        unit = mounts.unit_file(record, mounts.options(record, projects=bool(decided.projects)))
         if not unit.stands(self.probe.files.get(unit.path)):
             yield Step("config", subject, f"write {unit.path}", reload, unit)
         found = self.seen.mountpoints.get(name)
@@ -138,6 +193,18 @@ class _Draft:
             yield Step("noop", subject, f"{name} is mounted at {at}")
         else:
             yield Step("config", subject, f"mount {name} at {at}, now and at every boot", mounts.mounted(record))
+
+    def _joined(self, case: Case, decided: Decided) -> Iterator[Step]:
+        """The disks of a snapraid pool, each in its place, and all of them as one."""
+        record = decided.record
+        assert record is not None
+        by_name = {name: disk.path for name, disk in case.disks.items()}
+        sources = {slot: by_name[name] for slot, (_, name) in record.slots.items() if name in by_name}
+        making = any(step.kind in ("additive", "destructive") for step in decided.steps)
+        joined = branches.Branches(case.place, record, sources, self.seen, self.probe, making)
+        steps = tuple(joined.steps())
+        self.problems += joined.problems
+        return iter(steps)
 
     def _there(self, case: Case, record: Record) -> Mount | None:
         """The pool's mount at its place; a problem when it is elsewhere, or something else is in its place."""

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from homelab.model.problems import Problem
-from homelab.storage import btrfs, consent, disks, guard, mdraid, records
+from homelab.storage import btrfs, consent, disks, guard, mdraid, records, slots, snapraid
 from homelab.storage.adopt import adopt
-from homelab.storage.case import CALLED, Case, Decided, step
+from homelab.storage.case import CALLED, Case, Decided, step, unmirrored
 from homelab.storage.records import Record
 from homelab.storage.seen import BtrfsMember, DiskSeen, MdMember
 
@@ -17,10 +17,12 @@ def decide(case: Case, record: Record | None, others: Mapping[str, Record], make
     """What becomes of a pool. `others` are the records of all other pools of this host."""
     decided = Decided()
     uuids = sorted({member.uuid for member in case.members.values()})
-    foreign = {each.uuid: each.pool for each in others.values()}
+    foreign = {uuid: each.pool for each in others.values() for uuid in (each.uuid, *each.luks.values())}
     for name, disk in case.disks.items():
         for device in disk.devices:
-            owner = next((each.uuid for each in (device.md, device.btrfs) if each and each.uuid in foreign), None)
+            carried = [each.uuid for each in (device.md, device.btrfs, device.luks) if each]
+            carried += [slots.pool_uuid(each.uuid) for each in device.signatures or () if slots.read(each.uuid)]
+            owner = next((each for each in carried if each in foreign), None)
             if owner:
                 found = f"/dev/{device.name} belongs to the pool {foreign[owner]}"
                 decided.problems.append(Problem(f"{case.host}.disks.{name}", found, "list another disk"))
@@ -30,6 +32,8 @@ def decide(case: Case, record: Record | None, others: Mapping[str, Record], make
         remedy = f'a kind is never changed; write "{record.kind}", or give a new pool on other disks a name of its own'
         decided.problems.append(Problem(case.place, f"is there as {record.kind}, not {case.pool.kind}", remedy))
         return decided
+    if case.pool.kind == "snapraid":
+        return snapraid.decide(case, record, make_uuid)
     known = record.uuid if record is not None and record.state == "made" else case.pool.uuid
     if record is not None and record.uuid in uuids and record.state != "made":
         _finish(case, record, decided)
@@ -89,6 +93,8 @@ def _make(case: Case, record: Record | None, uuids: list[str], decided: Decided,
         return
     new = replace(_new(case, make_uuid), state="making") if record is None else _again(case, record)
     _sizes(case, decided)
+    if case.level.survives(len(case.disks)) == 0:
+        decided.warnings.append(unmirrored(case))
     making = f"make the {case.pool.kind} {case.pool.level} {case.name} of {_told(case.disks)}"
     if lost:
         says, kind = f"clear {', '.join(lost)}, and {making}", "destructive"
@@ -101,7 +107,7 @@ def _make(case: Case, record: Record | None, uuids: list[str], decided: Decided,
 
 
 def _told(found: Mapping[str, DiskSeen]) -> str:
-    return ", ".join(f"{name} (/dev/{disk.name}, serial {disk.serial})" for name, disk in found.items())
+    return ", ".join(f"{name} (/dev/{disk.physical.name}, serial {disk.serial})" for name, disk in found.items())
 
 
 def _new(case: Case, make_uuid: Callable[[], str]) -> Record:
@@ -109,7 +115,7 @@ def _new(case: Case, make_uuid: Callable[[], str]) -> Record:
     filesystem = "btrfs" if case.pool.kind == "btrfs" else case.pool.filesystem or "ext4"
     inner = uuid if case.pool.kind == "btrfs" else make_uuid()
     serials = {name: disk.serial for name, disk in case.disks.items()}
-    return Record(case.name, case.pool.kind, case.pool.level, uuid, filesystem, inner, serials)
+    return Record(case.name, case.pool.kind, case.pool.level, uuid, filesystem, inner, serials, luks=case.luks)
 
 
 def _again(case: Case, record: Record) -> Record:
@@ -140,7 +146,7 @@ def _sizes(case: Case, decided: Decided) -> None:
     least, most = sizes[0], sizes[-1]
     if most[0] - least[0] > most[0] // 100:
         found = f"{most[1]} has {most[0] >> 20} MiB and {least[1]} {least[0] >> 20}"
-        text = "a mirror holds as much as its smallest disk" if len(sizes) == 2 else "what is beyond may stay unused"
+        text = f"the pool holds about {case.level.usable([size for size, _ in sizes]) >> 20} MiB"
         decided.warnings.append(Problem(case.place, found, text))
 
 
@@ -164,11 +170,19 @@ def _finish(case: Case, record: Record, decided: Decided) -> None:
         found = f"no disk is {case.ids[name]}, and the making of {case.name} was cut"
         decided.problems.append(Problem(f"{case.host}.disks.{name}", found, "plug it in"))
     rest = {name: disk for name, disk in case.disks.items() if name not in members}
+    for name in members:
+        # What the array itself holds is let go of; what anything else does, is not ours to take apart.
+        disk = case.disks[name]
+        if not disk.exclusive and not any(device.holders for device in disk.devices):
+            found = f"/dev/{disk.name} is in use by something, and its making was cut"
+            decided.problems.append(Problem(f"{case.host}.disks.{name}", found, "stop what uses it (`lsof`)"))
     inner = case.inner if record.kind == "mdraid" else None
     whole = not rest and not case.absent
     if record.kind == "mdraid":
-        complete = whole and inner is not None and inner.uuid == record.filesystem_uuid
-        if not complete and inner is not None and inner.uuid == record.filesystem_uuid:
+        formatted = inner is not None and inner.uuid == record.filesystem_uuid
+        complete = whole and formatted
+        # Once it was being formatted all of its disks had joined, and what is on them by now nobody knows.
+        if not whole and (formatted or record.state == "formatting"):
             found = "its making was cut after its filesystem was made, and not all of its disks are its own any more"
             decided.problems.append(Problem(case.place, found, "list the disks that it was begun with"))
         strange = inner is not None and inner.uuid != record.filesystem_uuid

@@ -8,9 +8,21 @@ import json
 import re
 from collections.abc import Iterable
 from typing import Any
+from uuid import UUID
 
 from homelab.storage import superblocks
-from homelab.storage.seen import Array, Device, DiskSeen, Inner, Mount, Mountpoint, Seen, Signature, VolumeSeen
+from homelab.storage.seen import (
+    Array,
+    Device,
+    DiskSeen,
+    Inner,
+    Mapped,
+    Mount,
+    Mountpoint,
+    Seen,
+    Signature,
+    VolumeSeen,
+)
 
 # Under which name the command's answer is in a host's probe.
 NAME = "storage"
@@ -55,8 +67,11 @@ class _Answer:
         self.swaps = {row[0].removeprefix("/dev/") for row in said.get("swap", ())}
         self.raw = {
             kind: {row[0]: bytes.fromhex(row[1]) for row in said.get(kind, ()) if len(row) > 1}
-            for kind in ("md", "btrfs")
+            for kind in ("md", "btrfs", "luks")
         }
+        self.slotless = {row[0] for row in said.get("luks", ()) if row[2:] == ["no"]}
+        # The kernel numbers mappings as they come; their names stay.
+        self.mapper = {row[1]: f"mapper/{row[2].strip()}" for row in said.get("mapped", ())}
 
     def one(self, key: str, otherwise: str = "") -> str:
         found = self.said.get(key)
@@ -78,7 +93,7 @@ class _Answer:
         row = self.rows.get(name, {})
         printed = self.printed.get(name, "")
         return {
-            "name": name,
+            "name": self.mapper.get(name, name),
             "size": int(row.get("size") or 0),
             "signatures": signatures(printed),
             "content": self.contents.get(name, ""),
@@ -90,6 +105,7 @@ class _Answer:
             "inner": self.inner(name),
             "chunks": self.chunks.get(name, ()),
             "btrfs": superblocks.btrfs(self.raw["btrfs"].get(name, b"")),
+            "luks": superblocks.luks(self.raw["luks"].get(name, b""), slots=name not in self.slotless),
         }
 
     def inner(self, name: str) -> Inner | None:
@@ -117,7 +133,17 @@ class _Answer:
             sequence=sequence,
             exclusive=opens == "yes",
             partitions=tuple(Device(**self.device(part)) for part in parts),
+            opened=self.opened(name),
         )
+
+    def opened(self, disk: str) -> Mapped | None:
+        found = [row for row in self.said.get("mapped", ()) if row[0] == disk]
+        if len(found) != 1:
+            return None
+        _, name, _, said, opens = found[0]
+        # CRYPT-LUKS2-<its UUID without hyphens>-<its name>
+        raw = said.split("-")[2]
+        return Mapped(**self.device(name), uuid=str(UUID(raw)), exclusive=opens == "yes")
 
     def array(self, name: str, level: str, state: str, disks: str, degraded: str, action: str, members: str) -> Array:
         return Array(
@@ -125,9 +151,14 @@ class _Answer:
             level=level,
             state=state,
             disks=int(disks.split()[0] or 0) if disks.split() else 0,
-            members=tuple(sorted(members.split())),
+            members=tuple(sorted(self.mapper.get(each, each) for each in members.split())),
             degraded=int(degraded or 0),
             action=action,
+            states={
+                self.mapper.get(member, member): frozenset(state.split(","))
+                for md, member, state in self.said.get("state", ())
+                if md == name
+            },
         )
 
     def mount(self, line: str) -> Mount:
@@ -136,11 +167,15 @@ class _Answer:
         fields, (filesystem, source, *options) = before.split(), after.split()
         return Mount(
             target=_no_spaces(fields[4]),
-            source=_no_spaces(source),
+            source=self.source(_no_spaces(source)),
             filesystem=filesystem,
             options=frozenset(",".join([fields[5], *options]).split(",")),
             root=_no_spaces(fields[3]),
         )
+
+    def source(self, path: str) -> str:
+        name = self.mapper.get(path.removeprefix("/dev/"))
+        return path if name is None else f"/dev/{name}"
 
     def mountpoint(self, pool: str, kind: str, flags: str, names: str, sentinel: str) -> Mountpoint:
         listed = base64.b64decode(names).decode(errors="replace").split("\n") if names else []
@@ -214,6 +249,7 @@ class _Answer:
                 if row.get("type") == "disk" and (row.get("serial") or "").strip()
             },
             tools=frozenset(row[0] for row in self.said.get("tool", ())),
+            headers={row[0]: (row[1], row[2]) for row in self.said.get("header", ())},
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from homelab.files import ManagedFile
@@ -18,7 +18,10 @@ State = Literal["making", "formatting", "made"]
 
 @dataclass(frozen=True)
 class Record:
-    """A pool as it was decided. `state` is "making" before its disks are joined, "formatting" before mkfs begins."""
+    """A pool as it was decided. `state` is "making" before its disks are joined, "formatting" before mkfs begins.
+
+    `slots` are the places of a snapraid pool: to each the UUID of its filesystem, and the disk that is listed for it.
+    """
 
     pool: str
     kind: str
@@ -28,6 +31,9 @@ class Record:
     filesystem_uuid: str
     serials: Mapping[str, str]
     state: State = "made"
+    slots: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    # Of an encrypted pool: the UUID of each disk's LUKS header.
+    luks: Mapping[str, str] = field(default_factory=dict)
 
     def text(self, state: State | None = None) -> str:
         lines = [
@@ -37,6 +43,8 @@ class Record:
             f"level={self.level}",
             f"filesystem={self.filesystem}",
             *(f"disk.{name}={serial}" for name, serial in self.serials.items()),
+            *(f"slot.{slot}={uuid} {name}" for slot, (uuid, name) in self.slots.items()),
+            *(f"luks.{name}={uuid}" for name, uuid in self.luks.items()),
             f"state={state or self.state}",
         ]
         return "".join(f"{line}\n" for line in lines)
@@ -67,6 +75,13 @@ def read(pool: str, said: Mapping[str, str] | None) -> Record | None:
             filesystem_uuid=said["filesystem_uuid"],
             serials={key[5:]: value for key, value in said.items() if key.startswith("disk.")},
             state=state,  # type: ignore[arg-type]
+            slots={key[5:]: _slot(value) for key, value in said.items() if key.startswith("slot.")},
+            luks={key[5:]: value for key, value in said.items() if key.startswith("luks.") and value},
         )
     except KeyError as error:
         raise ValueError(f"has no line {error.args[0]}") from None
+
+
+def _slot(value: str) -> tuple[str, str]:
+    uuid, _, name = value.partition(" ")
+    return uuid, name

@@ -18,33 +18,48 @@ class Signature:
 
 @dataclass(frozen=True)
 class MdMember:
-    """What a member of an array says of it in its superblock, version 1 of which is all that is read."""
+    """What a member of an array says of it in its superblock, version 1 of which is all that is read.
+
+    `needs` is how many bytes a device must have to be a member.
+    """
 
     uuid: str
     name: str
     level: int
     disks: int
     events: int
+    needs: int = 0
     version: str = "1.2"
 
 
 @dataclass(frozen=True)
 class BtrfsMember:
-    """What a device of a btrfs says of it in its superblock."""
+    """What a device of a btrfs says of it in its superblock; `size` is how much of the device it uses, in bytes."""
 
     uuid: str
     label: str
     devices: int
     devid: int
+    size: int = 0
+
+
+@dataclass(frozen=True)
+class Luks:
+    """What a LUKS header says. `slots` is whether anything opens it: one whose making was cut may have none."""
+
+    uuid: str
+    version: int = 2
+    label: str = ""
+    slots: bool = True
 
 
 @dataclass(frozen=True)
 class Inner:
-    """The filesystem on a mirror, as one of its members has it; `projects` says whether it counts project quotas."""
+    """The filesystem on an array; `projects` says whether it counts project quotas, None where nobody knows."""
 
     type: str = ""
     uuid: str = ""
-    projects: bool = False
+    projects: bool | None = False
 
 
 @dataclass(frozen=True)
@@ -66,6 +81,7 @@ class Device:
     swap: bool = False
     md: MdMember | None = None
     btrfs: BtrfsMember | None = None
+    luks: Luks | None = None
     inner: Inner | None = None
     chunks: tuple[str, ...] = ()
 
@@ -80,8 +96,16 @@ class Device:
 
 
 @dataclass(frozen=True)
+class Mapped(Device):
+    """What lies in the clear on a LUKS that is open, `mapper/<name>`; `uuid` is that of the header it was opened by."""
+
+    uuid: str = ""
+    exclusive: bool = True
+
+
+@dataclass(frozen=True)
 class DiskSeen(Device):
-    """A whole disk. `sequence` is the kernel's number for this very plugging-in."""
+    """A whole disk. `sequence` is the kernel's number for this very plugging-in; `opened` is a LUKS on it, in clear."""
 
     serial: str = ""
     model: str = ""
@@ -92,16 +116,38 @@ class DiskSeen(Device):
     sequence: str = ""
     exclusive: bool = True
     partitions: tuple[Device, ...] = ()
+    opened: Mapped | None = None
 
     @property
     def devices(self) -> tuple[Device, ...]:
         """Itself and its partitions."""
         return (self, *self.partitions)
 
+    @property
+    def physical(self) -> DiskSeen:
+        """The disk that can be taken in a hand."""
+        return self
+
+
+@dataclass(frozen=True)
+class Opened(DiskSeen):
+    """An encrypted disk as a pool on it sees it: in clear. `disk` is the one it lies on, `uuid` its LUKS header's.
+
+    One that is `fresh` is made in this run, so that only then it is known to be blank.
+    """
+
+    disk: DiskSeen | None = None
+    uuid: str = ""
+    fresh: bool = False
+
+    @property
+    def physical(self) -> DiskSeen:
+        return self.disk or self
+
 
 @dataclass(frozen=True)
 class Array:
-    """An md array as the kernel has it; `device` is what is on it."""
+    """An md array as the kernel has it; `device` is what is on it, `states` how the kernel has each member."""
 
     device: Device
     level: str
@@ -110,6 +156,7 @@ class Array:
     members: tuple[str, ...]
     degraded: int = 0
     action: str = ""
+    states: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -118,6 +165,11 @@ class Array:
     @property
     def runs(self) -> bool:
         return self.state not in ("", "clear", "inactive")
+
+    @property
+    def working(self) -> frozenset[str]:
+        """The members that hold all they should."""
+        return frozenset(name for name, state in self.states.items() if "in_sync" in state)
 
 
 @dataclass(frozen=True)
@@ -178,6 +230,8 @@ class Seen:
     waits: Mapping[str, str] = field(default_factory=dict)
     serials: Mapping[str, str] = field(default_factory=dict)
     tools: frozenset[str] = frozenset()
+    # By UUID of a LUKS header, a hash of it on its disk and of it in its backup.
+    headers: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     def mounted(self, target: str) -> Mount | None:
         """The last thing mounted there, which is what one sees."""

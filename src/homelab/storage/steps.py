@@ -17,8 +17,10 @@ Kind = Literal["noop", "config", "additive", "reshape", "destructive", "impossib
 class Step:
     """One thing to do, or to leave: what it is about, a sentence for a dry run, and how.
 
-    `file` is written before `command` runs. `consents` are used up when the step is done. A step that is `noop` has
-    neither; one that is `impossible` is in `Plan.problems` too, and nothing is done at all.
+    `file` is written before `command` runs. `consents` are used up when the step is done. `key` names the pool whose
+    key the command reads from its standard input. A step that is `noop` has none of these; one that is `impossible` is
+    in `Plan.problems` too, and nothing is done at all. `poll` is asked after `command`, for `patience` seconds, until
+    it says `done`; `run ...` tells how far it is, `failed ...` why not.
     """
 
     kind: Kind
@@ -28,6 +30,9 @@ class Step:
     file: ManagedFile | None = None
     consents: tuple[str, ...] = ()
     timeout: int = 300
+    poll: str = field(default="", repr=False)
+    patience: int = 0
+    key: str = ""
 
 
 @dataclass(frozen=True)

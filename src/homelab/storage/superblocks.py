@@ -1,16 +1,18 @@
-"""The superblocks of md and btrfs, read as bytes, so that a host without their tools tells as much as one with them."""
+"""The superblocks of md and btrfs and the header of LUKS, as bytes: a host without their tools tells as much as any."""
 
 from __future__ import annotations
 
 import struct
 import uuid
 
-from homelab.storage.seen import BtrfsMember, MdMember
+from homelab.storage.seen import BtrfsMember, Luks, MdMember
 
 MD_OFFSET, MD_LENGTH = 4096, 512
 # Where in it stands at which sector the data begin.
 MD_START = 128
 BTRFS_OFFSET, BTRFS_LENGTH = 65536, 1024
+# The binary part of a LUKS2 header; what follows it, in JSON, is covered by its checksum.
+LUKS_LENGTH = 4096
 _MD_MAGIC = 0xA92B4EFC
 
 
@@ -28,6 +30,8 @@ def md(raw: bytes) -> MdMember | None:
         level=level,
         disks=disks,
         events=struct.unpack_from("<Q", raw, 200)[0],
+        # Where in a device the data begin and how much of them it holds, in sectors.
+        needs=512 * (struct.unpack_from("<Q", raw, MD_START)[0] + struct.unpack_from("<Q", raw, 80)[0]),
     )
 
 
@@ -40,7 +44,16 @@ def btrfs(raw: bytes) -> BtrfsMember | None:
         label=_text(raw[0x12B:0x22B]),
         devices=struct.unpack_from("<Q", raw, 0x88)[0],
         devid=struct.unpack_from("<Q", raw, 0xC9)[0],
+        size=struct.unpack_from("<Q", raw, 0xD1)[0],
     )
+
+
+def luks(raw: bytes, *, slots: bool) -> Luks | None:
+    """A header of LUKS (the LUKS2 on-disk format specification, 2.1; LUKS1 has its UUID there too); None when none."""
+    if len(raw) < 256 or raw[:6] != b"LUKS\xba\xbe":
+        return None
+    version = struct.unpack_from(">H", raw, 6)[0]
+    return Luks(_text(raw[168:208]).lower(), version, _text(raw[24:72]) if version == 2 else "", slots)
 
 
 def counts_projects(raw: bytes) -> bool:

@@ -60,7 +60,7 @@ def steps(nas: Nas, seen: Seen, pools: Mapping[str, Record], projects: Mapping[s
     limited = {v.pool for v in nas.volumes.values() if v.quota}
     for name, volume in nas.volumes.items():
         record = pools.get(volume.pool)
-        if record is None:
+        if record is None or record.kind == "snapraid":
             continue
         full = f"{volume.pool}/{name}"
         found = seen.volumes.get(full) if seen.mounted(nas.mountpoint(volume.pool)) else None

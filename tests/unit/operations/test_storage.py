@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from pyinfra.api.command import FunctionCommand, StringCommand
 
 from homelab.files import ManagedFile
-from homelab.operations import storage
+from homelab.operations import luks, storage
 from homelab.storage import Step
+from tests.builders import host as host_of
 
 
 def carried_out(step: Step) -> list[Any]:
@@ -29,6 +32,39 @@ def test_a_file_comes_before_the_command_and_consents_after_it(host: Any) -> Non
     assert isinstance(second, StringCommand) and second.get_raw_value() == "true"
     assert second.connector_arguments["_timeout"] == 5
     assert isinstance(third, FunctionCommand)
+
+
+def test_a_key_goes_through_standard_input_and_nowhere_else() -> None:
+    step = Step("config", "pool tank", "keep the key of tank", "cat", key="tank")
+    (command,) = storage.carried_out._inner(step, {"tank": SecretStr("correct horse"), "pics": SecretStr("another")})
+    assert command.connector_arguments["_stdin"] == "correct horse"
+    assert "horse" not in f"{command.get_raw_value()} {command} {step!r}"
+
+
+@pytest.mark.parametrize(
+    ("key", "problem"),
+    [
+        ("correct horse battery", None),
+        ("short", "a key of 5 characters is soon guessed; write one of 12 or more there"),
+        ("x" * 513, "is longer than 512 bytes; write a shorter one there"),
+        (None, "env:LUKS_KEY: the variable is not set; export LUKS_KEY"),
+    ],
+)
+def test_a_pools_key_is_read_from_where_the_inventory_says(
+    key: str | None, problem: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LUKS_KEY", raising=False)
+    if key is not None:
+        monkeypatch.setenv("LUKS_KEY", key)
+    disks = {"d1": {"id": "ata-X1"}, "d2": {"id": "ata-X2"}}
+    tank = {"kind": "btrfs", "level": "raid1", "disks": ["d1", "d2"], "encryption": {"key": "env:LUKS_KEY"}}
+    mine = host_of("n1", None, nas=True, storage={"disks": disks, "pools": {"tank": tank}})
+    found, problems = luks.keys(mine)
+    if problem is None:
+        assert problems == [] and luks.hashed(found) == {"tank": hashlib.sha256(key.encode()).hexdigest()}
+    else:
+        assert found == {} and problem in str(problems[0]) and "n1: pools.tank.encryption.key" in str(problems[0])
+        assert key is None or key not in str(problems[0])
 
 
 def test_a_consent_that_was_used_is_remembered_here(tmp_path: Path) -> None:

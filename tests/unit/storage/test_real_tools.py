@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import itertools
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from homelab import storage
+from homelab.model.levels import LEVELS, level
 from homelab.model.nas import Nas
 from homelab.probe import HostProbe
-from homelab.storage import asking, probe, superblocks
+from homelab.storage import asking, guard, mappings, probe, superblocks
 from homelab.storage.bare import BARE, SAMPLES
+from homelab.storage.seen import Luks, Signature
+from homelab.storage.steps import Plan
 from tests import looks
 from tests.looks import Look
-from tests.unit.storage.test_refusals import KINDS, NAMED, nas, planned, told, touched
+from tests.unit.storage.test_levels import noted, spec, stands
+from tests.unit.storage.test_refusals import KINDS, NAMED, counted, nas, planned, told, touched
 
+SINGLE = level("btrfs", "single")
 MIB = 1 << 20
 PIECE = 1 << 16
 MADE_BY = {
@@ -173,7 +181,16 @@ def scripts() -> dict[str, str]:
     consented = Look().disk("sda", wipefs=looks.captured("gpt", "sda"), parts={"sda1": looks.EMPTY}).disk("sdb")
     word = told(planned(consented)).partition('"consent": "')[2][:16]
     found = {"probe": asking.questions(full("btrfs")).commands[0][1]}
+    luks = ["77777777-2222-4333-8444-555555555555", "88888888-2222-4333-8444-555555555555"]
+    headers = {"luks.d1": luks[0], "luks.d2": luks[1], "disk.d1": "S-sda", "disk.d2": "S-sdb"}
+    locked = Look().luks("sda", luks[0], kept=False).luks("sdb", luks[1])
+    secret = {"encryption": {"key": "env:KEY"}}
+    half = Look().luks("sda", luks[0], slots=False).disk("sdb")
     for name, plan in {
+        "encrypted": with_key(Look().disk("sda").disk("sdb"), full("mdraid", **secret)),
+        "encrypted-half": with_key(half.record("tank", **md, **headers, state="making"), full("mdraid", **secret)),
+        "encrypted-btrfs": with_key(Look().disk("sda").disk("sdb"), full("btrfs", **secret)),
+        "locked": with_key(locked.record("tank", **md, **headers, state="made"), full("mdraid", **secret)),
         "made": planned(Look().disk("sda").disk("sdb"), full("mdraid")),
         "xfs": planned(Look().disk("sda").disk("sdb"), full("mdraid", filesystem="xfs")),
         "btrfs": planned(Look().disk("sda").disk("sdb"), full("btrfs")),
@@ -189,6 +206,14 @@ def scripts() -> dict[str, str]:
             .runs("md7", "sda", "sdb")
             .record("tank", **md, state="making")
         ),
+        **{f"made-{each.kind}-{each.name}": planned(blank(each.least), spec(each)) for each in LEVELS},
+        **{
+            f"{what}-{each.name}": planned(stands(each, absent).record("tank", **noted(each, state=state)), spec(each))
+            for each in LEVELS
+            if each.kind == "mdraid" and each.name != "raid1"
+            for what, absent, state in (("started", 0, "made"), ("degraded", 1, "made"), ("finished", 0, "making"))
+        },
+        "proven": planned(unread(stands(SINGLE)), spec(SINGLE)),
     }.items():
         assert told(plan) == ""
         for number, step in enumerate(plan.steps + plan.volumes):
@@ -197,8 +222,26 @@ def scripts() -> dict[str, str]:
     return found
 
 
+def blank(count: int) -> Look:
+    look = Look()
+    for letter in "abcdef"[:count]:
+        look.disk(f"sd{letter}")
+    return look
+
+
+def unread(look: Look) -> Look:
+    """As a host without btrfs-progs tells of it."""
+    look.lines = [line for line in look.lines if not line.startswith("chunks")]
+    return look
+
+
+def with_key(look: Look, spec: Nas) -> Plan:
+    return storage.plan("nas", spec, look.seen, HostProbe(), frozenset(), counted(), {"tank": "0" * 64})
+
+
 def full(kind: str, **pool: object) -> Nas:
-    spec = nas(kind, **pool).model_dump()
+    spec = nas(kind).model_dump()
+    spec["pools"]["tank"] |= pool
     spec["volumes"] = {"docs": {"pool": "tank", "quota": "1G", "mode": "2770"}, "raw": {"pool": "tank"}}
     return Nas.model_validate(spec)
 
@@ -241,7 +284,149 @@ def test_a_fresh_system_answers_without_the_tools(tmp_path: Path) -> None:
     done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     seen = probe.parse(done.stdout)
     assert seen.disks == {} and seen.listed == {"ata-none-1": (), "serial:none": ()}
-    from homelab import storage
-
     text = told(storage.plan("nas", spec, seen, HostProbe(), frozenset(), lambda: "never"))
     assert "nas.disks.d1: no disk is ata-none-1" in text and "nas.disks.d2: no disk is serial:none" in text
+
+
+#
+# LUKS, on files
+#
+
+QUICK = """
+cryptsetup() {
+  case "$1" in
+    luksFormat|luksAddKey) command cryptsetup "$@" --pbkdf-force-iterations 4 --pbkdf-memory 32 ;;
+    *) command cryptsetup "$@" ;;
+  esac
+}
+settle() { :; }
+"""
+
+
+@pytest.fixture
+def luks(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs what a script of encrypted disks ends in, after its functions; keys and headers are in a folder here."""
+    if shutil.which("cryptsetup", path="/usr/sbin:/sbin:/usr/bin") is None:
+        pytest.skip("cryptsetup is not installed")
+
+    def run(script: str, **values: str) -> subprocess.CompletedProcess[str]:
+        for folder in (mappings.KEYS, mappings.HEADERS):
+            script = script.replace(folder, f"{tmp_path}{folder}")
+        return subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False, **values)  # type: ignore[call-overload, no-any-return]
+
+    return run
+
+
+def functions() -> str:
+    """The functions of such scripts, which are about the pool tank."""
+    return mappings.head("tank").replace("\npool=tank\n", f"{QUICK}\npool=tank\n")
+
+
+def key_of(tmp_path: Path) -> Path:
+    return Path(f"{tmp_path}{mappings.key_path('tank')}")
+
+
+def encrypted(luks: Any, path: Path, key: str = "correct horse battery") -> None:
+    where = key_of(path.parent)
+    where.parent.mkdir(parents=True, exist_ok=True)
+    where.write_text(key)
+    done = luks(f"{functions()}encrypt {device(path)} {LUKS}\nkeep {device(path)} {LUKS}\n")
+    assert done.returncode == 0, done.stderr
+
+
+LUKS = "77777777-2222-4333-8444-555555555555"
+
+
+def test_what_is_encrypted_is_read_as_bytes_and_opens_by_its_key_alone(luks: Any, file: Callable[..., Path]) -> None:
+    path = file(64 * MIB)
+    encrypted(luks, path)
+    raw = path.read_bytes()[:512]
+    assert superblocks.luks(raw, slots=True) == Luks(LUKS, 2, "homelab-tank", slots=True)
+    # LUKS2 keeps its header twice.
+    twice = tuple(Signature(at, "crypto_LUKS", LUKS, "homelab-tank") for at in (0, 16384))
+    assert look_at(path).seen.disks["sda"].signatures == twice
+    assert luks(f"{functions()}opens {device(path)} $key && ! slotless {device(path)}").returncode == 0
+    key_of(path.parent).write_text("correct horse battery\n")
+    assert luks(f"{functions()}opens {device(path)} $key").returncode != 0, "typed, it has no newline"
+
+
+def test_a_header_without_a_slot_is_known(luks: Any, file: Callable[..., Path]) -> None:
+    path = file(64 * MIB)
+    encrypted(luks, path)
+    key = key_of(path.parent)
+    subprocess.run(["/usr/sbin/cryptsetup", "-q", "luksRemoveKey", str(path), str(key)], check=True)
+    assert luks(f"{functions()}slotless {device(path)}").returncode == 0
+
+
+def test_a_header_that_was_wiped_comes_back_from_its_copy(luks: Any, file: Callable[..., Path]) -> None:
+    path = file(64 * MIB)
+    encrypted(luks, path)
+    before, copy = path.read_bytes(), Path(f"{path.parent}{mappings.HEADERS}/{LUKS}")
+    assert (copy.stat().st_mode & 0o777, copy.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    with path.open("r+b") as opened:
+        opened.write(b"\0" * 16 * MIB)
+    # What it is refused with names the command.
+    assert luks(f"{functions()}keep {device(path)} {LUKS}").returncode != 0 and copy.read_bytes() == before[: 16 * MIB]
+    restore = ["/usr/sbin/cryptsetup", "-q", "luksHeaderRestore", str(path), "--header-backup-file", str(copy)]
+    subprocess.run(restore, check=True)
+    assert path.read_bytes() == before
+    assert luks(f"{functions()}opens {device(path)} $key").returncode == 0
+
+
+def change(luks: Any, path: Path, key: str) -> subprocess.CompletedProcess[str]:
+    """Change the key by the script that a host gets; who the disk is was looked at on another."""
+    disk = Look().luks("sda", LUKS).seen.disks["sda"]
+    script = mappings.keyed("tank", {"d1": "x"}, {"d1": (disk, LUKS)}).replace("chown root:root", ":")
+    script = re.sub(r"^(same|only) .*\n", "", script, flags=re.M).replace("\nforget\n", f"\n{QUICK}\nforget\n", 1)
+    script = script.replace("disks=sda", f"disks={device(path)}").replace("copy sda", f"copy {device(path)}")
+    return luks(script, input=f"{key}\n")  # type: ignore[no-any-return]
+
+
+def test_a_key_is_changed_only_by_who_has_the_former_one_or_knows_the_new(luks: Any, file: Callable[..., Path]) -> None:
+    path = file(64 * MIB)
+    encrypted(luks, path)
+    key = key_of(path.parent)
+    assert change(luks, path, "another horse battery").returncode == 0
+    assert key.read_text() == "another horse battery" and key.stat().st_mode & 0o777 == 0o600
+    assert luks(f"{functions()}opens {device(path)} $key").returncode == 0
+    assert [each.name for each in key.parent.iterdir()] == ["tank.key"]
+    for former in ("correct horse battery", "never a key of it"):
+        key.unlink(missing_ok=True)
+        before = path.read_bytes()
+        refused = change(luks, path, former)
+        assert refused.returncode == 1 and refused.stdout == ""
+        assert "does not open" in refused.stderr and "nothing was changed" in refused.stderr
+        assert former not in refused.stderr and refused.stderr.count("\n") == 1
+        assert path.read_bytes() == before and not list(key.parent.iterdir())
+    assert change(luks, path, "another horse battery").returncode == 0
+
+
+def test_a_change_of_keys_is_finished_wherever_it_was_cut(luks: Any, file: Callable[..., Path]) -> None:
+    path = file(64 * MIB)
+    encrypted(luks, path)
+    key, former = key_of(path.parent), key_of(path.parent).with_name(".tank.former")
+    added = "cryptsetup luksAddKey --key-file $key {0} {0}.new"
+    Path(f"{path}.new").write_text("another horse battery")
+    for cut in ("added", "copied", "moved"):
+        encrypted(luks, path)
+        assert luks(f"{functions()}{added.format(path)}").returncode == 0
+        if cut != "added":
+            former.write_text("correct horse battery")
+        if cut == "moved":
+            key.write_text("another horse battery")
+        done = change(luks, path, "another horse battery")
+        assert done.returncode == 0, done.stderr
+        assert [each.name for each in key.parent.iterdir()] == ["tank.key"]
+        Path(f"{path}.old").write_text("correct horse battery")
+        assert luks(f"{functions()}opens {device(path)} $key").returncode == 0
+        assert luks(f"{functions()}opens {device(path)} {path}.old").returncode != 0
+
+
+def test_what_is_cleared_is_blank_wherever_it_is_looked_at(file: Callable[..., Path]) -> None:
+    path = file(64 * MIB + 4096)
+    with path.open("r+b") as opened:
+        opened.write(b"\xff" * (64 * MIB + 4096))
+    function = guard.head().partition("\nclear() {")[2].partition("\n}\n")[0]
+    zeros = "  samples" + function.partition("  samples")[2].partition("\n  sync ")[0]
+    assert sh(f'{zeros}\ncontent "$1"', device(path)) == "zero\n"
+    assert path.stat().st_size == 64 * MIB + 4096

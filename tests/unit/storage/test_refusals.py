@@ -24,12 +24,15 @@ def counted() -> Callable[[], str]:
     return lambda: f"00000000-0000-4000-8000-{next(numbers):012d}"
 
 
-def nas(kind: str = "mdraid", consent: str | None = None, **pool: Any) -> Nas:
-    """A NAS with the pool tank on d1 and d2."""
-    d1 = {"id": "ata-S-sda"} | ({"consent": consent} if consent else {})
-    disks = {"d1": d1, "d2": {"id": "ata-S-sdb"}}
+def nas(kind: str = "mdraid", consent: str | None = None, count: int = 2, **pool: Any) -> Nas:
+    """A NAS with the pool tank on d1 and d2, or so many."""
+    disks: dict[str, dict[str, str]] = {
+        f"d{number}": {"id": f"ata-S-sd{letter}"} for number, letter in enumerate("abcdef"[:count], 1)
+    }
+    if consent:
+        disks["d1"]["consent"] = consent
     return Nas.model_validate(
-        {"disks": disks, "pools": {"tank": {"kind": kind, "level": "raid1", "disks": ["d1", "d2"], **pool}}}
+        {"disks": disks, "pools": {"tank": {"kind": kind, "level": "raid1", "disks": [*disks], **pool}}}
     )
 
 

@@ -72,8 +72,12 @@ nas = [
             },
             "alerts": {
                 "mail": "anna@example.org",
-                "smtp": "mail.example.org:25",
+                "mail_from": "nas@example.org",
+                "smtp": "mail.example.org:587",
+                "smtp_user": "nas@example.org",
+                "smtp_password": "env:SMTP",
                 "ntfy": "https://ntfy.sh/topic-nobody-guesses",
+                "ntfy_token": "file:~/ntfy",
                 "webhook": "https://hooks.example.org/T0/key",
             },
         },

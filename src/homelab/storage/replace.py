@@ -1,0 +1,283 @@
+"""Another disk in the place of one that dies or has died: why it may not be, and the steps that make it so.
+
+Each step looks how things are by then, so the same command goes on wherever it was cut.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from pydantic_core import PydanticCustomError
+
+from homelab.model.nas import Disk, Nas
+from homelab.model.nas_rules import same_disk
+from homelab.model.problems import Problem, did_you_mean
+from homelab.model.storage import disk_id
+from homelab.probe import HostProbe
+from homelab.storage import disks, guard, records, replace_btrfs, replace_luks, replace_mdraid
+from homelab.storage.case import Case
+from homelab.storage.records import Record
+from homelab.storage.seen import DiskSeen, Seen
+from homelab.storage.situation import Situation, Wish
+from homelab.storage.steps import Step
+
+USAGE = (
+    "usage: pyinfra inventory deploys/day2/replace_disk.py --data disk=NAME --data with=NEW [--data consent=...]; "
+    "NAME is one of disks, NEW a name under /dev/disk/by-id, serial:... or the name of a disk in no pool"
+)
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """What is to be done, why nothing can be, and what to tell in the end."""
+
+    steps: tuple[Step, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+    told: tuple[str, ...] = ()
+
+
+def wish(nas: Nas, given: Mapping[str, str]) -> tuple[Wish | None, tuple[Problem, ...]]:
+    """The arguments, proven against the inventory."""
+    problems = []
+    disk, with_, consent = given["disk"], given["with"], given.get("consent")
+    pool = pool_of(nas, disk)
+    if disk not in nas.disks:
+        known = f"write one of {', '.join(nas.disks)}" if nas.disks else "list it first"
+        problems.append(Problem("disk", f"no {disk!r} in disks", did_you_mean(disk, nas.disks, known)))
+    elif pool is None:
+        used = [name for each in nas.pools.values() for name in each.members]
+        remedy = f"write one of {', '.join(used)}" if used else "there is nothing to replace"
+        problems.append(Problem("disk", f"{disk} is in no pool", remedy))
+    new, name = with_, ""
+    if with_ in nas.disks:
+        new, name = nas.disks[with_].id, with_
+    else:
+        try:
+            new = disk_id(with_)
+        except PydanticCustomError as error:
+            found, _, remedy = error.message().partition("; ")
+            problems.append(Problem("with", found, f"{remedy}; or the name of a disk in no pool"))
+            new = ""
+    for other, listed in nas.disks.items():
+        if not new or not same_disk(listed, Disk(id=new)):
+            continue
+        owner = pool_of(nas, other)
+        if owner is None:
+            name = other
+        else:
+            what = "is the disk itself" if other == disk else f"is {other}, in pool {owner}"
+            problems.append(Problem("with", f"{with_} {what}", "write the new disk"))
+    if consent is not None and not re.fullmatch(r"[0-9a-f]{16}", consent):
+        problems.append(Problem("consent", f"{consent!r} is not a consent", "write the 16 letters of the refusal"))
+    return (None if problems else Wish(disk, new, name, consent)), tuple(problems)
+
+
+def pool_of(nas: Nas, disk: str) -> str | None:
+    """The pool that a disk is listed in."""
+    return next((name for name, pool in nas.pools.items() if disk in pool.members), None)
+
+
+def plan(host: str, nas: Nas, seen: Seen, probe: HostProbe, wish: Wish, used: frozenset[str]) -> Replacement:
+    """What is to be done on a host for a wish that is proven against its inventory."""
+    return _Draft(host, nas, seen, probe, wish, used).plan()
+
+
+@dataclass
+class _Draft:
+    host: str
+    nas: Nas
+    seen: Seen
+    probe: HostProbe
+    wish: Wish
+    used: frozenset[str]
+    problems: list[Problem] = field(default_factory=list)
+
+    def plan(self) -> Replacement:
+        name = pool_of(self.nas, self.wish.disk)
+        assert name is not None
+        found = disks.find(self.host, self.nas, self.seen)
+        case = self._case(name, found)
+        if case.pool.kind == "snapraid":
+            remedy = "src/homelab/storage/README.md tells what to do by hand"
+            return Replacement(problems=(Problem(case.place, "of a snapraid pool: not supported yet", remedy),))
+        record = self._record(name)
+        self.problems += [each for each in found.problems if each.place.rpartition(".")[2] in case.pool.disks]
+        new = self._new()
+        if record is None or new is None or self.problems:
+            return Replacement(problems=tuple(self.problems))
+        coming = None
+        if record.luks:
+            place = f"{self.host}: {self.wish.name or 'with'}"
+            case, locked = replace_luks.in_clear(case, record, self.wish.disk)
+            coming, strange = replace_luks.coming(case, record, new, place)
+            self.problems += (*locked, *strange)
+            if self.problems:
+                return Replacement(problems=tuple(self.problems))
+        situation = self._situation(case, record, coming.view if coming else new)
+        self.problems += self._strangers(situation)
+        if not situation.joined and not self.problems:
+            self._guard(situation, begun=coming is not None and coming.begun)
+        kind = replace_mdraid if case.pool.kind == "mdraid" else replace_btrfs
+        if not self.problems:
+            self.problems += kind.problems(situation)
+        if self.problems:
+            return Replacement(problems=tuple(self.problems))
+        serials = {**record.serials, self.wish.disk: new.serial}
+        after = replace(record, serials={each: serials.get(each, "") for each in case.pool.disks})
+        if coming is not None:
+            after = replace(after, luks={**record.luks, self.wish.disk: coming.view.uuid})
+        noted = after.file.stands(self.probe.files.get(after.file.path))
+        # Of an encrypted disk what was consented to is lost when it is encrypted.
+        inside = replace(situation, clearing="", words=()) if coming else situation
+        steps = tuple(kind.steps(inside, _noted(case, after), finished=noted))
+        if coming is not None and steps[0].kind != "noop":
+            others = self._others(name)
+            before, last = replace_luks.before(situation, coming, others), replace_luks.after(situation, after, others)
+            steps = (*before, *steps, *last)
+        return Replacement(steps, told=tuple(self._told(case, new)), problems=tuple(self.problems))
+
+    def _case(self, name: str, found: disks.Found) -> Case:
+        pool = self.nas.pools[name]
+        return Case(
+            self.host,
+            name,
+            pool,
+            ids={disk: self.nas.disks[disk].id for disk in pool.disks},
+            consents={},
+            disks={disk: found.disks[disk] for disk in pool.disks if disk in found.disks},
+            absent=tuple(disk for disk in pool.disks if disk in found.absent),
+            seen=self.seen,
+            used=self.used,
+        )
+
+    def _others(self, name: str) -> tuple[Record, ...]:
+        """What the host remembers of its other pools."""
+        found = []
+        for other, said in self.seen.records.items():
+            try:
+                record = records.read(other, said) if other != name else None
+            except ValueError as error:
+                self.problems.append(Problem(f"{self.host}: {records.FOLDER}/{other}", str(error), "correct it"))
+                continue
+            found += [record] if record is not None else []
+        return tuple(found)
+
+    def _record(self, name: str) -> Record | None:
+        place = f"{self.host}.pools.{name}"
+        try:
+            record = records.read(name, self.seen.records.get(name))
+        except ValueError as error:
+            self.problems.append(Problem(f"{self.host}: {records.FOLDER}/{name}", str(error), "correct it"))
+            return None
+        if record is None or record.state != "made":
+            found = "is not made yet" if record else "has no record on this host"
+            self.problems.append(Problem(place, found, "run `pyinfra inventory deploys/nas.py` first"))
+            return None
+        pool = self.nas.pools[name]
+        if (record.kind, record.level) != (pool.kind, pool.level):
+            found = f"is there as {record.kind} {record.level}, not {pool.kind} {pool.level}"
+            self.problems.append(Problem(place, found, "list it as it is"))
+            return None
+        if bool(record.luks) != bool(pool.encryption):
+            found = "is there encrypted" if record.luks else "is there without encryption"
+            self.problems.append(Problem(f"{place}.encryption", found, "list it as it is"))
+            return None
+        return record
+
+    def _new(self) -> DiskSeen | None:
+        names = [name for name in self.seen.listed.get(self.wish.new, ()) if name in self.seen.disks]
+        if len(names) == 1:
+            return self.seen.disks[names[0]]
+        found = f"{self.wish.new} is {' and '.join(f'/dev/{name}' for name in names)}" if names else ""
+        remedy = (
+            "write its name under /dev/disk/by-id" if names else "look at `ls -l /dev/disk/by-id` there, or plug it in"
+        )
+        self.problems.append(Problem(f"{self.host}: with", found or f"no disk is {self.wish.new}", remedy))
+        return None
+
+    def _situation(self, case: Case, record: Record, new: DiskSeen) -> Situation:
+        leaving = case.disks.get(self.wish.disk)
+        carrier = case.carrier(leaving) if leaving is not None else None
+        member = case.member(carrier) if carrier is not None else None
+        old = carrier.name if carrier is not None and member is not None and member.uuid == record.uuid else None
+        coming = case.member(new)
+        return Situation(case, record, self.wish, old, new, coming is not None and coming.uuid == record.uuid)
+
+    def _strangers(self, situation: Situation) -> Iterator[Problem]:
+        case, record = situation.case, situation.record
+        new = situation.new.physical
+        if any(disk.physical.name == new.name for disk in case.disks.values()):
+            yield Problem(
+                f"{self.host}: with", f"{self.wish.new} is a disk of {case.name} already", "write the new disk"
+            )
+        for name in situation.others:
+            member = case.members.get(name)
+            if member is None or member.uuid != record.uuid:
+                found = f"is no member of {case.name} ({record.uuid})"
+                yield Problem(f"{self.host}.disks.{name}", found, "list the disk that is, then replace")
+        foreign = {
+            value: pool
+            for pool, each in self.seen.records.items()
+            for key, value in each.items()
+            if pool != case.name and (key == "uuid" or key.startswith("luks."))
+        }
+        for device in new.devices:
+            carried = (device.md, device.btrfs, device.luks)
+            owner = next((each.uuid for each in carried if each and each.uuid in foreign), None)
+            if owner:
+                found = f"/dev/{device.name} belongs to the pool {foreign[owner]}"
+                yield Problem(f"{self.host}: with", found, "write another disk")
+        gone = len(case.absent)
+        survives = case.level.survives(len(case.pool.disks))
+        if gone > survives:
+            found = f"{' and '.join(case.absent)} are gone" if gone > 1 else f"{case.absent[0]} is gone"
+            remedy = "plug it in; if it is dead, what was on the pool is in its backups only"
+            yield Problem(
+                case.place, f"{found}, and {case.pool.level} of {len(case.pool.disks)} survives {survives}", remedy
+            )
+        elif situation.old is not None and case.absent:
+            # A disk that still works is the better source; the one that is gone is the greater danger.
+            yield Problem(case.place, f"{' and '.join(case.absent)} is gone", "replace that first")
+
+    def _guard(self, situation: Situation, *, begun: bool) -> None:
+        """The new disk is looked at as any other that is to become part of a pool; one that was `begun` is our own."""
+        new, name = situation.new.physical, self.wish.name or "with"
+        looked = () if begun else tuple(disks.unfit(self.host, name, new, self.seen))
+        unfit = [replace(each, place=f"{self.host}: {name}") for each in looked]
+        self.problems += unfit
+        if unfit:
+            return
+        members = situation.case.members
+        needs = min((getattr(each, "needs", 0) or getattr(each, "size", 0) for each in members.values()), default=0)
+        if situation.new.size < needs:
+            found = f"{situation.says} has {situation.new.size >> 20} MiB, and the pool's disks {needs >> 20}"
+            self.problems.append(Problem(f"{self.host}: {name}", found, "take one as large as the least of them"))
+        if begun or (new.is_blank and not new.partitions):
+            return
+        word, problem = disks.clears(self.host, name, new, self.wish.consent, self.seen, self.used)
+        if problem is not None:
+            remedy = re.sub(r'write "consent": "(\w+)"( beside its id)?', r"add `--data consent=\1`", problem.remedy)
+            remedy = remedy.replace("list another", "take another")
+            self.problems.append(replace(problem, place=f"{self.host}: {name}", remedy=remedy))
+        if word is not None:
+            situation.clearing = guard.cleared(new, word, self.seen.consents)
+            situation.words = (word,)
+
+    def _told(self, case: Case, new: DiskSeen) -> Iterator[str]:
+        id_ = self.wish.new
+        yield f"{case.name} is whole again. Write this in the inventory, under disks:"
+        yield f'    "{self.wish.disk}": {{"id": "{id_}"}},'
+        if self.wish.name:
+            yield f"and take {self.wish.name} out of disks, as that is {self.wish.disk} now."
+        yield (
+            f"The old disk ({case.ids[self.wish.disk]}) is in no pool any more: take it out, and clear it before you "
+            "give it away or use it again, as your data may still be on it."
+        )
+
+
+def _noted(case: Case, after: Record) -> Step:
+    says = f"remember {case.name} with the serial of its new disk"
+    return Step("config", f"pool {case.name}", says, file=after.file)

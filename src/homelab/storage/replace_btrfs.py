@@ -1,0 +1,185 @@
+"""Another disk in a btrfs: mounted where nobody else sees it while one is gone, and whole before it is served again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from homelab.model.problems import Problem
+from homelab.storage import btrfs, guard, mounts
+from homelab.storage.case import step
+from homelab.storage.seen import BtrfsMember
+from homelab.storage.situation import Situation
+from homelab.storage.steps import Step
+
+# Below the folder of the deploys' lock, which root alone may enter: nobody writes here what would have one copy.
+APART = "/run/homelab/replace"
+
+_FUNCTIONS = r"""
+job="homelab-replace-$name"
+on() { printf '/sys/fs/btrfs/%s' "$uuid"; }
+runs() { systemctl is-active --quiet "$job.service"; }
+why() { journalctl -u "$job" -n 3 -o cat --no-pager 2>/dev/null | tr '\n' ' '; }
+mine() { mountpoint -q "$there" && [ "$(findmnt -fnro UUID "$there")" = "$uuid" ]; }
+lost() {
+  for each in "$(on)"/devinfo/*; do
+    [ "$(cat "$each/missing" 2>/dev/null || :)" != 1 ] || echo "${each##*/}"
+  done
+}
+# By which number the filesystem knows the new disk; 0 while it is being written.
+number() { btrfs filesystem show --raw "$there" | awk -v path="/dev/$new" '$1 == "devid" && $NF == path {print $2}'; }
+# Kinds of chunks that hold something, and as what: "data raid1".
+kept() {
+  for type in data metadata system mixed; do
+    for profile in "$(on)/allocation/$type"/*/; do
+      [ -d "$profile" ] || continue
+      profile="${profile%/}"
+      [ "$(cat "$profile/total_bytes")" = 0 ] || echo "$type ${profile##*/}"
+    done
+  done
+}
+strays() { kept | grep -vxE "$good" || kept | cut -d' ' -f1 | uniq -d | grep . ; }
+mine || stop "$there is not $name; run the same command again"
+"""
+_POLL = r"""
+said="$(btrfs replace status -1 "$there" 2>/dev/null || :)"
+case "$(number)" in [1-9]*) runs || { echo 'done'; exit; } ;; esac
+case "$said" in
+  *'% done'*) echo "run ${said%%% done*} %" ;;
+  *) if runs; then echo 'run begins'; else echo "failed $said $(why)"; fi ;;
+esac
+"""
+_SCRUB_POLL = r"""
+said="$(btrfs scrub status "$there")"
+case "$said" in
+  *'Status:'*running*) echo "run $(printf '%s' "$said" | sed -n 's/^Bytes scrubbed: *//p')" ;;
+  *'no errors found'*) echo 'done' ;;
+  *) echo "failed $(printf '%s' "$said" | sed -n 's/^\(Status\|Error summary\): */ /p' | tr '\n' ' ')" ;;
+esac
+"""
+
+
+def problems(it: Situation) -> Iterator[Problem]:
+    """Why a btrfs cannot have another disk now."""
+    case = it.case
+    at = case.seen.mountpoints.get(case.name)
+    if it.old is None and not it.joined and _mounted(it, mounts.path(case.name)) and at is not None and not at.missing:
+        serial = it.record.serials.get(it.wish.disk, "")
+        found = f"lacks no disk, and {case.ids[it.wish.disk]} is none of it"
+        remedy = f"correct the id of {it.wish.disk}, whose serial was {serial or 'not noted'}"
+        yield Problem(case.place, found, remedy)
+
+
+def steps(it: Situation, noted: Step, *, finished: bool) -> Iterator[Step]:
+    """From the filesystem as it is to one that is whole, mirrored as its level says, and read through."""
+    case = it.case
+    name, home, apart = case.name, mounts.path(case.name), f"{APART}/{case.name}"
+    member = it.new.btrfs
+    whole = member is not None and it.joined and member.devid != 0 and it.old is None
+    subject = f"pool {name}"
+    if finished and whole and _mounted(it, home):
+        yield Step("noop", subject, f"{it.says} has taken the place of {it.wish.disk} in {name}")
+        yield from _scrubbed(it, home, again=True)
+        return
+    at = home if _mounted(it, home) else apart
+    if at == apart and not _mounted(it, apart):
+        without = f" without {it.wish.disk}" if it.old is None and not whole else ""
+        says = f"mount {name}{without} at {apart}, where nobody else writes to it"
+        yield step("config", case, says, _apart(it, degraded=bool(without)))
+    if not whole:
+        if not it.joined:
+            says = f"copy {it.wish.disk} to {it.says}" if it.old else f"build {it.says} in the place of {it.wish.disk}"
+            yield step(it.kind, case, f"{says} in {name}", _begin(it, at), it.words)
+        says = f"wait until {it.says} is written"
+        yield Step("config", subject, says, poll=_script(it, at) + _POLL, patience=it.deadline())
+    says = f"keep all of {name} as {case.pool.level} again, use all of the new disk, and see that {name} is whole"
+    yield Step("config", subject, says, _end(it, at), timeout=it.deadline())
+    if at == apart:
+        yield step("config", case, f"mount {name} at {home} again", _home(it, apart))
+    yield noted
+    yield from _scrubbed(it, home, again=False)
+
+
+def _mounted(it: Situation, at: str) -> bool:
+    sources = {device.path for disk in (*it.case.disks.values(), it.new) for device in disk.devices if device.btrfs}
+    mount = it.case.seen.mounted(at)
+    return mount is not None and mount.source in sources
+
+
+def _script(it: Situation, at: str) -> str:
+    level = it.case.level
+    kinds = [f"data ({'|'.join(level.data)})", f"(metadata|system) ({'|'.join(level.metadata)})"]
+    return (
+        guard.head()
+        + f"name={it.case.name} uuid={it.record.uuid} there={at} new={it.new.name} good='{'|'.join(kinds)}'\n"
+        + _FUNCTIONS.strip()
+        + "\n"
+    )
+
+
+def _apart(it: Situation, *, degraded: bool) -> str:
+    at = f"{APART}/{it.case.name}"
+    first = (
+        next(device.path for disk in it.others.values() if (device := it.case.carrier(disk)) is not None)
+        if it.others
+        else f"/dev/{it.old}"
+    )
+    options = "noatime,subvolid=5" + (",degraded" if degraded else "")
+    return (
+        guard.head()
+        + f"btrfs device scan >/dev/null\nmkdir -p {at}\n"
+        + f"mount -t btrfs -o {options} {first} {at} || stop 'it cannot be mounted; look at dmesg'\n"
+        + f'[ "$(findmnt -fnro UUID {at})" = {it.record.uuid} ] || stop "{at} is another filesystem"\n'
+    )
+
+
+def _begin(it: Situation, at: str) -> str:
+    carrier = it.case.carrier(it.case.disks[it.wish.disk]) if it.old else None
+    leaving = carrier.btrfs.devid if carrier is not None and isinstance(carrier.btrfs, BtrfsMember) else None
+    number = str(leaving) if leaving is not None else '"$(lost | head -n 1)"'
+    return (
+        _script(it, at)
+        + it.guarded
+        + f'gone={number}\n[ -n "$gone" ] || stop "no disk of $name is missing"\n'
+        # Of a disk that fails only what no other has is read. The job outlives this login.
+        + 'systemctl reset-failed "$job.service" 2>/dev/null || :\n'
+        + 'systemd-run --quiet --collect --unit="$job" btrfs replace start -B -r "$gone" "/dev/$new" "$there" || '
+        + 'stop "it cannot begin"\n'
+        + "sleep 5\n"
+        + 'case "$(number)" in ?*) ;; *) runs || stop "it did not begin: $(why)" ;; esac\n'
+    )
+
+
+def _end(it: Situation, at: str) -> str:
+    convert = btrfs.convert(it.case.level, len(it.case.pool.disks), '"$there"')
+    return (
+        _script(it, at)
+        # One that a reboot has cut goes on by itself.
+        + 'while btrfs balance status "$there" | grep -q "is running"; do sleep 5; done\n'
+        + f'[ -z "$(strays)" ] || {convert} >/dev/null || stop "it cannot be converted; look at dmesg"\n'
+        + "[ -z \"$(strays)\" ] || stop \"not all of it is as it should be: $(kept | tr '\\n' ' ')\"\n"
+        + 'btrfs filesystem resize "$(number):max" "$there" >/dev/null\n'
+        + '[ -z "$(lost)" ] || stop "it still lacks the disk $(lost)"\n'
+        + f'[ "$(btrfs filesystem show --raw "$there" | grep -c "devid ")" = {len(it.case.pool.disks)} ] || '
+        + 'stop "it has another number of disks than listed"\n'
+        + 'sync -f "$there"\n'
+    )
+
+
+def _home(it: Situation, apart: str) -> str:
+    leave = f"umount {apart} || stop '{apart} is in use; fuser -vm {apart} tells by whom'\nrmdir {apart}\n"
+    # udev noted at boot that a disk is missing, and asks the kernel again only when it is told to: of what lies on LUKS
+    # nothing tells it, and systemd would wait for the filesystem in vain.
+    members = [device.path for disk in it.others.values() if (device := it.case.carrier(disk)) is not None]
+    ready = f"udevadm trigger --action=change {' '.join([*members, it.new.path])}\nsettle\n"
+    return guard.head() + leave + ready + mounts.mounted(it.record)
+
+
+def _scrubbed(it: Situation, home: str, *, again: bool) -> Iterator[Step]:
+    script = _script(it, home)
+    begin = 'btrfs scrub start "$there" >/dev/null || stop "it cannot be read through"\n'
+    unless = "*Status:*running*" + ("|*'no errors found'*" if again else "")
+    command = f'case "$(btrfs scrub status "$there")" in {unless}) ;; *) {begin.strip()} ;; esac\n'
+    says = f"read all of {it.case.name} once"
+    yield Step(
+        "config", f"pool {it.case.name}", says, script + command, poll=script + _SCRUB_POLL, patience=it.deadline() * 2
+    )

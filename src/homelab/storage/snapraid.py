@@ -1,0 +1,333 @@
+"""Pools of snapraid: a filesystem on each disk, some for data and some for parity, known again by their UUIDs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+
+from homelab.model.nas import Pool
+from homelab.model.problems import Problem
+from homelab.storage import consent, disks, guard, records, slots
+from homelab.storage.case import Case, Decided, step
+from homelab.storage.records import Record
+from homelab.storage.seen import DiskSeen
+from homelab.storage.slots import Place
+from homelab.storage.steps import Step
+
+PACKAGES = ("mergerfs", "snapraid")
+_MAKE = r"""
+# NAME UUID MKFS...: a filesystem on a disk that was seen to be blank a moment ago.
+make() {
+  disk="$1" wanted="$2"; shift 2
+  idle "$disk"; blank "$disk"
+  "$@" "/dev/$disk" </dev/null || stop "no filesystem could be made on /dev/$disk"
+  settle
+  only "$disk" "$wanted" || stop "/dev/$disk holds no filesystem after it was made"
+}
+"""
+
+
+def decide(case: Case, record: Record | None, make_uuid: Callable[[], str]) -> Decided:
+    """What becomes of a pool of snapraid; a disk of another pool has been refused before."""
+    decided = Decided()
+    places = {name: place for name, disk in case.disks.items() if (place := slots.of(disk)) is not None}
+    known = _known(case, record, places)
+    ours = {name: place for name, place in places.items() if place.pool == known}
+    if record is not None and record.state != "made":
+        _finish(case, record, ours, decided)
+    elif not ours and record is not None:
+        remedy = f"plug in its disks; or, if its data are gone for good, remove {records.FOLDER}/{case.name} there"
+        serials = ", ".join(record.serials.values())
+        found = f"was made with the UUID {record.uuid} on the serials {serials}, and no disk that is listed has it"
+        decided.problems.append(Problem(case.place, found, remedy))
+    elif not ours and case.pool.uuid:
+        found = f"no disk that is listed for it has the UUID {case.pool.uuid}"
+        decided.problems.append(Problem(case.place, found, "correct the UUID; to make a new pool, leave it out"))
+    elif ours:
+        _adopt(case, record, ours, decided)
+    else:
+        pool = slots.pool_uuid(make_uuid())
+        _make(case, _new(case, pool), {}, places, decided)
+    return decided
+
+
+def _known(case: Case, record: Record | None, places: Mapping[str, Place]) -> str:
+    """The UUID of the pool that these disks are, or are to be; "" when they are none."""
+    if record is not None:
+        return slots.pool_uuid(record.uuid)
+    if case.pool.uuid:
+        return slots.pool_uuid(case.pool.uuid)
+    pools = {place.pool for place in places.values()}
+    named = all(
+        (found := slots.filesystem(disk)) is not None and found.label == slots.label(case.name, found.type)
+        for disk in case.disks.values()
+    )
+    whole = set(places) == set(case.pool.members) and len(pools) == 1
+    return pools.pop() if whole and named else ""
+
+
+def _roles(pool: Pool) -> Iterator[tuple[str, str, int]]:
+    """Each disk with what it is listed for, and its number in that list."""
+    for role, listed in (("data", pool.disks), ("parity", pool.parity)):
+        for number, name in enumerate(listed, 1):
+            yield name, role, number
+
+
+def _new(case: Case, pool: str) -> Record:
+    wanted = {name: Place(pool, role, number) for name, role, number in _roles(case.pool)}
+    return Record(
+        case.name,
+        "snapraid",
+        case.pool.level,
+        pool,
+        case.pool.filesystem or "ext4",
+        pool,
+        {name: disk.serial for name, disk in case.disks.items()},
+        state="making",
+        slots={place.slot: (place.uuid, name) for name, place in wanted.items()},
+    )
+
+
+def _make(
+    case: Case, record: Record, own: Mapping[str, DiskSeen], places: Mapping[str, Place], decided: Decided
+) -> None:
+    """Make a filesystem on each of its disks, which are blank, let go of, or `own`: half made by a run that was cut."""
+    problems = decided.problems
+    for name in case.absent:
+        remedy = "look at `ls -l /dev/disk/by-id` there, and correct the id or plug it in"
+        problems.append(Problem(f"{case.host}.disks.{name}", f"no disk is {case.ids[name]}", remedy))
+    clearing, words, lost = "", [], []
+    for name, disk in case.disks.items():
+        unfit = list(disks.unfit(case.host, name, disk, case.seen))
+        problems += unfit
+        if unfit or name in own or (disk.is_blank and not disk.partitions):
+            continue
+        word, problem = disks.clears(case.host, name, disk, case.consents[name], case.seen, case.used)
+        if problem is not None:
+            problems.append(problem)
+        if word is not None:
+            clearing += guard.cleared(disk, word, case.seen.consents)
+            words.append(word)
+            lost.append(f"/dev/{disk.name} (serial {disk.serial}: {consent.seen(disk)})")
+    pools = {place.pool for place in places.values()}
+    if problems and set(places) == set(case.disks) and len(pools) == 1:
+        found = f"its disks are those of a snapraid with the UUID {pools.copy().pop()}, which this pool does not name"
+        remedy = f'to take it over as it is, write "uuid": "{pools.pop()}" in the pool'
+        problems.append(Problem(case.place, found, remedy))
+    problems += _too_small(case)
+    if problems:
+        return
+    told = ", ".join(
+        f"{name} (/dev/{case.disks[name].name}, serial {case.disks[name].serial}) as {slot}"
+        for slot, (_, name) in record.slots.items()
+    )
+    making = f"make the snapraid {case.name} of {told}, each with {record.filesystem}"
+    says, kind = (f"clear {', '.join(lost)}, and {making}", "destructive") if lost else (making, "additive")
+    decided.steps.append(step(kind, case, says, _create(record, case, own, clearing), tuple(words)))
+    decided.record = replace(record, state="made")
+    decided.warnings.append(_protects_less(case))
+
+
+def _too_small(case: Case) -> Iterator[Problem]:
+    """A disk of parity that is smaller than one of data would be full before that one is."""
+    sizes = {name: disk.size for name, disk in case.disks.items()}
+    data = [name for name in case.pool.disks if name in sizes]
+    largest = max(data, key=lambda name: sizes[name], default="")
+    for name in case.pool.parity:
+        if largest and name in sizes and sizes[name] < sizes[largest]:
+            found = f"has {sizes[name] >> 20} MiB, and {largest} has {sizes[largest] >> 20}"
+            remedy = "list the largest disks as parity"
+            yield Problem(f"{case.place}.parity", f"{name} {found}", remedy)
+
+
+def _protects_less(case: Case) -> Problem:
+    found = "snapraid restores what was there at its last sync: no change since, no owner, mode or attribute of a file"
+    return Problem(case.place, found, "keep what changes daily on another kind of pool, and a backup of all of it")
+
+
+def _create(record: Record, case: Case, own: Mapping[str, DiskSeen], clearing: str) -> str:
+    found = case.disks
+    return (
+        guard.head(record)
+        + _MAKE.lstrip()
+        + "".join(
+            guard.same(case.ids[name], disk)
+            + f"idle {disk.name}\nonly {disk.name} {_uuid_of(record, name)} || "
+            + f"stop '/dev/{disk.name} holds something else'\n"
+            for name, disk in own.items()
+        )
+        + "".join(guard.untouched(case.ids[name], disk) for name, disk in found.items() if name not in own)
+        + "note making\n"
+        + clearing
+        + "".join(f"clear {disk.name}\n" for disk in own.values())
+        + "".join(f"idle {disk.name}; blank {disk.name}\n" for disk in found.values())
+        + "".join(
+            f"make {found[name].name} {uuid} {_mkfs(record, slot, uuid)}\n"
+            for slot, (uuid, name) in record.slots.items()
+        )
+        + "note made\n"
+    )
+
+
+def _mkfs(record: Record, slot: str, uuid: str) -> str:
+    label = slots.label(record.pool, record.filesystem)
+    if record.filesystem == "xfs":
+        return f"mkfs.xfs -q -m uuid={uuid} -L {label}"
+    # One file that fills the disk needs few inodes and no reserve: it has to have room for more than the data have.
+    room = "-m 0 -T largefile4" if slot.startswith("parity") else "-m 1"
+    return f"mkfs.ext4 -q {room} -U {uuid} -L {label}"
+
+
+def _uuid_of(record: Record, name: str) -> str:
+    return next(uuid for uuid, each in record.slots.values() if each == name)
+
+
+def _finish(case: Case, record: Record, ours: Mapping[str, Place], decided: Decided) -> None:
+    """Go on with a pool whose making was cut: its disks are blank, or bear the very UUIDs of our own record."""
+    if not ours:
+        # No disk knows of it yet: its UUID stays, the rest is as listed now.
+        places = {name: place for name, disk in case.disks.items() if (place := slots.of(disk)) is not None}
+        _make(case, _new(case, slots.pool_uuid(record.uuid)), {}, places, decided)
+        return
+    new = _new(case, record.uuid)
+    listed = (new.kind, new.filesystem, new.slots)
+    if listed != (record.kind, record.filesystem, record.slots):
+        told = ", ".join(f"{name} as {slot}" for slot, (_, name) in record.slots.items())
+        found = f"was begun as {record.kind} with {record.filesystem} on {told}"
+        decided.problems.append(Problem(case.place, found, "list it as that until it is finished"))
+        return
+    others = [name for name, disk in case.disks.items() if disk.serial not in record.serials.values()]
+    others += [name for name, place in ours.items() if place.uuid != _uuid_of(record, name)]
+    if others:
+        begun = ", ".join(record.serials.values())
+        found = f"its making was cut on the serials {begun}, and {', '.join(dict.fromkeys(others))} is not as begun"
+        decided.problems.append(Problem(case.place, found, "list the disks that it was begun with, as then"))
+        return
+    if set(ours) == set(case.pool.members):
+        # The last of them was made: nothing is left to do but to write that down.
+        decided.record = replace(record, state="made")
+        return
+    _make(case, replace(record, state="making"), {name: case.disks[name] for name in ours}, {}, decided)
+    decided.steps = [
+        replace(each, says=f"finish {case.name}, whose making was cut: {each.says}") for each in decided.steps
+    ]
+
+
+def _adopt(case: Case, record: Record | None, ours: Mapping[str, Place], decided: Decided) -> None:
+    """Take a pool as it is; what is listed otherwise than it is, is refused."""
+    problems = decided.problems
+    pool = next(iter(ours.values())).pool
+    if record is not None and case.pool.uuid and slots.pool_uuid(case.pool.uuid) != pool:
+        found = f"its disks carry the UUID {pool}, and the inventory says {case.pool.uuid}"
+        problems.append(Problem(case.place, found, f'write "uuid": "{pool}", or leave it out'))
+        return
+    problems += _misplaced(case, record, ours, pool)
+    if problems:
+        return
+    there = {ours[name].slot: name for name in case.pool.members if name in ours}
+    if record is None:
+        found_slots = {slot: (ours[name].uuid, name) for slot, name in there.items()}
+    else:
+        gone = _gone(case, record, there)
+        found_slots = {slot: (uuid, there.get(slot) or gone[slot]) for slot, (uuid, _) in record.slots.items()}
+    types = {each.type for name in ours if (each := slots.filesystem(case.disks[name])) is not None}
+    type_ = record.filesystem if record is not None else sorted(types)[0]
+    if types != {type_}:
+        found = f"its disks carry {' and '.join(sorted(types))}, and were made with one and the same"
+        problems.append(Problem(case.place, found, "look at them (`lsblk -f`): one is not what it was"))
+        return
+    if case.pool.filesystem and type_ != case.pool.filesystem:
+        remedy = f'a filesystem is never changed; write "{type_}"'
+        problems.append(Problem(case.place, f"holds {type_}, not {case.pool.filesystem}", remedy))
+        return
+    old = record.serials if record is not None else {}
+    serials = {name: case.disks[name].serial if name in case.disks else old.get(name, "") for name in case.pool.members}
+    new = Record(case.name, "snapraid", case.pool.level, pool, type_, pool, serials, slots=_sorted(found_slots))
+    for slot in sorted(set(new.slots) - set(there)):
+        _missing(case, new, slot, decided)
+    if problems:
+        return
+    decided.record = new
+    decided.steps.append(Step("noop", f"pool {case.name}", f"{case.name} is there, the snapraid {pool}"))
+
+
+def _sorted(found: Mapping[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:
+    order = sorted(found, key=lambda slot: (slot.rstrip("0123456789"), int(slot.lstrip("abcdefghijklmnopqrstuvwxyz"))))
+    return {slot: found[slot] for slot in order}
+
+
+def _gone(case: Case, record: Record, there: Mapping[str, str]) -> dict[str, str]:
+    """To each place without its disk the listed disk that is meant for it: the recorded one, else the next."""
+    free = [slot for slot in record.slots if slot not in there]
+    names = [name for name in case.pool.members if name not in there.values()]
+    found = {slot: record.slots[slot][1] for slot in free if record.slots[slot][1] in names}
+    rest = [name for name in names if name not in found.values()]
+    for slot in free:
+        if slot not in found and rest:
+            found[slot] = rest.pop(0)
+    return found
+
+
+def _misplaced(case: Case, record: Record | None, ours: Mapping[str, Place], pool: str) -> Iterator[Problem]:
+    """Every way in which the listed disks are not those of the pool, each in its place."""
+    held: dict[str, str] = {}
+    for name, role, _ in _roles(case.pool):
+        place, where = ours.get(name), f"{case.host}.disks.{name}"
+        if place is None:
+            if name in case.disks:
+                yield _stranger(case, name, case.disks[name], pool)
+            elif record is None:
+                found = f"no disk is {case.ids[name]}, and what is written of {case.name} is lost"
+                yield Problem(where, found, "plug it in: without all of its disks it is not known which is which")
+            continue
+        if place.role != role:
+            found = f"is {place.slot} of {case.name}, and listed for {role}"
+            yield Problem(where, found, f"list it in {'parity' if place.role == 'parity' else 'disks'}")
+        if record is not None and record.slots.get(place.slot, ("",))[0] != place.uuid:
+            found = f"/dev/{case.disks[name].name} was {place.slot} of {case.name} once, and has been replaced"
+            yield Problem(where, found, "list the disk that took its place")
+        if place.slot in held:
+            found = f"is {place.slot} of {case.name}, and so is {held[place.slot]}"
+            yield Problem(where, found, "list the newer one of them")
+        held.setdefault(place.slot, name)
+    for role, listed in (("data", case.pool.disks), ("parity", case.pool.parity)):
+        if record is not None:
+            count = sum(slot.startswith(role) for slot in record.slots)
+        else:
+            # Its last one may be missing from the list, and nobody could tell; one from the middle is missed.
+            count = max((place.number for place in ours.values() if place.role == role), default=len(listed))
+        if count != len(listed):
+            found = f"has {_disks(count)} of {role}, and {len(listed)} {'is' if len(listed) == 1 else 'are'} listed"
+            remedy = "list all of them; to add a disk or to take one out is not supported yet"
+            yield Problem(case.place, found, remedy)
+
+
+def _disks(count: int) -> str:
+    return f"{count} disk{'' if count == 1 else 's'}"
+
+
+def _stranger(case: Case, name: str, disk: DiskSeen, pool: str) -> Problem:
+    blank = disk.is_blank and not disk.partitions
+    holds = "is blank" if blank else f"holds {consent.seen(disk) or 'something else'}"
+    found = f"/dev/{disk.name} (serial {disk.serial}) {holds} and is no disk of {case.name} ({pool})"
+    return Problem(f"{case.host}.disks.{name}", found, "list the disk that is")
+
+
+def _missing(case: Case, record: Record, slot: str, decided: Decided) -> None:
+    """A disk of data that is gone keeps the pool down, one of parity does not."""
+    name = record.slots[slot][1]
+    serial = record.serials.get(name, "")
+    gone = f"{name} ({slot}, {f'serial {serial}' if serial else case.ids[name]}) is gone"
+    if slot.startswith("parity"):
+        found = f"{gone}, so what changes is not protected"
+        decided.warnings.append(Problem(case.place, found, "plug it in, or replace it"))
+        return
+    found = (
+        f"{gone}, and without it the pool stays down: its files would seem to be deleted, and what is changed on the "
+        "other disks meanwhile is what it could not be restored from"
+    )
+    remedy = (
+        f"plug it in; what the others hold is to be read in {slots.FOLDER}/{case.name}, change nothing there; to "
+        "replace a disk of this kind by command is not supported yet"
+    )
+    decided.problems.append(Problem(case.place, found, remedy))

@@ -1,0 +1,154 @@
+"""What starts an array at boot without a disk: the script on a made-up /sys, with an mdadm that answers."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from homelab.storage import degraded, mounts
+from homelab.storage.records import Record
+
+UUID = "11111111-2222-4333-8444-555555000000"
+WRITTEN = "11111111:22224333:84445555:55000000"
+OTHER = "99999999:22224333:84445555:55000000"
+RECORD = Record("tank", "mdraid", "raid1", UUID, "ext4", UUID, {"d1": "S1", "d2": "S2"})
+
+
+class Host:
+    """A machine whose clock is a file, so that no test waits; `mdadm` writes down what it was asked to start."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        self.programs = root / "bin"
+        self.programs.mkdir()
+        (root / "proc").mkdir()
+        (root / "proc/uptime").write_text("5.00 9.00\n")
+        (root / "sys/class/block").mkdir(parents=True)
+        self.note(RECORD.text())
+        self.fake("sleep", f'read -r up _ <{root}/proc/uptime; echo "$((${{up%%.*}} + 10)).00 0" >{root}/proc/uptime')
+        self.fake(
+            "mdadm", f'case $1 in --examine) cat {root}/disks/"${{3##*/}}" ;; *) echo "$*" >>{root}/asked ;; esac'
+        )
+
+    def note(self, text: str) -> None:
+        record = self.root / "var/lib/homelab/pools/tank"
+        record.parent.mkdir(parents=True, exist_ok=True)
+        record.write_text(text)
+
+    def fake(self, name: str, text: str) -> None:
+        (self.programs / name).write_text(f"#!/bin/sh\n{text}\n")
+        (self.programs / name).chmod(0o755)
+
+    def array(self, name: str, state: str, uuid: str, *members: str) -> None:
+        block = self.root / "sys/class/block" / name
+        (block / "md").mkdir(parents=True)
+        (block / "md/array_state").write_text(f"{state}\n")
+        for member in members:
+            (block / "slaves" / member).mkdir(parents=True)
+            (self.root / "disks").mkdir(exist_ok=True)
+            (self.root / "disks" / member).write_text(f"MD_LEVEL=raid1\nMD_UUID={uuid}\n")
+
+    def run(self, pool: str = "tank") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["sh", self._script(), pool],
+            env={"HOMELAB_ROOT": str(self.root), "HOMELAB_PATH": str(self.programs)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def _script(self) -> str:
+        script = self.root / "script"
+        script.write_text(degraded.FILES[0].content)
+        return str(script)
+
+    @property
+    def asked(self) -> list[str]:
+        path = self.root / "asked"
+        return path.read_text().splitlines() if path.exists() else []
+
+    @property
+    def waited(self) -> int:
+        return int(float((self.root / "proc/uptime").read_text().split()[0])) - 5
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    return Host(tmp_path)
+
+
+@pytest.mark.parametrize("state", ["active", "clean", "read-auto", "readonly", "write-pending"])
+def test_an_array_that_runs_is_left_alone_at_once(host: Host, state: str) -> None:
+    host.array("md127", state, WRITTEN, "vdb", "vdc")
+    assert (host.run().returncode, host.asked, host.waited) == (0, [], 0)
+
+
+def test_an_array_that_waits_for_a_disk_is_started_without_it_after_a_while(host: Host) -> None:
+    host.array("md126", "inactive", OTHER, "vdd")
+    host.array("md127", "inactive", WRITTEN, "vdb")
+    done = host.run()
+    assert (done.returncode, host.asked, host.waited) == (0, ["--run /dev/md127"], 40)
+    assert "started without those that are missing" in done.stdout
+
+
+def test_an_array_that_starts_by_itself_meanwhile_is_left_alone(host: Host) -> None:
+    host.array("md127", "inactive", WRITTEN, "vdb")
+    host.fake("sleep", f"echo active >{host.root}/sys/class/block/md127/md/array_state")
+    assert (host.run().returncode, host.asked) == (0, [])
+
+
+def test_an_array_that_nobody_put_together_is_asked_for_by_its_uuid(host: Host) -> None:
+    host.array("md126", "inactive", OTHER, "vdd")
+    host.array("md125", "active", OTHER, "vde")
+    assert host.run().returncode == 0
+    assert host.asked == [f"--assemble --run /dev/md/tank --uuid={WRITTEN}"]
+
+
+def test_disks_that_are_opened_first_get_more_time(host: Host) -> None:
+    host.note(RECORD.text() + f"luks.d1={UUID}\n")
+    host.array("md127", "inactive", WRITTEN, "dm-0")
+    assert (host.run().returncode, host.waited) == (0, 130)
+
+
+def test_what_md_refuses_to_start_is_told_and_not_forced(host: Host) -> None:
+    host.array("md127", "inactive", WRITTEN, "vdb")
+    host.fake(
+        "mdadm",
+        f'[ "$1" = --examine ] && exec cat {host.root}/disks/"${{3##*/}}"; echo "$*" >>{host.root}/asked; exit 1',
+    )
+    done = host.run()
+    assert (done.returncode, host.asked) == (1, ["--run /dev/md127"])
+    assert "does not start without them" in done.stderr
+
+
+@pytest.mark.parametrize("text", ["", "state=made\n", "uuid=\n", "uuid=1111\n"])
+def test_without_a_uuid_nothing_is_touched(host: Host, text: str) -> None:
+    host.note(text)
+    host.array("md127", "inactive", WRITTEN, "vdb")
+    done = host.run()
+    assert (done.returncode, host.asked, host.waited) == (1, [], 0)
+    assert done.stderr == f"{host.root}/var/lib/homelab/pools/tank names no array; run the deploy\n"
+
+
+def test_a_pool_that_nobody_made_is_told_of(host: Host) -> None:
+    assert host.run("other").returncode == 1
+    assert host.run("../etc").returncode == 2
+
+
+def test_an_array_is_started_before_its_pool_is_mounted_and_no_other_kind_waits() -> None:
+    unit = mounts.unit_file(RECORD, "nofail").content
+    assert "Wants=homelab-array@tank.service\nAfter=homelab-array@tank.service\n\n[Mount]" in unit
+    btrfs = Record("tank", "btrfs", "raid1", UUID, "btrfs", UUID, {"d1": "S1"})
+    assert "homelab-array" not in mounts.unit_file(btrfs, "nofail").content
+
+
+def test_the_script_is_clean() -> None:
+    if shutil.which("shellcheck") is None:
+        pytest.skip("shellcheck is not installed")
+    done = subprocess.run(
+        ["shellcheck", "-s", "sh", "-"], input=degraded.FILES[0].content, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout

@@ -1,0 +1,351 @@
+"""Another disk takes the place of one: never one that holds something, nor where the pool may not survive it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import replace as but
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from homelab.model.levels import LEVELS, Level, level
+from homelab.model.nas import Nas
+from homelab.probe import FileState, HostProbe
+from homelab.storage import consent, records, replace
+from homelab.storage.replace import Replacement
+from tests import looks
+from tests.looks import Look
+from tests.unit.storage.test_levels import DISKS, every, named, noted, spec, stands
+from tests.unit.storage.test_refusals import U1, U2, planned, told
+
+MD = [each for each in LEVELS if each.kind == "mdraid"]
+BTRFS = [each for each in LEVELS if each.kind == "btrfs"]
+REDUNDANT = [each for each in LEVELS if each.survives(each.least) > 0]
+OTHER = "99999999-2222-4333-8444-555555555555"
+RAID1 = level("mdraid", "raid1")
+
+
+def wished(
+    look: Look, nas: Nas, disk: str = "d1", with_: str = "ata-S-sdf", probe: HostProbe | None = None, **more: str
+) -> Replacement:
+    wish, problems = replace.wish(nas, {"disk": disk, "with": with_, **more})
+    assert problems == () and wish is not None
+    return replace.plan("nas", nas, look.seen, probe or HostProbe(), wish, frozenset())
+
+
+def lines(found: Replacement) -> str:
+    return "\n".join(map(str, found.problems))
+
+
+def writes(found: Replacement) -> list[str]:
+    return [step.command for step in found.steps if step.kind in ("additive", "destructive")]
+
+
+def tail(script: str) -> str:
+    """A script without the functions that all of them have."""
+    return script.partition("record=")[2]
+
+
+def lost(each: Level, **values: Any) -> Look:
+    """A pool that lacks its first disk."""
+    look, whole = Look(), stands(each)
+    look.rows = [row for row in whole.rows if row["kname"] != "sda"]
+    look.lines = [line for line in whole.lines if "sda" not in line.split("\t")]
+    look.lines = [line for line in look.lines if not line.startswith("link\tata-S-sda")]
+    if each.kind == "mdraid":
+        members = DISKS[1 : each.least]
+        look.runs("md127", *members, uuid=U2, level=each.name, disks=str(each.least), degraded="1", **values)
+    return look.record("tank", **noted(each))
+
+
+def whole(each: Level, **values: Any) -> Look:
+    return stands(each, runs=each.kind == "mdraid", **values).record("tank", **noted(each))
+
+
+#
+# What is asked
+#
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ({"disk": "d9", "with": "ata-NEW"}, "disk: no 'd9' in disks; write one of d1, d2, d3"),
+        ({"disk": "d22", "with": "ata-NEW"}, "disk: no 'd22' in disks; did you mean d2?"),
+        ({"disk": "d3", "with": "ata-NEW"}, "disk: d3 is in no pool; write one of d1, d2"),
+        ({"disk": "d1", "with": "sda"}, "with: 'sda' may be another disk after the next boot"),
+        ({"disk": "d1", "with": "d2"}, "with: d2 is d2, in pool tank; write the new disk"),
+        ({"disk": "d1", "with": "d1"}, "with: d1 is the disk itself; write the new disk"),
+        ({"disk": "d1", "with": "serial:S-sdb"}, "with: serial:S-sdb is d2, in pool tank"),
+        ({"disk": "d1", "with": "ata-NEW", "consent": "yes"}, "consent: 'yes' is not a consent"),
+    ],
+)
+def test_a_wrong_argument_is_one_line(words: dict[str, str], says: str) -> None:
+    nas = spec(RAID1).model_dump(mode="json")
+    nas["disks"]["d3"] = {"id": "ata-S-sdc", "consent": None}
+    wish, problems = replace.wish(Nas.model_validate(_bare(nas)), words)
+    assert wish is None and len(problems) == 1 and str(problems[0]).startswith(says)
+
+
+def _bare(nas: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "disks": {name: {"id": disk["id"]} for name, disk in nas["disks"].items()},
+        "pools": {name: {key: pool[key] for key in ("kind", "level", "disks")} for name, pool in nas["pools"].items()},
+    }
+
+
+def test_a_listed_disk_in_no_pool_is_known_by_its_id_too() -> None:
+    nas = _bare(spec(RAID1).model_dump(mode="json"))
+    nas["disks"]["d3"] = {"id": "ata-S-sdf"}
+    look = whole(RAID1).disk("sdf")
+    for word in ("d3", "ata-S-sdf", "serial:S-sdf"):
+        if word.startswith("serial"):
+            look.line("listed", word, "sdf")
+        found = wished(look, Nas.model_validate(nas), with_=word)
+        assert lines(found) == "" and "take d3 out of disks" in "\n".join(found.told)
+
+
+#
+# What is done
+#
+
+
+@every(REDUNDANT)
+def test_a_dead_disk_is_built_anew(each: Level) -> None:
+    found = wished(lost(each).disk("sdf"), spec(each))
+    assert lines(found) == ""
+    (script,) = writes(found)
+    assert "untouched" not in script and "idle sdf; blank sdf\n" in script
+    assert '"d1": {"id": "ata-S-sdf"}' in "\n".join(found.told)
+    polled = [step for step in found.steps if step.poll]
+    assert polled and all(step.patience > 0 for step in polled)
+    (note,) = [step for step in found.steps if step.file is not None]
+    assert note.file is not None and "disk.d1=S-sdf\n" in note.file.content
+    if each.kind == "btrfs":
+        assert ",degraded" in found.steps[0].command and "/run/homelab/replace/tank" in found.steps[0].command
+        assert "btrfs replace start -B -r" in script
+
+
+@every()
+def test_a_disk_that_works_is_copied_and_the_pool_lacks_none_meanwhile(each: Level) -> None:
+    found = wished(whole(each).disk("sdf"), spec(each))
+    assert lines(found) == ""
+    (script,) = writes(found)
+    assert all("degraded" not in tail(step.command) for step in found.steps if each.kind == "btrfs")
+    if each.kind == "mdraid":
+        assert "--add-spare /dev/sdf" in script and "old=sda\n" in script
+        assert not any(
+            word in tail(script).partition("idle sdf")[2] for word in ("--fail /dev/sda", "--remove /dev/sda")
+        )
+    else:
+        assert "gone=1\n" in script
+
+
+@every(MD)
+def test_an_array_that_does_not_run_is_started_first(each: Level) -> None:
+    look = lost(each).disk("sdf")
+    look.rows = [row for row in look.rows if row["kname"] != "md127"]
+    look.lines = [line for line in look.lines if "md127" not in line.split("\t")]
+    found = wished(look, spec(each))
+    assert lines(found) == "" and found.steps[0].says == "start tank without d1"
+    assert f"uuid={U2}\n" in found.steps[0].command
+
+
+@every(MD)
+def test_one_that_is_being_built_is_waited_for(each: Level) -> None:
+    look = lost(each, action="recover")
+    look.mirror("sdf", U1, level=each.number, disks=each.least)
+    look.line("state", "md127", "sdf", "spare")
+    found = wished(look, spec(each))
+    assert lines(found) == "" and writes(found) == []
+    assert "go on building /dev/sdf" in found.steps[0].says and any(step.poll for step in found.steps)
+
+
+@every(BTRFS)
+def test_a_btrfs_whose_copying_was_cut_goes_on(each: Level) -> None:
+    data, metadata = (profile.upper().replace("SINGLE", "") for profile in each.makes(each.least))
+    look = whole(each).btrfs("sdf", U1, devid=0, disks=each.least, data=data, metadata=metadata)
+    found = wished(look, spec(each))
+    assert lines(found) == "" and writes(found) == [] and any("is written" in step.says for step in found.steps)
+
+
+@every(REDUNDANT)
+def test_what_is_done_is_done(each: Level) -> None:
+    look = lost(each)
+    if each.kind == "mdraid":
+        look.lines = [line for line in look.lines if not line.startswith("array")]
+        members = (*DISKS[1 : each.least], "sdf")
+        look.mirror("sdf", U1, level=each.number, disks=each.least)
+        look.line("array", "md127", each.name, "clean", each.least, 0, "idle", " ".join(members))
+        look.line("state", "md127", "sdf", "in_sync")
+    else:
+        look.btrfs("sdf", U1, devid=1, disks=each.least).mounted("/srv/tank", "/dev/sdb", "btrfs")
+    record = records.read("tank", noted(each))
+    assert record is not None
+    after = but(record, serials={**record.serials, "d1": "S-sdf"}).file
+    probe = HostProbe(files={after.path: FileState("file", "0644", "root:root", after.sha256)})
+    found = wished(look, spec(each), probe=probe)
+    assert lines(found) == "" and writes(found) == [] and found.steps[0].kind == "noop"
+    assert all(step.file is None for step in found.steps)
+
+
+#
+# What is refused
+#
+
+
+@every(REDUNDANT)
+@pytest.mark.parametrize("held", looks.KINDS)
+def test_a_new_disk_that_holds_something_is_refused_and_let_go_of_by_consent_once(each: Level, held: str) -> None:
+    look = lost(each).disk("sdf", wipefs=looks.captured(held, "sdf"))
+    found = wished(look, spec(each))
+    assert "/dev/sdf (serial S-sdf) holds" in lines(found) and found.steps == ()
+    word = consent.word(look.seen.disks["sdf"])
+    assert f"add `--data consent={word}`" in lines(found)
+    again = wished(look, spec(each), consent=word)
+    (step,) = [step for step in again.steps if step.kind == "destructive"]
+    assert lines(again) == "" and step.consents == (word,) and "clear sdf\n" in step.command
+    used = wished(look.line("consent", f"{word} done"), spec(each), consent=word)
+    assert "was used already" in lines(used) and used.steps == ()
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"mountpoints": ["/mnt"]}, "/dev/sdf is mounted at /mnt"),
+        ({"opens": False}, "/dev/sdf is in use by something"),
+        ({"tran": "usb"}, "/dev/sdf is connected by USB"),
+        ({"serial": "", "id": "ata-S-sdf"}, "/dev/sdf has no serial number"),
+        ({"serial": "S-sdb", "id": "ata-S-sdf"}, "/dev/sdf has the serial S-sdb, and so has /dev/sdb"),
+    ],
+)
+@every(REDUNDANT)
+def test_a_new_disk_that_is_unfit(each: Level, values: dict[str, Any], words: str) -> None:
+    found = wished(lost(each).disk("sdf", **values), spec(each))
+    assert words in lines(found) and found.steps == ()
+
+
+@every(REDUNDANT)
+def test_a_new_disk_that_is_too_small(each: Level) -> None:
+    found = wished(lost(each).disk("sdf", size=(600 << 20)), spec(each))
+    assert "has 600 MiB, and the pool's disks" in lines(found) and found.steps == ()
+
+
+@every(REDUNDANT)
+def test_a_new_disk_of_another_pool(each: Level) -> None:
+    other = noted(each) | {"uuid": OTHER}
+    look = lost(each).record("media", **other)
+    look = look.mirror("sdf", OTHER) if each.kind == "mdraid" else look.btrfs("sdf", OTHER)
+    found = wished(look, spec(each))
+    assert "/dev/sdf belongs to the pool media" in lines(found) and found.steps == ()
+
+
+@every()
+def test_more_dead_disks_than_the_level_survives(each: Level) -> None:
+    most = each.survives(each.least)
+    look = stands(each, absent=most + 1).record("tank", **noted(each)).disk("sdf")
+    dead = f"d{each.least}"
+    if most + 1 == each.least:
+        return  # then none is left to tell what pool it was
+    found = wished(look, spec(each), disk=dead)
+    assert f"survives {most}; plug it in" in lines(found) and found.steps == ()
+
+
+@every(REDUNDANT)
+def test_a_disk_that_works_waits_for_the_one_that_is_gone(each: Level) -> None:
+    found = wished(lost(each).disk("sdf"), spec(each), disk="d2")
+    assert "d1 is gone; replace that first" in lines(found) and found.steps == ()
+
+
+@every(MD)
+def test_nothing_joins_while_disks_are_being_made_equal(each: Level) -> None:
+    found = wished(whole(each, action="resync").disk("sdf"), spec(each))
+    assert "its disks are being made equal (resync); wait until it is over" in lines(found) and found.steps == ()
+
+
+@every(REDUNDANT)
+def test_a_wrong_id_is_not_taken_for_a_dead_disk(each: Level) -> None:
+    look = lost(each)
+    if each.kind == "mdraid":
+        look.lines = [line for line in look.lines if not line.startswith("array")]
+        members = " ".join((*DISKS[1 : each.least], "sdx"))
+        look.line("array", "md127", each.name, "clean", each.least, 0, "idle", members)
+    else:
+        look.mounted("/srv/tank", "/dev/sdb", "btrfs").mountpoint("tank")
+    found = wished(look.disk("sdf"), spec(each))
+    assert "lacks no disk, and ata-S-sda is none of it" in lines(found) and found.steps == ()
+    plan = planned(look, spec(each))
+    assert "nas.disks.d1: ata-S-sda is no disk of tank, which lacks none: in its place is the disk" in told(plan)
+
+
+def test_without_a_record_nothing_is_replaced() -> None:
+    found = wished(stands(RAID1).disk("sdf"), spec(RAID1))
+    assert "has no record on this host; run `pyinfra inventory deploys/nas.py` first" in lines(found)
+
+
+state = st.sampled_from(["blank", "data", "mounted", "partition", "member", *looks.KINDS])
+
+
+@settings(max_examples=300, deadline=None)
+@given(each=st.sampled_from(REDUNDANT), holds=state, dead=st.booleans(), offered=st.booleans())
+def test_no_disk_that_is_not_blank_joins_without_consent(each: Level, holds: str, dead: bool, offered: bool) -> None:
+    look = lost(each) if dead else whole(each)
+    if holds == "member":
+        look.mirror("sdf", OTHER, array="any:x")
+    elif holds == "partition":
+        look.disk("sdf", parts={"sdf1": looks.EMPTY})
+    elif holds == "mounted":
+        look.disk("sdf", wipefs=looks.captured("ext4", "sdf"), mountpoints=["/mnt"])
+    elif holds in looks.KINDS:
+        look.disk("sdf", wipefs=looks.captured(holds, "sdf"))
+    else:
+        look.disk("sdf", content="zero" if holds == "blank" else "5ca1ab1e")
+    word = consent.word(look.seen.disks["sdf"])
+    found = wished(look, spec(each), **({"consent": word} if offered else {}))
+    if found.problems:
+        assert found.steps == ()
+        return
+    assert holds == "blank" or (offered and holds != "mounted")
+    for step in found.steps:
+        assert (step.kind == "destructive") == (holds != "blank" and step.kind not in ("config", "additive"))
+        for other in DISKS[: each.least]:
+            assert f"clear {other}\n" not in step.command and f"blank {other}\n" not in step.command
+
+
+#
+# The scripts
+#
+
+
+def scripts() -> dict[str, str]:
+    found = {}
+    for each in REDUNDANT:
+        for what, look in (("dead", lost(each)), ("works", whole(each))):
+            for number, step in enumerate(wished(look.disk("sdf"), spec(each)).steps):
+                for part, text in (("command", step.command), ("poll", step.poll)):
+                    if text:
+                        found[f"{named(each)}-{what}-{number}-{part}"] = text
+    return found
+
+
+SCRIPTS = scripts()
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_is_sound_shell(name: str) -> None:
+    assert subprocess.run(["sh", "-n"], input=SCRIPTS[name], text=True, check=False).returncode == 0
+    if shutil.which("shellcheck") is None:
+        pytest.skip("shellcheck is not installed")
+    # Functions come with every script, used there or not, and a loop may have one round.
+    command = ["shellcheck", "-s", "sh", "-e", "SC2329,SC2317,SC2034,SC2043", "-"]
+    done = subprocess.run(command, input=SCRIPTS[name], text=True, capture_output=True, check=False)
+    assert done.stdout == ""
+
+
+def test_no_script_forces_anything() -> None:
+    for script in SCRIPTS.values():
+        for line in script.splitlines():
+            assert "--force" not in line and "yes | " not in line and "mkfs" not in line and "--create" not in line

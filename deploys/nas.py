@@ -7,8 +7,8 @@ from pyinfra import host, local, logger
 
 from homelab import nas as nas_room
 from homelab.host import packages
-from homelab.nas import alerts, backup, discovery, nfs, smb, snapshots, users, watch
-from homelab.operations import files, shell, systemd, timers
+from homelab.nas import alerts, backup, discovery, nfs, rights, smb, snapshots, tuning, ups, users, watch
+from homelab.operations import files, kernel, power, shell, systemd, timers
 from homelab.operations import nfs as nfs_server
 from homelab.operations import smb as smb_server
 from homelab.operations import users as accounts
@@ -17,21 +17,54 @@ from homelab.operations.packages import installed
 from homelab.operations.storage import carried_out
 from homelab.operations.survey import survey
 from homelab.probe import FileState
+from homelab.storage import mappings
 from homelab.storage import packages as of_pools
 
 site = survey()
 home, me, probe = site.home, site.me, site.probe
 
 
+def tune() -> None:
+    """Before the pools are made, so that their rules greet them. In a container all this is its machine's."""
+    if probe.container != "none":
+        return
+    settings, of_kernel = mine.tuning, tuning.sysctls(nas, probe)
+    wanted, at_boot = tuning.rules(settings, nas), tuning.sysctl_file(of_kernel)
+    if wanted is not None:
+        kernel.rules(name="Tune the pools' disks at boot", wanted=wanted, current=_current(tuning.RULES))
+    else:
+        files.absent(name="Leave the disks to the kernel", path=tuning.RULES, current=_current(tuning.RULES))
+    if at_boot is not None:
+        files.file(name="Give rebuilds their share at boot", wanted=at_boot, current=_current(tuning.SYSCTLS))
+    else:
+        files.absent(name="Leave rebuilds to the kernel", path=tuning.SYSCTLS, current=_current(tuning.SYSCTLS))
+    now = tuning.command(settings, of_kernel, probe)
+    shell.unless(name="Tune the running kernel for the pools", done=not now, command=now)
+
+
 def make_pools() -> None:
     """Each step with its class, so that a dry run reads as the plan it is."""
     for step in host.loop(mine.storage.steps):
-        carried_out(name=f"{step.says} ({step.kind})", step=step)
+        carried_out(name=f"{step.says} ({step.kind})", step=step, keys=mine.keys)
+
+
+def recovery_kit() -> None:
+    """What has to be outside the house before it is needed."""
+    for name, record in mine.storage.pools.items():
+        if record.luks:
+            headers = " and ".join(mappings.header_path(uuid) for uuid in record.luks.values())
+            key = nas.pools[name].encryption.key
+            logger.info(f"{host.print_prefix}keep outside the house: the key of {name} ({key}), and {headers}")
 
 
 def let_people_in() -> None:
     """Accounts before volumes, which belong to them."""
-    accounts.accounts(name="Make the users' accounts", commands=users.commands(me, probe))
+    accounts.accounts(
+        name="Make the users' accounts",
+        commands=users.commands(me, probe),
+        record=rights.record(me, probe),
+        current=_current(rights.RECORD),
+    )
     for step in host.loop(mine.storage.volumes):
         carried_out(name=f"{step.says} ({step.kind})", step=step)
 
@@ -66,6 +99,13 @@ def serve_smb() -> None:
     smb_server.served(name="Serve SMB", action=smb.action(me, probe), current=probe.unit(smb.UNIT))
 
 
+def take_back() -> None:
+    """What was given and is described no more; after the shares, or who is shut out would come back in at once."""
+    gone = rights.withdrawn(me, probe)
+    for says in host.loop(gone):
+        shell.unless(name=says, done=False, command=gone[says])
+
+
 def be_found() -> None:
     """By Windows and by Macs, where there is an SMB share to find."""
     if not discovery.wanted(me):
@@ -80,6 +120,22 @@ def be_found() -> None:
     )
     files.file(name="Say what Macs should know", wanted=service, current=_current(service.path))
     systemd.running(name="Let Macs find the NAS", unit=discovery.MACS, current=probe.unit(discovery.MACS))
+
+
+def hold_power() -> None:
+    """The UPS: its driver, who may ask, and who orders the shutdown when the battery is low."""
+    if nas.ups is None:
+        return
+    passwords = power.passwords(site, me)
+    assert passwords is not None
+    wanted = ups.primary(home, me, probe, passwords)
+    timers.laid(name="Write NUT's settings", wanted=wanted, current=probe, reload=ups.reread(probe))
+    shell.unless(name="Let a boot start NUT", done=ups.at_boot(probe), command=ups.AT_BOOT)
+    done = ups.driver_runs(wanted, probe)
+    shell.unless(name=f"Start the UPS's driver {nas.ups.driver}", done=done, command=ups.start_driver(me))
+    for unit, what in host.loop(((ups.SERVER_UNIT, "Tell others of the UPS"), (ups.MONITOR_UNIT, "Watch the UPS"))):
+        restart = ups.restart(wanted, unit, probe)
+        systemd.running(name=what, unit=unit, current=probe.unit(unit), restart=restart)
 
 
 def keep_watch() -> None:
@@ -105,8 +161,10 @@ def keep_watch() -> None:
         current=probe.unit(watch.SMARTD),
         restart=not watch.smartd_as_it_is(nas, probe),
     )
+    if nas.ups is not None:
+        systemd.running(name="Hear of the UPS at once", unit=ups.EVENTS, current=probe.unit(ups.EVENTS))
     timers.running(name="Start the NAS's timers", timers=watch.timers(nas, probe.container), current=probe)
-    shell.unless(name="Send a test alert", done=alerts.tested(nas, probe), command=alerts.TEST)
+    shell.unless(name="Send a test alert", done=alerts.tested(nas, probe, mine.revealed), command=alerts.TEST)
     # Last: a repository that cannot be reached today leaves nothing else undone.
     for name in host.loop(nas.backups):
         shell.unless(
@@ -124,12 +182,16 @@ def _current(path: str) -> FileState | None:
 if me.storage is not None and site.first("nas"):
     nas, mine = me.storage, prepared(site)[me.name]
     local.include(str(Path(__file__).resolve().parent / "base.py"))
-    wanted = (*of_pools(nas), *nas_room.packages(me, probe))
+    wanted = (*of_pools(nas, probe), *nas_room.packages(me, probe), *ups.packages(home, me))
     installed(name="Install the NAS's packages", missing=packages.missing(wanted, probe))
+    tune()
     make_pools()
     let_people_in()
     serve_nfs()
     serve_smb()
+    take_back()
     be_found()
-    if nas.pools:
+    recovery_kit()
+    hold_power()
+    if nas_room.watched(nas):
         keep_watch()

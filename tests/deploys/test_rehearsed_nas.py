@@ -40,9 +40,20 @@ def test_nothing_is_served_before_there_is_something_to_serve(plan: dict[str, se
         "/srv/pics/album: make it (additive)",
         "Start the NFS server",
         "Export the shares",
+        "Start the UPS's driver usbhid-ups",
+        "Watch the UPS",
         "Start the NAS's timers",
     ]
     assert [name for name in names if name in order] == order
+
+
+def test_disks_and_arrays_are_tuned_before_the_pools_are_made(plan: dict[str, set[str]]) -> None:
+    names = list(plan)
+    first = next(name for name in names if name.startswith("make the "))
+    for name in ("Tune the pools' disks at boot", "Give rebuilds their share at boot"):
+        assert plan[name] == {"@fake/nas"}
+        assert names.index(name) < names.index(first)
+    assert plan["Tune the running kernel for the pools"] == set(), "nothing is there yet that could be otherwise"
 
 
 def test_it_runs_to_its_end() -> None:

@@ -19,10 +19,6 @@ SERVERS = ("s1", "s2", "s3")
 NODES = (*SERVERS, "a1")
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "long: takes many minutes; `make test-all` runs it")
-
-
 @pytest.fixture(scope="session")
 def lab() -> Lab:
     home = inventory.home()

@@ -35,6 +35,20 @@ SIGNATURES = {
         "gpt",
     ),
     "dos": ("printf 'label: dos\\n,\\n' | sfdisk -q {disk}", "dos"),
+    "vfat": ("mkfs.vfat {disk} >/dev/null", "vfat"),
+    "ntfs": ("mkfs.ntfs -Q -F {disk} >/dev/null 2>&1", "ntfs"),
+    "nilfs2": ("mkfs.nilfs2 -q {disk}", "nilfs2"),
+    "luks": (
+        "printf long-enough | cryptsetup luksFormat -q --pbkdf pbkdf2 --pbkdf-force-iterations 1000 {disk} -",
+        "crypto_LUKS",
+    ),
+    "lvm": ("pvcreate -qq {disk}", "LVM2_member"),
+    # Without ZFS's own tools: the magic number of an uberblock, in as many places as wipefs asks for.
+    "zfs": (
+        "for n in $(seq 0 15); do printf '\\014\\261\\272\\000\\000\\000\\000\\000' |"
+        " dd of={disk} bs=1024 seek=$((128 + n)) conv=notrunc status=none; done",
+        "zfs_member",
+    ),
     # Of a disk of 2 GiB a piece in every 4 MiB is looked at.
     "data": ("head -c 8388608 /dev/urandom | dd of={disk} bs=1M seek=1001 conv=notrunc status=none", "data"),
 }

@@ -5,22 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from homelab.model import Home, Host, Problem
-from homelab.nas import alerts, backup, discovery, nfs, smb, users, watch
+from homelab.model.nas import Nas
+from homelab.nas import alerts, backup, discovery, nfs, rights, smb, snapraid, tuning, ups, users, watch
 from homelab.probe import HostProbe, Questions
 
-__all__ = ["packages", "problems", "questions", "warnings"]
+__all__ = ["packages", "problems", "questions", "warnings", "watched"]
 
 
 def questions(home: Home, host: Host) -> Questions:
-    """What a NAS is asked besides its storage; nothing of another host."""
+    """What a NAS is asked besides its storage; another host only of the UPS that it follows."""
     if host.storage is None:
-        return Questions()
+        return ups.questions(home, host)
     return (
-        users.questions(home, host)
+        ups.questions(home, host)
+        | users.questions(home, host)
+        | rights.questions(host)
         | nfs.questions(home, host)
         | smb.questions(home, host)
         | discovery.questions(home, host)
         | watch.questions(host.storage)
+        | tuning.questions(host.storage)
         | Questions(packages=_watching(host))
     )
 
@@ -53,11 +57,17 @@ def warnings(home: Home, host: Host, probe: HostProbe) -> Iterator[Problem | str
         return
     yield from nfs.warnings(home, host, probe)
     yield from backup.warnings(host.storage, host.name, probe)
-    if host.storage.pools and alerts.silent(host.storage):
+    yield from snapraid.warnings(host.storage, host.name)
+    if watched(host.storage) and alerts.silent(host.storage):
         yield Problem(f"{host.name}: alerts", "nobody is told of a dying disk", "write alerts, with ntfy say")
     for said in watch.without_smart(probe):
         yield f"{host.name}: {said}, so nobody is told when it is about to die"
 
 
+def watched(nas: Nas) -> bool:
+    """Whether there is anything to watch."""
+    return bool(nas.pools or nas.ups)
+
+
 def _watching(host: Host) -> tuple[str, ...]:
-    return watch.packages(host.storage) if host.storage is not None and host.storage.pools else ()
+    return watch.packages(host.storage) if host.storage is not None and watched(host.storage) else ()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 
 from homelab.files import ManagedFile
 from homelab.model.nas import Nas
+from homelab.model.secret import SecretRef
 from homelab.nas.scripts import path, script, service, timer, unit
 from homelab.probe import HostProbe, Questions
 
@@ -35,15 +37,25 @@ def packages() -> tuple[str, ...]:
     return ("curl", "ca-certificates")
 
 
-def config(nas: Nas) -> ManagedFile:
-    """Where alerts go; a topic of ntfy is as good as a password, so only root may read it."""
-    wanted = nas.alerts.model_dump(exclude_none=True)
+def secrets(nas: Nas) -> dict[str, SecretRef]:
+    """References to what the settings need in clear, by the settings' names."""
+    found = {"smtp_password": nas.alerts.smtp_password, "ntfy_token": nas.alerts.ntfy_token}
+    return {key: reference for key, reference in found.items() if reference is not None}
+
+
+def config(nas: Nas, revealed: Mapping[str, str]) -> ManagedFile:
+    """Where alerts go; a topic of ntfy is as good as a password, so only root may read it.
+
+    `revealed` has the secrets in clear, as `alerts.smtp_password`; without them the file is good for its path alone.
+    """
+    wanted = {key: str(value) for key, value in nas.alerts.model_dump(exclude_none=True).items()}
+    wanted |= {key: revealed.get(f"alerts.{key}", "") for key in secrets(nas)}
     return ManagedFile(CONFIG, "".join(f"{key}={value}\n" for key, value in wanted.items()), mode="0600")
 
 
-def files(nas: Nas) -> tuple[ManagedFile, ...]:
+def files(nas: Nas, revealed: Mapping[str, str]) -> tuple[ManagedFile, ...]:
     """The scripts, the settings and the units; also without any alerts, as the journal then has them."""
-    return (*(script(name) for name in _SCRIPTS), config(nas), *_UNITS)
+    return (*(script(name) for name in _SCRIPTS), config(nas, revealed), *_UNITS)
 
 
 def timers() -> tuple[str, ...]:
@@ -55,7 +67,7 @@ def silent(nas: Nas) -> bool:
     return not (nas.alerts.mail or nas.alerts.ntfy or nas.alerts.webhook)
 
 
-def tested(nas: Nas, probe: HostProbe) -> bool:
+def tested(nas: Nas, probe: HostProbe, revealed: Mapping[str, str]) -> bool:
     """Whether a test got through with these settings already."""
-    current = hashlib.sha256(config(nas).content.encode()).hexdigest()
+    current = hashlib.sha256(config(nas, revealed).content.encode()).hexdigest()
     return silent(nas) or probe.text.get(TESTED, "").strip() == current

@@ -119,8 +119,8 @@ def commands(host: Host, probe: HostProbe) -> tuple[str, ...]:
                 f"useradd --uid {user.uid} --gid {name} --no-create-home --home-dir /nonexistent"
                 f" --shell /usr/sbin/nologin --comment 'NAS user' {name}"
             )
-    for group, members in _members(nas).items():
-        for name in members:
+    for group, names in members(nas).items():
+        for name in names:
             if name not in known.members.get(group, frozenset()):
                 found.append(f"usermod --append --groups {group} {name}")
     return tuple(found)
@@ -140,10 +140,30 @@ def gid(nas: Nas, name: str, probe: HostProbe) -> int | None:
     return nas.users[name].uid if name in nas.users else None
 
 
+def is_member(probe: HostProbe, group: str, name: str) -> bool:
+    """Whether somebody was in a group when the run began."""
+    return name in _accounts(probe).members.get(group, frozenset())
+
+
 def shared_group(nas: Nas, volume: str) -> str | None:
     """A volume's group when it was made to be shared: not root, and nobody's own."""
     name = nas.volumes[volume].group
     return name if name and name != "root" and name not in nas.users else None
+
+
+def members(nas: Nas) -> dict[str, list[str]]:
+    """Who belongs to which shared group, so that NFS and SMB let the same people in: its volumes' owners and users."""
+    found: dict[str, list[str]] = {}
+    for name, volume in nas.volumes.items():
+        shared = shared_group(nas, name)
+        if shared is None:
+            continue
+        people = [volume.owner] if volume.owner in nas.users else []
+        people += [
+            each for share in nas.shares.values() if share.volume == name and share.smb for each in share.smb.users
+        ]
+        found[shared] = list(dict.fromkeys([*found.get(shared, []), *people]))
+    return found
 
 
 def digest(password: str) -> str:
@@ -201,21 +221,6 @@ def _recorded(probe: HostProbe) -> tuple[str, ...]:
 
 def _groups(nas: Nas) -> list[str]:
     return list(dict.fromkeys(volume.group for volume in nas.volumes.values() if volume.group))
-
-
-def _members(nas: Nas) -> dict[str, list[str]]:
-    """Who belongs to which shared group, so that NFS and SMB let the same people in: its volumes' owners and users."""
-    found: dict[str, list[str]] = {}
-    for name, volume in nas.volumes.items():
-        shared = shared_group(nas, name)
-        if shared is None:
-            continue
-        people = [volume.owner] if volume.owner in nas.users else []
-        people += [
-            each for share in nas.shares.values() if share.volume == name and share.smb for each in share.smb.users
-        ]
-        found[shared] = list(dict.fromkeys([*found.get(shared, []), *people]))
-    return found
 
 
 def _accounts(probe: HostProbe) -> _Accounts:

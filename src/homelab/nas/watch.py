@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 
 from homelab.files import ManagedFile
 from homelab.model.nas import Nas
-from homelab.nas import alerts, backup, snapshots
+from homelab.nas import alerts, backup, recycle, snapraid, snapshots, ups
 from homelab.nas.scripts import ON_FAILURE, path, script, service, timer, unit
 from homelab.probe import HostProbe, Questions
 
@@ -24,9 +25,20 @@ MD_DEFAULTS = "/etc/default/mdadm"
 _OURS = "nas_units"
 _SMART = "nas_smart"
 _SMART_LOOK = f"""\
-[ -x {path("smartd-conf")} ] || exit
-now=$({path("smartd-conf")}); printf '%s\\n' "$now"
-printf '%s\\n' "$now" | cmp -s - /run/homelab-smartd/smartd.conf && echo same"""
+if [ -x {path("smartd-conf")} ]; then
+  now=$({path("smartd-conf")}); printf '%s\\n' "$now"
+  printf '%s\\n' "$now" | cmp -s - /run/homelab-smartd/smartd.conf && echo same
+  exit
+fi
+# Before the first run smartctl need not be there; these kinds of disk have no SMART whoever asks.
+for id in @DISKS@; do
+  case "$id" in
+    serial:*) device=$(lsblk -dno NAME,SERIAL | awk -v s="${{id#serial:}}" '
+      {{n = $1; $1 = ""; sub(/^ +/, "")}} $0 == s {{print "/dev/" n; exit}}') ;;
+    *) device=$(readlink -e "/dev/disk/by-id/$id") ;;
+  esac
+  case "$device" in /dev/vd*|/dev/xvd*|/dev/ubd*|/dev/mmcblk*|/dev/nbd*) echo "# $id: $device has no SMART" ;; esac
+done"""
 _RELOAD = "nas_reload"
 _MONITOR = "nas_mdmonitor"
 _MONITOR_LOOK = f"tr '\\0' ' ' <\"/proc/$(systemctl show -p MainPID --value {MD_MONITOR})/cmdline\""
@@ -78,9 +90,11 @@ def questions(nas: Nas) -> Questions:
         commands=(
             (
                 _OURS,
-                "cd /etc/systemd/system && ls -d homelab-snapshot@*.timer homelab-backup@*.timer homelab-scrub@*.timer",
+                "cd /etc/systemd/system && "
+                "ls -d homelab-snapshot@*.timer homelab-backup@*.timer homelab-scrub@*.timer homelab-sync@*.timer "
+                f"{recycle.TIMER}",
             ),
-            (_SMART, _SMART_LOOK),
+            (_SMART, _SMART_LOOK.replace("@DISKS@", " ".join(shlex.quote(disk.id) for disk in nas.disks.values()))),
             (_MONITOR, _MONITOR_LOOK),
             (_RELOAD, "systemctl show -p NeedDaemonReload --value 'homelab-*' smartmontools.service | grep yes"),
         ),
@@ -96,9 +110,13 @@ def packages(nas: Nas) -> tuple[str, ...]:
     return (*alerts.packages(), *backup.packages(nas), "smartmontools")
 
 
-def files(nas: Nas, host: str, passwords: dict[str, str]) -> tuple[ManagedFile, ...]:
-    """Every file of snapshots, backups, alerts and the watch, in the order in which they may be laid."""
+def files(nas: Nas, host: str, revealed: dict[str, str]) -> tuple[ManagedFile, ...]:
+    """Every file of snapshots, backups, alerts and the watch, in the order in which they may be laid.
+
+    `revealed` are the secrets in clear: the backups' by their names, the alerts' as `alerts.smtp_password`.
+    """
     own = [
+        script("metrics.sh"),
         script("homelab-watch"),
         ManagedFile(CONFIG, "".join(f"{line}\n" for line in _watched(nas))),
         unit("homelab-watch.service", service("Look at pools, snapshots and backups", path("homelab-watch"))),
@@ -112,7 +130,7 @@ def files(nas: Nas, host: str, passwords: dict[str, str]) -> tuple[ManagedFile, 
             # A NAS that was off on the first Sunday of the month reads its arrays when it is on again.
             unit(f"{MD_TIMERS[0]}.d/homelab.conf", "[Timer]\nPersistent=true\n"),
         ]
-    if _of_kind(nas, "btrfs"):
+    if _scrubbed(nas):
         own += [
             script("homelab-scrub"),
             unit(
@@ -122,12 +140,16 @@ def files(nas: Nas, host: str, passwords: dict[str, str]) -> tuple[ManagedFile, 
         ]
         # Each week it is asked whether four weeks have passed, so that a scrub that a reboot ended is taken up again.
         when = ("OnCalendar=Sat *-*-* 01:00", "RandomizedDelaySec=6h", "FixedRandomDelay=true", "Persistent=true")
-        own += [
-            unit(f"homelab-scrub@{pool}.timer", timer(f"Scrub the pool {pool}", *when))
-            for pool in _of_kind(nas, "btrfs")
-        ]
+        own += [unit(f"homelab-scrub@{pool}.timer", timer(f"Scrub the pool {pool}", *when)) for pool in _scrubbed(nas)]
     own += _patient(nas)
-    return (*alerts.files(nas), *snapshots.files(nas), *backup.files(nas, host, passwords), *own)
+    rooms = (
+        *alerts.files(nas, revealed),
+        *snapshots.files(nas),
+        *recycle.files(nas),
+        *backup.files(nas, host, revealed),
+        *snapraid.files(nas),
+    )
+    return (*rooms, *own)
 
 
 def _patient(nas: Nas) -> list[ManagedFile]:
@@ -135,7 +157,9 @@ def _patient(nas: Nas) -> list[ManagedFile]:
     jobs = ["homelab-watch"]
     jobs += ["homelab-snapshot@"] if nas.snapshots else []
     jobs += ["homelab-backup@"] if nas.backups else []
-    jobs += ["homelab-scrub@"] if _of_kind(nas, "btrfs") else []
+    jobs += ["homelab-scrub@"] if _scrubbed(nas) else []
+    jobs += ["homelab-sync@"] if snapraid.pools(nas) else []
+    jobs += ["homelab-recycle"] if recycle.timers(nas) else []
     after = f"[Unit]\nAfter={' '.join(f'srv-{pool}.mount' for pool in nas.pools)}\n"
     return [unit(f"{job}.service.d/pools.conf", after) for job in jobs]
 
@@ -145,9 +169,11 @@ def timers(nas: Nas, container: str = "none") -> tuple[str, ...]:
     return (
         *alerts.timers(),
         *snapshots.timers(nas),
+        *recycle.timers(nas),
         *backup.timers(nas),
         TIMER,
         *_scrub_timers(nas),
+        *snapraid.timers(nas),
         *(("fstrim.timer",) if container == "none" else ()),
         *(MD_TIMERS if _of_kind(nas, "mdraid") else ()),
     )
@@ -165,18 +191,16 @@ def remove(timers: tuple[str, ...]) -> str:
     for name in timers:
         room, _, which = name.removeprefix("homelab-").removesuffix(".timer").partition("@")
         rubbish = [f"/etc/systemd/system/{name}"]
-        jobs = {"snapshot": ("snapshot",), "backup": ("backup", "check", "restore"), "scrub": ("scrub",)}[room]
-        for job in jobs:
-            rubbish.append(f"/var/lib/homelab/status/{job}-{which}")
-            rubbish += [
-                f"{folder}/homelab-{job}-{which}.prom"
-                for folder in ("/var/lib/prometheus/node-exporter", "/var/lib/homelab/metrics")
-            ]
+        jobs = {"backup": ("backup", "check", "restore"), "sync": ("sync", "snapraid")}.get(room, (room,))
+        rubbish += [f"/var/lib/homelab/status/{job}-{which or 'all'}" for job in jobs]
         if room == "snapshot":
             rubbish.append(f"{snapshots.CONFIG}/{which}")
         if room == "backup":
             rubbish += [f"{backup.CONFIG}/{which}", f"{backup.CONFIG}/{which}.password"]
             rubbish.append(f"/var/lib/homelab/backup/{which}.repository")
+        if room == "sync":
+            # What the parity is of stays: only with that can it restore anything.
+            rubbish += [f"{snapraid.CONFIG}/{which}", f"{snapraid.CONFIG}/{which}.conf"]
         lines += [
             # One that runs just now comes to its end; only its timer goes.
             f"systemctl disable --now --quiet {name} || :",
@@ -205,7 +229,7 @@ systemctl disable --now --quiet {MD_REMINDER} 2>/dev/null || :
 
 
 def without_smart(probe: HostProbe) -> tuple[str, ...]:
-    """Disks that smartd cannot watch, as the host tells once the script is there: ``ata-X: /dev/sda has no SMART``."""
+    """Disks that smartd cannot watch, as the host tells: ``ata-X: /dev/sda has no SMART``."""
     return tuple(line[2:] for line in probe.output.get(_SMART, "").splitlines() if line.startswith("# "))
 
 
@@ -240,6 +264,8 @@ def _watched(nas: Nas) -> Iterator[str]:
         yield f"pool {name} {pool.kind}"
     yield from snapshots.watched(nas)
     yield from backup.watched(nas)
+    yield from recycle.watched(nas)
+    yield from ups.watched(nas)
 
 
 def _of_kind(nas: Nas, kind: str) -> tuple[str, ...]:
@@ -247,8 +273,14 @@ def _of_kind(nas: Nas, kind: str) -> tuple[str, ...]:
 
 
 def _scrub_timers(nas: Nas) -> tuple[str, ...]:
-    return tuple(f"homelab-scrub@{pool}.timer" for pool in _of_kind(nas, "btrfs"))
+    return tuple(f"homelab-scrub@{pool}.timer" for pool in _scrubbed(nas))
+
+
+def _scrubbed(nas: Nas) -> tuple[str, ...]:
+    """The pools that are read whole by a timer of ours."""
+    return _of_kind(nas, "btrfs") + _of_kind(nas, "snapraid")
 
 
 def _ours(name: str) -> bool:
-    return re.fullmatch(r"homelab-(snapshot|backup|scrub)@[a-z][a-z0-9_]{0,15}\.timer", name) is not None
+    of_one = re.fullmatch(r"homelab-(snapshot|backup|scrub|sync)@[a-z][a-z0-9_]{0,15}\.timer", name)
+    return of_one is not None or name == recycle.TIMER

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 import socketserver
+import ssl
+import subprocess
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,21 +21,42 @@ from tests.nas_host import NasHost, nas
 
 
 class Mail(socketserver.StreamRequestHandler):
-    """As much of SMTP (RFC 5321) as takes a message."""
+    """As much of SMTP (RFC 5321) as takes a message; with a certificate also STARTTLS (RFC 3207) and AUTH PLAIN."""
 
     def handle(self) -> None:
-        def say(line: str) -> None:
-            self.wfile.write(f"{line}\r\n".encode())
+        server, tls = self.server, self.server.tls  # type: ignore[attr-defined]
+
+        def say(*lines: str) -> None:
+            for number, line in enumerate(lines, 1):
+                mark = " " if number == len(lines) else "-"
+                self.wfile.write(f"{line[:3]}{mark}{line[4:]}\r\n".encode())
 
         say("220 mail")
         while line := self.rfile.readline().decode().strip():
             verb = line.split(" ")[0].upper()
+            server.heard.append((isinstance(self.connection, ssl.SSLSocket), line))  # type: ignore[attr-defined]
+            if verb == "EHLO" and tls and not isinstance(self.connection, ssl.SSLSocket):
+                say("250 mail", "250 STARTTLS")
+                continue
+            if verb == "EHLO" and tls:
+                say("250 mail", "250 AUTH PLAIN")
+                continue
+            if verb == "STARTTLS":
+                say("220 go on")
+                self.connection = tls.wrap_socket(self.connection, server_side=True)
+                self.rfile, self.wfile = self.connection.makefile("rb"), self.connection.makefile("wb", buffering=0)
+                continue
+            if verb == "AUTH":
+                say("334 ")
+                server.login = (isinstance(self.connection, ssl.SSLSocket), self.rfile.readline())  # type: ignore[attr-defined]
+                say("235 welcome")
+                continue
             if verb == "DATA":
                 say("354 go on")
                 lines = []
                 while (text := self.rfile.readline()) != b".\r\n":
                     lines.append(text)
-                self.server.taken.append(b"".join(lines).decode())  # type: ignore[attr-defined]
+                server.taken.append(b"".join(lines).decode())  # type: ignore[attr-defined]
             elif verb == "QUIT":
                 say("221 bye")
                 return
@@ -63,6 +87,7 @@ class Takers:
         for server in self.servers:
             server.daemon_threads = True
             server.taken = []  # type: ignore[attr-defined]
+            server.heard, server.tls = [], None  # type: ignore[attr-defined]
             threading.Thread(target=server.serve_forever, daemon=True).start()
         self.smtp, self.web = (f"127.0.0.1:{server.server_address[1]}" for server in self.servers)
         self.mails, self.posts = (server.taken for server in self.servers)  # type: ignore[attr-defined]
@@ -135,17 +160,17 @@ def test_what_one_does_not_take_is_kept_for_it_alone(host: NasHost, takers: Take
 
 def test_a_test_is_remembered_when_it_got_through(host: NasHost, takers: Takers) -> None:
     described = nas(alerts={"mail": "anna@example.org", "smtp": takers.smtp})
-    host.lay(alerts.config(described))
+    host.lay(alerts.config(described, {}))
     assert host.run("homelab-alert", "--test").returncode == 0
     noted = host.path(alerts.TESTED).read_text()
     probe = HostProbe(text={alerts.TESTED: noted})
-    assert alerts.tested(described, probe)
-    assert not alerts.tested(described, HostProbe())
-    assert not alerts.tested(nas(alerts={"ntfy": "https://ntfy.sh/x"}), probe)
+    assert alerts.tested(described, probe, {})
+    assert not alerts.tested(described, HostProbe(), {})
+    assert not alerts.tested(nas(alerts={"ntfy": "https://ntfy.sh/x"}), probe, {})
 
 
 def test_a_test_that_fails_says_why_and_leaves_nothing(host: NasHost) -> None:
-    host.lay(alerts.config(nas(alerts={"mail": "anna@example.org", "smtp": "127.0.0.1:9"})))
+    host.lay(alerts.config(nas(alerts={"mail": "anna@example.org", "smtp": "127.0.0.1:9"}), {}))
     done = host.run("homelab-alert", "--test")
     assert done.returncode == 1
     assert "not delivered, mail: curl: (7)" in done.stderr
@@ -158,12 +183,12 @@ def test_with_nobody_to_tell_it_goes_to_the_journal_only(tmp_path: Path) -> None
     host.fake("logger", 'echo "$@" >>"$HOMELAB_ROOT/journal"')
     assert host.run("homelab-alert", "lonely", stdin="").returncode == 0
     assert "lonely" in host.path("/journal").read_text()
-    assert alerts.tested(nas(), HostProbe())
+    assert alerts.tested(nas(), HostProbe(), {})
     assert alerts.silent(nas())
 
 
 def test_a_topic_is_for_root_only() -> None:
-    file = alerts.config(nas(alerts={"ntfy": "https://ntfy.sh/geheim"}))
+    file = alerts.config(nas(alerts={"ntfy": "https://ntfy.sh/geheim"}), {})
     assert (file.mode, file.content) == ("0600", "ntfy=https://ntfy.sh/geheim\n")
     assert "geheim" not in repr(file)
 
@@ -174,3 +199,87 @@ def test_neither_addresses_nor_topics_are_in_argv(host: NasHost, takers: Takers)
     argv = host.path("/argv").read_text()
     assert len(takers.posts) == 2
     assert [word for word in ("anna", "topic", "hook", takers.web) if word in argv] == []
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A key with its certificate for this machine's own name, in one file."""
+    if not shutil.which("openssl"):
+        pytest.skip("openssl is not installed")
+    path = tmp_path_factory.mktemp("tls") / "mail.pem"
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-days", "2"]
+    made += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(path), "-out", f"{path}.crt"]
+    subprocess.run(made, check=True, capture_output=True)
+    with path.open("a") as file:
+        file.write(Path(f"{path}.crt").read_text())
+    return path
+
+
+SECRETS = {"alerts.smtp_password": 'pass "word\\', "alerts.ntfy_token": "tk_geheim"}
+
+
+def with_login(host: NasHost, takers: Takers, certificate: Path, trusted: bool) -> None:
+    """The mail server wants TLS and a login; whether curl knows who signed its certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    takers.servers[0].tls = context  # type: ignore[attr-defined]
+    described = nas(
+        alerts={
+            "mail": "anna@example.org",
+            "mail_from": "nas@example.org",
+            "smtp": takers.smtp,
+            "smtp_user": "nas@example.org",
+            "smtp_password": "env:SMTP",
+            "ntfy": f"http://{takers.web}/topic",
+            "ntfy_token": "env:NTFY",
+        }
+    )
+    host.lay(alerts.config(described, SECRETS))
+    trust = f"--cacert {certificate}.crt" if trusted else ""
+    host.fake("curl", f'echo "$@" >>"$HOMELAB_ROOT/argv"; shift; exec /usr/bin/curl -q {trust} "$@"')
+
+
+def test_a_mail_server_that_wants_a_login_gets_it_over_tls_only(
+    host: NasHost, takers: Takers, certificate: Path
+) -> None:
+    with_login(host, takers, certificate, trusted=True)
+    done = host.run("homelab-alert", "word", stdin="body\n")
+    assert done.returncode == 0, done.stderr
+    heard: list[tuple[bool, str]] = takers.servers[0].heard  # type: ignore[attr-defined]
+    encrypted, login = takers.servers[0].login  # type: ignore[attr-defined]
+    assert encrypted
+    assert base64.b64decode(login).decode().split("\0")[1:] == ["nas@example.org", SECRETS["alerts.smtp_password"]]
+    assert [line for encrypted, line in heard if not encrypted and not line.startswith(("EHLO", "STARTTLS"))] == []
+    (mail,) = takers.mails
+    assert "From: homelab on" in mail and "<nas@example.org>\r\nTo: <anna@example.org>\r\n" in mail
+    ((_, headers, _),) = takers.posts
+    assert headers["Authorization"] == "Bearer tk_geheim"
+    argv = host.path("/argv").read_text()
+    assert [word for word in ("pass", "tk_geheim", "nas@example.org") if word in argv] == []
+
+
+def test_a_password_is_for_nobody_whose_name_is_not_proven(host: NasHost, takers: Takers, certificate: Path) -> None:
+    with_login(host, takers, certificate, trusted=False)
+    host.run("homelab-alert", "word", stdin="body\n")
+    heard: list[tuple[bool, str]] = takers.servers[0].heard  # type: ignore[attr-defined]
+    assert [line for _, line in heard if line.startswith("AUTH")] == []
+    assert (takers.mails, waiting(host)) == ([], 1)
+
+
+def test_a_server_without_tls_gets_no_password(host: NasHost, takers: Takers, certificate: Path) -> None:
+    with_login(host, takers, certificate, trusted=True)
+    takers.servers[0].tls = None  # type: ignore[attr-defined]
+    host.run("homelab-alert", "word", stdin="body\n")
+    heard: list[tuple[bool, str]] = takers.servers[0].heard  # type: ignore[attr-defined]
+    assert [line for _, line in heard if line.startswith(("AUTH", "MAIL"))] == []
+    assert waiting(host) == 1
+
+
+def test_secrets_are_in_the_one_file_that_only_root_reads() -> None:
+    described = nas(alerts={"ntfy": "https://ntfy.sh/x", "ntfy_token": "env:NTFY"})
+    found = [file for file in alerts.files(described, SECRETS) if "tk_geheim" in file.content]
+    assert [(file.path, file.mode) for file in found] == [(alerts.CONFIG, "0600")]
+    # A token that is another one has to be tested again.
+    tested = HostProbe(text={alerts.TESTED: alerts.config(described, SECRETS).sha256})
+    assert alerts.tested(described, tested, SECRETS)
+    assert not alerts.tested(described, tested, {"alerts.ntfy_token": "tk_other"})

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -18,7 +21,7 @@ RUNNING = UnitState(load="loaded", active="active", enabled="enabled")
 @pytest.mark.parametrize("script", sorted(SCRIPTS.iterdir()), ids=lambda path: path.name)
 def test_scripts_are_clean(script: Path) -> None:
     subprocess.run(["sh", "-n", script], check=True)
-    assert script.name == "lib.sh" or script.read_text().startswith("#!/bin/sh\n")
+    assert script.suffix == ".sh" or script.read_text().startswith("#!/bin/sh\n")
     if not shutil.which("shellcheck"):
         pytest.skip("shellcheck is not installed")
     done = subprocess.run(
@@ -53,6 +56,9 @@ class Watched(NasHost):
     def job(self, name: str, result: str = "ok", good: int = 9_999_999_999) -> None:
         self.write(f"/var/lib/homelab/status/{name}", f"time=1\nresult={result}\ngood={good}\nmessage=as it went\n")
 
+    def metrics(self) -> str:
+        return self.path("/var/lib/homelab/metrics/homelab.prom").read_text()
+
     def look(self) -> list[str]:
         """What one look sends: its subject, then the body."""
         sent = self.path("/sent")
@@ -60,6 +66,16 @@ class Watched(NasHost):
         done = self.run("homelab-watch")
         assert done.returncode == 0, done.stderr
         return sent.read_text().splitlines() if sent.exists() else []
+
+    def smart(self, said: str, code: int = 0) -> None:
+        """The disk serial:B2 is sdx, which smartd watches, and says this."""
+        self.fake("lsblk", """echo 'NAME="sdx" SERIAL="B2"'""")
+        self.write("/run/homelab-smartd/smartd.conf", "/dev/sdx -d sat -a -W 0,50,60 -m homelab\n")
+        if not self.path("/sys/class/block/sdx/stat").exists():
+            self.write("/sys/class/block/sdx/stat", "100 0 0 0 200 0 0 0 0 0 0\n")
+        self.write("/sys/class/block/sdx/queue/rotational", "1\n")
+        self.write("/smart", said)
+        self.fake("smartctl", f'printf "%s\\n" "$*" >>"$HOMELAB_ROOT/asked"; cat "$HOMELAB_ROOT/smart"; exit {code}')
 
     def a_day_later(self) -> None:
         state = self.path("/var/lib/homelab/watch")
@@ -74,7 +90,7 @@ def host(tmp_path: Path) -> Watched:
 
 def test_a_sound_host_is_silent(host: Watched) -> None:
     assert host.look() == []
-    assert host.status("watch-all")["critical"] == "0"
+    assert 'homelab_findings{level="critical"} 0' in host.metrics()
 
 
 def test_trouble_is_said_once_then_daily_then_that_it_is_over(host: Watched) -> None:
@@ -90,6 +106,18 @@ def test_trouble_is_said_once_then_daily_then_that_it_is_over(host: Watched) -> 
     host.array(degraded="0")
     assert host.look()[:2] == [f"default: over: {said}", "Over:"]
     assert host.look() == []
+
+
+def test_an_array_that_syncs_lacks_no_disk(host: Watched) -> None:
+    """As md tells of a raid5 that was just made, and of a disk that takes the place of another."""
+    host.array(degraded="1", sync_action="recover", raid_disks="3")
+    for disk, state, slot in (("sda", "in_sync", "0"), ("sdb", "in_sync", "1"), ("sdc", "spare", "2")):
+        host.write(f"/sys/block/md127/md/dev-{disk}/state", f"{state}\n")
+        host.write(f"/sys/block/md127/md/dev-{disk}/slot", f"{slot}\n")
+    syncs = "array md127 syncs 1 of its 3 disks and bears fewer losses until that is done; members:"
+    assert host.look()[2] == f"  warning: {syncs} sda (in_sync) sdb (in_sync) sdc (spare)"
+    host.write("/sys/block/md127/md/dev-sdc/slot", "none\n")
+    assert "  critical: array md127 lacks 1 of its 3 disks (now: recover)" in host.look()[2]
 
 
 def test_what_gets_worse_is_news_beside_what_is_known(host: Watched) -> None:
@@ -206,7 +234,7 @@ def test_mdadm_makes_the_watch_look_at_once(host: Watched) -> None:
 
 def test_smart_is_asked_of_disks_that_have_it(tmp_path: Path) -> None:
     host = NasHost(tmp_path, nas())
-    host.fake("lsblk", 'echo "sdx B2"; echo "sdy C3"')
+    host.fake("lsblk", """printf 'NAME="sdy" SERIAL="C3"\\nNAME="sdx" SERIAL="  B2 "\\n'""")
     host.fake(
         "smartctl", 'case "$*" in *"-d sat"*) echo "SMART support is: Available - device has SMART capability." ;; esac'
     )
@@ -221,6 +249,16 @@ def test_smart_is_asked_of_disks_that_have_it(tmp_path: Path) -> None:
     assert "# serial:B2: /dev/sdx has no SMART" in host.run("smartd-conf").stdout
     probe = HostProbe(output={"nas_smart": "# serial:B2: /dev/sdx has no SMART\nsame\n"})
     assert watch.without_smart(probe) == ("serial:B2: /dev/sdx has no SMART",)
+
+
+def test_a_first_run_knows_of_disks_that_cannot_have_smart(tmp_path: Path) -> None:
+    (command,) = [command for name, command in watch.questions(nas()).commands if name == "nas_smart"]
+    lsblk = tmp_path / "lsblk"
+    lsblk.write_text("#!/bin/sh\necho 'sda    A1'\necho 'vdb    B2'\n")
+    lsblk.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, env=environment, check=False)
+    assert watch.without_smart(HostProbe(output={"nas_smart": done.stdout})) == ("serial:B2: /dev/vdb has no SMART",)
 
 
 def test_only_the_toolkits_own_timers_are_removed() -> None:
@@ -283,3 +321,195 @@ def test_jobs_wait_for_pools_that_are_on_their_way() -> None:
     jobs = [path for path in waits if path.endswith(".service.d/pools.conf")]
     assert "/etc/systemd/system/homelab-watch.service.d/pools.conf" in jobs
     assert all(waits[path] == f"[Unit]\n{after}\n" for path in jobs)
+
+
+# The text format as https://prometheus.io/docs/instrumenting/exposition_formats/ has it.
+_SAMPLE = re.compile(r'([a-z_]+)(?:\{((?:[a-z]+="(?:[^"\\\n]|\\["\\n])*",?)*)\})? (\d+(?:\.\d+)?)')
+
+
+def samples(text: str) -> dict[str, str]:
+    """Samples by name and labels; meaning and type of each metric stand once, before all its samples."""
+    found: dict[str, str] = {}
+    told: dict[str, list[str]] = {}
+    current = ""
+    for line in text.splitlines():
+        if line.startswith("# "):
+            _, kind, name, _ = line.split(" ", 3)
+            told.setdefault(name, []).append(kind)
+            current = name
+            continue
+        matched = _SAMPLE.fullmatch(line)
+        assert matched, line
+        assert matched[1] == current
+        assert line.rpartition(" ")[0] not in found, "each series once"
+        found[line.rpartition(" ")[0]] = matched[3]
+    assert text.endswith("\n")
+    assert all(kinds == ["HELP", "TYPE"] for kinds in told.values())
+    return found
+
+
+def known() -> dict[str, str]:
+    """The table of metrics, name to meaning."""
+    script = f". {SCRIPTS}/metrics.sh; metrics_known"
+    told = subprocess.run(["sh", "-c", script], check=True, capture_output=True, text=True).stdout
+    rows = [line.split(" ", 2) for line in told.splitlines()]
+    assert all(kind == "gauge" for _, kind, _ in rows)
+    return {name: meaning for name, _, meaning in rows}
+
+
+def test_what_the_watch_sees_are_metrics(host: Watched) -> None:
+    host.array(degraded="1", sync_action="recover", mismatch_cnt="8")
+    host.job("backup-off", good=1_000_000_000)
+    host.job("restore-off", result="failed")
+    with host.path("/var/lib/homelab/status/restore-off").open("a") as status:
+        status.write('compared=3\nchanged=0\nnonsense="x"\n')
+    host.write("/units", "homelab-x\\x2dy.service loaded failed failed x\n")
+    host.look()
+    found = samples(host.metrics())
+    wanted = {
+        'homelab_md_active{array="md127"}': "1",
+        'homelab_md_missing_disks{array="md127"}': "1",
+        'homelab_md_syncing{array="md127"}': "1",
+        'homelab_md_mismatches{array="md127"}': "8",
+        'homelab_pool_mounted{pool="vault"}': "1",
+        'homelab_pool_size_bytes{pool="vault"}': "1024000",
+        'homelab_pool_free_bytes{pool="vault"}': "921600",
+        'homelab_job_last_good_timestamp_seconds{job="backup",name="off"}': "1000000000",
+        'homelab_job_ok{job="backup",name="off"}': "1",
+        'homelab_job_ok{job="restore",name="off"}': "0",
+        'homelab_restore_compared{name="off"}': "3",
+        'homelab_finding{key="array-md127",level="critical"}': "1",
+        'homelab_finding{key="unit-homelab-x\\\\x2dy.service",level="critical"}': "1",
+        'homelab_findings{level="warning"}': "0",
+    }
+    assert {name: found.get(name) for name in wanted} == wanted
+    assert {name.partition("{")[0] for name in found} <= set(known())
+    assert found["homelab_watch_last_run_timestamp_seconds"] > "1700000000"
+
+
+def test_a_pool_that_is_away_has_no_size(host: Watched) -> None:
+    host.path("/srv/vault/.mounted").unlink()
+    host.look()
+    found = samples(host.metrics())
+    assert found['homelab_pool_mounted{pool="vault"}'] == "0"
+    assert not [name for name in found if "bytes" in name]
+
+
+def test_metrics_are_there_though_no_alert_gets_out(host: Watched) -> None:
+    host.path("/usr/local/lib/homelab/homelab-alert").write_text("#!/bin/sh\nexit 1\n")
+    host.array(degraded="1")
+    assert host.run("homelab-watch").returncode == 1
+    assert samples(host.metrics())['homelab_findings{level="critical"}'] == "1"
+
+
+def test_node_exporters_own_folder_is_used_where_it_is(host: Watched) -> None:
+    folder = host.path("/var/lib/prometheus/node-exporter")
+    folder.mkdir(parents=True)
+    host.look()
+    assert [path.name for path in folder.iterdir()] == ["homelab.prom"]
+    assert (folder / "homelab.prom").stat().st_mode & 0o777 == 0o644
+
+
+def test_the_readme_tells_every_metric() -> None:
+    readme = (SCRIPTS.parent / "README.md").read_text().partition("<!-- metrics -->\n")[2]
+    rows = [f"| `{name}` | {meaning} |" for name, meaning in known().items()]
+    assert readme.splitlines()[2:] == rows
+    sources = "".join(path.read_text() for path in SCRIPTS.iterdir())
+    published = set(re.findall(r"metric (homelab_\w+)", sources))
+    # What jobs note is published under their names.
+    noted = {f"homelab_{job}_{key}" for job, keys in JOBS.items() for key in keys}
+    assert published | noted == set(known())
+
+
+JOBS = {
+    "snapshot": ("count", "deleted"),
+    "scrub": ("repaired", "uncorrectable"),
+    "sync": ("added", "updated", "removed"),
+    "snapraid": ("bad", "unsynced"),
+    "check": ("part",),
+    "restore": ("compared", "changed"),
+    "recycle": ("deleted",),
+    "alert": ("undelivered",),
+}
+
+
+def test_the_numbers_that_jobs_note_are_those_of_the_table() -> None:
+    noted: dict[str, set[str]] = {}
+    for path in SCRIPTS.iterdir():
+        for job, rest in re.findall(r"\bstatus (\w+) .*?\"((?:.|\\\n)*?)(?:\n|$)", path.read_text()):
+            noted.setdefault(job, set()).update(re.findall(r" ([a-z]+)=", rest))
+    assert {job: keys for job, keys in noted.items() if keys} == {job: set(keys) for job, keys in JOBS.items()}
+
+
+def test_a_job_that_never_ran_keeps_the_age_of_its_wish(host: Watched) -> None:
+    host.job("check-off")
+    host.job("restore-off")
+    host.write("/var/lib/homelab/wishes", "backup-off\t1000000000\n")
+    assert "backup off did not succeed for" in host.look()[0]
+    # Whatever else is asked for since.
+    config = host.path("/etc/homelab/watch")
+    config.write_text(config.read_text() + "snapshot media tank 180000\n")
+    assert host.look() == []
+    wishes = dict(line.split("\t") for line in host.path("/var/lib/homelab/wishes").read_text().splitlines())
+    assert wishes["backup-off"] == "1000000000"
+    # What nobody asks for any more is forgotten.
+    config.write_text("pool vault mdraid\n")
+    host.look()
+    assert host.path("/var/lib/homelab/wishes").read_text() == ""
+
+
+def test_a_job_with_nothing_to_do_yet_is_no_trouble_and_no_proof(host: Watched) -> None:
+    host.job("backup-off")
+    host.job("check-off")
+    host.write("/var/lib/homelab/wishes", "restore-off\t1000000000\n")
+    now = int(time.time())
+    host.write("/var/lib/homelab/status/restore-off", f"time={now}\nresult=nothing\ngood=0\nmessage=nothing yet\n")
+    assert host.look() == []
+    assert samples(host.metrics())['homelab_job_last_good_timestamp_seconds{job="restore",name="off"}'] == "0"
+
+
+# smartctl -H -A of smartmontools 7.3, shortened: an ATA disk, an NVMe one, a SCSI one.
+_ATA = """SMART overall-health self-assessment test result: PASSED
+ID# ATTRIBUTE_NAME          FLAG     VALUE WORST THRESH TYPE      UPDATED  WHEN_FAILED RAW_VALUE
+190 Airflow_Temperature_Cel 0x0022   064   050   040    Old_age   Always       -       99 (Min/Max 21/38)
+194 Temperature_Celsius     0x0022   036   050   000    Old_age   Always       -       36 (0 17 0 0 0)
+"""
+_NVME = """SMART overall-health self-assessment test result: FAILED!
+Critical Warning:                   0x04
+Temperature:                        41 Celsius
+"""
+_SCSI = "SMART Health Status: OK\nCurrent Drive Temperature:     33 C\n"
+
+
+@pytest.mark.parametrize(
+    "said, code, healthy, temperature", [(_ATA, 0, "1", "36"), (_NVME, 8, "0", "41"), (_SCSI, 0, "1", "33")]
+)
+def test_smart_is_a_verdict_and_a_temperature(
+    host: Watched, said: str, code: int, healthy: str, temperature: str
+) -> None:
+    host.smart(said, code)
+    host.look()
+    found = samples(host.metrics())
+    assert found['homelab_smart_healthy{disk="serial:B2"}'] == healthy
+    assert found['homelab_smart_temperature_celsius{disk="serial:B2"}'] == temperature
+
+
+def test_a_disk_that_nobody_used_is_not_asked_and_its_last_answer_stands(host: Watched) -> None:
+    host.smart(_ATA)
+    host.look()
+    host.look()
+    assert host.path("/asked").read_text().splitlines() == ["-n standby -d sat -H -A /dev/sdx"]
+    assert samples(host.metrics())['homelab_smart_temperature_celsius{disk="serial:B2"}'] == "36"
+    host.write("/sys/class/block/sdx/stat", "101 0 0 0 200 0 0 0 0 0 0\n")
+    host.smart("Device is in STANDBY mode, exit(2)\n", 2)
+    host.look()
+    assert len(host.path("/asked").read_text().splitlines()) == 2
+    assert samples(host.metrics())['homelab_smart_temperature_celsius{disk="serial:B2"}'] == "36"
+
+
+def test_a_disk_without_smart_has_no_such_metrics(host: Watched) -> None:
+    host.smart(_ATA)
+    host.write("/run/homelab-smartd/smartd.conf", "# serial:B2: /dev/sdx has no SMART\n")
+    host.look()
+    assert "homelab_smart" not in host.metrics()
+    assert not host.path("/asked").exists()

@@ -53,7 +53,22 @@ replace() {
   mkdir -p "${1%/*}" && new=$(mktemp "${1%/*}/.homelab.XXXXXX") && cat >"$new" && chmod 0644 "$new" && mv -fT "$new" "$1"
 }
 
-# status JOB NAME ok|failed MESSAGE [KEY=NUMBER...]: when it ran and how, for the watch, and for node_exporter.
+# disk_device ID: the device of a disk as the inventory names it, "" when it is not there. Serial numbers have blanks.
+disk_device() {
+  case $1 in
+    serial:*)
+      lsblk -dnP -o NAME,SERIAL 2>/dev/null | while IFS='"' read -r _ disk _ number _; do
+        number=$(printf %s "$number" | sed 's/^ *//; s/ *$//')
+        [ -n "$number" ] || number=$(tr -d '\000' 2>/dev/null <"$root/sys/block/$disk/serial")
+        [ "$number" != "${1#serial:}" ] || echo "/dev/$disk"
+      done | head -n 1
+      ;;
+    *) [ ! -e "/dev/disk/by-id/$1" ] || readlink -f "/dev/disk/by-id/$1" ;;
+  esac
+}
+
+# status JOB NAME ok|failed|nothing MESSAGE [KEY=NUMBER...]: when it ran and how, for the watch and its metrics.
+# `nothing`: there was nothing to do it with, which is no trouble, and no proof of anything either.
 status() {
   job=$1 what=$2 result=$3 message=$(printf %s "$4" | tr '\n\t' '  ')
   shift 4
@@ -63,18 +78,5 @@ status() {
   {
     printf 'time=%s\nresult=%s\ngood=%s\nmessage=%s\n' "$now" "$result" "${good:-0}" "$message"
     [ $# = 0 ] || printf '%s\n' "$@"
-  } | replace "$var/status/$job-$what" || return 1
-  metrics=$root/var/lib/prometheus/node-exporter
-  [ -d "$metrics" ] || metrics=$var/metrics
-  label="{job=\"$job\",name=\"$what\"}"
-  {
-    printf '# TYPE homelab_job_%s gauge\nhomelab_job_%s%s %s\n' \
-      last_run_seconds last_run_seconds "$label" "$now" \
-      last_good_seconds last_good_seconds "$label" "${good:-0}" \
-      ok ok "$label" "$([ "$result" = ok ] && echo 1 || echo 0)"
-    for pair in "$@"; do
-      printf '# TYPE homelab_%s_%s gauge\nhomelab_%s_%s{name="%s"} %s\n' \
-        "$job" "${pair%%=*}" "$job" "${pair%%=*}" "$what" "${pair#*=}"
-    done
-  } | replace "$metrics/homelab-$job-$what.prom"
+  } | replace "$var/status/$job-$what"
 }

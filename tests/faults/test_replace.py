@@ -1,0 +1,192 @@
+"""A disk of a pool dies: the pool comes up or stays down as its kind says, and another disk makes it whole again."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from homelab.model import levels
+from tests.faults.conftest import power
+from tests.faults.test_nas import clear, disk, until
+from tests.hosts import inventory
+from tests.sandbox.hosts import ROOT
+from tests.sandbox.lab import Deployed, Lab, environment
+
+pytestmark = pytest.mark.long
+
+SPARE = "virtio-homelab-d5"
+# Of the sandbox's own pools: the kind, the disk that dies, a folder, and whether it comes up without that disk.
+POOLS = {
+    "tank": ("mdraid", 2, "/srv/tank/media", True),
+    "pics": ("btrfs", 4, "/srv/pics/album", False),
+}
+# What names each disk of a pool; no pool is touched by it.
+OF_A_DISK = {
+    "Tune the pools' disks at boot",
+    "Tune the running kernel for the pools",
+    "Lay the NAS's scripts and timers",
+    "Watch the disks by SMART",
+}
+
+
+@pytest.fixture(scope="module")
+def lab() -> Lab:
+    """The sandbox's NAS, deployed."""
+    home = inventory.home()
+    assert home.environment == "sandbox", "faults are made on the sandbox only"
+    if not any(host.nas for host in home.hosts):
+        pytest.skip(f"the set {os.environ.get('SANDBOX')} has no NAS")
+    lab = Lab(os.environ.get("SANDBOX") or "small", home.cluster.version if home.cluster else "")
+    done = lab.deploy("nas", "--limit", "nas")
+    assert done.code == 0, done.reasons
+    return lab
+
+
+def pull(verb: str, number: int) -> None:
+    command = [sys.executable, "-m", "tests.sandbox", verb, "nas", str(number)]
+    subprocess.run(command, cwd=Path(ROOT), env=environment(os.environ["SANDBOX"]), check=True, timeout=300)
+
+
+def restart(lab: Lab) -> None:
+    power("power-on", "nas")
+    until("the NAS answers", lambda: lab.ssh("nas", "echo up", check=False), 1200)
+    # With a disk less a mount waits for 90 s, and an emulated machine takes its time for the rest.
+    lab.ssh("nas", "systemctl is-system-running --wait; true", timeout=1200)
+
+
+def replace(lab: Lab, number: int, with_: str, *more: str, inventory: str = "inventory") -> Deployed:
+    data = ("--data", f"disk=d{number}", "--data", f"with={with_}", *more)
+    return lab.deploy("day2/replace_disk", "--limit", "nas", *data, inventory=inventory)
+
+
+def with_new(lab: Lab, number: int, id_: str) -> str:
+    """The inventory with the line that the command tells to write."""
+    mine = inventory.home().host("nas").storage
+    assert mine is not None
+    disks: dict[str, Any] = {name: {"id": each.id} for name, each in mine.disks.items() if each.id != id_}
+    disks[f"d{number}"] = {"id": id_}
+    return lab.inventory("replaced", hosts={"nas": {"disks": disks}})
+
+
+@pytest.fixture
+def spare(lab: Lab) -> str:
+    clear(lab, disk(lab, SPARE))
+    return SPARE
+
+
+@pytest.fixture
+def put_back(lab: Lab) -> Iterator[None]:
+    """Whatever happened, the sandbox's own disks are in its pools again, as its inventory has them."""
+    yield
+    for pool, (kind, number, _, _) in POOLS.items():
+        original = f"virtio-homelab-d{number}"
+        if "no" in lab.ssh("nas", f"test -e /dev/disk/by-id/{original} || echo no"):
+            pull("attach-disk", number)
+            back = {"mdraid": f"mdadm /dev/md/{pool} --re-add /dev/disk/by-id/{original}", "btrfs": "true"}[kind]
+            lab.ssh("nas", f"udevadm settle; {back}; systemctl start srv-{pool}.mount", check=False)
+        record = lab.ssh("nas", f"grep ^disk.d{number}= /var/lib/homelab/pools/{pool}; true")
+        if "homelab-d5" in record:
+            lab.ssh("nas", "udevadm settle; true")
+            clear(lab, disk(lab, original))
+            done = replace(lab, number, original, inventory=with_new(lab, number, SPARE))
+            assert done.code == 0, done.reasons
+    clear(lab, disk(lab, SPARE))
+
+
+@pytest.mark.parametrize("pool", ["tank", "pics"])
+def test_a_dead_disk_is_survived_and_replaced(lab: Lab, spare: str, put_back: None, pool: str) -> None:
+    kind, number, folder, comes_up = POOLS[pool]
+    hashes = f"cd {folder}/.kept && sha256sum -c --quiet sums && echo whole"
+    lab.ssh(
+        "nas",
+        f"rm -rf {folder}/.kept; mkdir {folder}/.kept; cd {folder}/.kept;"
+        " for i in 1 2 3 4; do head -c 5000000 /dev/urandom >f$i; done; sha256sum f? >sums; sync",
+    )
+    power("power-cut", "nas")
+    pull("detach-disk", number)
+    restart(lab)
+    at = f"/srv/{pool}"
+    if comes_up:
+        until(f"{pool} comes up degraded", lambda: lab.ssh("nas", f"mountpoint {at}", check=False), 600)
+        assert "whole" in lab.ssh("nas", hashes)
+    else:
+        assert "no" in lab.ssh("nas", f"mountpoint -q {at} || echo no")
+        lab.ssh("nas", f"! touch {at}/written 2>/dev/null")
+    lab.ssh("nas", "systemctl start homelab-watch.service", timeout=600)
+    told = lab.ssh("nas", "cat /var/lib/homelab/watch")
+    assert ("lacks 1 of its 2 disks" if comes_up else f"{at} is not mounted") in told
+
+    done = replace(lab, number, spare)
+    assert done.code == 0, done.reasons
+    assert f'"d{number}": {{"id": "{spare}"}}' in done.said
+    assert "whole" in lab.ssh("nas", hashes)
+    whole(lab, pool, kind)
+
+    old = lab.deploy("nas", "--limit", "nas")
+    assert old.code == 1
+    (line,) = [each for each in old.reasons if f"disks.d{number}" in each]
+    assert "lacks none" in line and "homelab-d5" in line
+    new = lab.deploy("nas", "--limit", "nas", inventory=with_new(lab, number, spare))
+    assert new.code == 0 and set(new.changes) <= OF_A_DISK, (new.reasons, new.changes)
+    again = lab.deploy("nas", "--limit", "nas", inventory=with_new(lab, number, spare))
+    assert (again.code, again.changes) == (0, {}), again.reasons
+    lab.ssh("nas", f"rm -rf {folder}/.kept")
+
+
+def whole(lab: Lab, pool: str, kind: str) -> None:
+    """No disk is missing, and all is kept as the level says."""
+    if kind == "mdraid":
+        md = lab.ssh("nas", f"findmnt -no SOURCE /srv/{pool} | xargs readlink -f").strip().removeprefix("/dev/")
+        assert lab.ssh("nas", f"cat /sys/block/{md}/md/degraded").strip() == "0"
+        return
+    mine = inventory.home().host("nas").storage
+    assert mine is not None
+    data, metadata = levels.level("btrfs", mine.pools[pool].level).makes(len(mine.pools[pool].disks))
+    assert "MISSING" not in lab.ssh("nas", f"btrfs filesystem show /srv/{pool}").upper()
+    kept = [line.split(":")[0] for line in lab.ssh("nas", f"btrfs filesystem df /srv/{pool}").splitlines()]
+    assert sorted(each for each in kept if not each.startswith("Global")) == [
+        f"Data, {data.upper()}",
+        f"Metadata, {metadata.upper()}",
+        f"System, {metadata.upper()}",
+    ]
+
+
+def test_a_new_disk_that_holds_something_is_refused_and_stays_as_it_is(lab: Lab, spare: str) -> None:
+    device = disk(lab, spare)
+    try:
+        lab.ssh("nas", f"mkfs.ext4 -q -F {device}; udevadm settle")
+        before = lab.ssh("nas", f"sha256sum {device}", timeout=600)
+        done = replace(lab, POOLS["tank"][1], spare)
+        assert done.code == 1
+        (line,) = [each for each in done.reasons if "holds ext4" in each]
+        assert "--data consent=" in line
+        assert lab.ssh("nas", f"sha256sum {device}", timeout=600) == before
+    finally:
+        clear(lab, device)
+
+
+def test_a_replacement_that_was_cut_goes_on(lab: Lab, spare: str, put_back: None, tmp_path: Path) -> None:
+    number = POOLS["tank"][1]
+    # So slow that it is cut in the middle.
+    lab.ssh("nas", "echo 2000 >/proc/sys/dev/raid/speed_limit_max")
+    command = [str(ROOT / ".venv" / "bin" / "pyinfra"), "-y", "--limit", "nas", "--data", f"disk=d{number}"]
+    command += ["--data", f"with={spare}", "inventory", "deploys/day2/replace_disk.py"]
+    with (tmp_path / "log").open("wb") as log:
+        running = subprocess.Popen(
+            command, cwd=ROOT, env=environment(lab.size), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
+        recovers = "cat /sys/block/md*/md/sync_action | grep -q recover && echo recovers"
+        until("the new disk is being built", lambda: "recovers" in lab.ssh("nas", recovers, check=False), 900)
+        running.kill()
+        running.wait()
+    power("power-cut", "nas")
+    restart(lab)
+    done = replace(lab, number, spare)
+    assert done.code == 0, done.reasons
+    whole(lab, "tank", "mdraid")

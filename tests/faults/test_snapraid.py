@@ -1,0 +1,139 @@
+"""A pool of snapraid on the spare disks: what is on it comes back, and what would lose it is not done."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from tests.faults.test_nas import clear, deploy, disk, power, until
+from tests.faults.test_nas import lab as lab  # the sandbox's NAS, deployed
+from tests.hosts import inventory
+from tests.sandbox.lab import Lab
+
+pytestmark = pytest.mark.long
+
+SPARE = ("virtio-homelab-d5", "virtio-homelab-d6")
+
+STATUS = "cat /var/lib/homelab/status/sync-films"
+PLACES = ("data1", "parity1")
+
+
+def with_films(lab: Lab, case: str = "films") -> str:
+    """The NAS's inventory with one more pool, its data on d5 and its parity on d6; gives its folder."""
+    mine = inventory.home().host("nas").storage
+    assert mine is not None
+
+    def told(values: dict[str, object]) -> dict[str, object]:
+        return {name: each.model_dump(exclude_none=True, exclude_defaults=True) for name, each in values.items()}
+
+    films = {"kind": "snapraid", "disks": ["d5"], "parity": ["d6"], "sync": {"deleted": 3, "deleted_percent": 100}}
+    more = {
+        "pools": told(dict(mine.pools)) | {"films": films},
+        "volumes": told(dict(mine.volumes)) | {"films": {"pool": "films", "owner": "anna"}},
+    }
+    return lab.inventory(case, hosts={"nas": more})
+
+
+def away(lab: Lab) -> None:
+    """Take the pool off the host, with all that the deploy laid for it, and make its disks blank again."""
+    units = " ".join(f"srv-.disks-films-{slot}.mount" for slot in PLACES)
+    lab.ssh(
+        "nas",
+        "systemctl disable --now homelab-sync@films.timer homelab-scrub@films.timer >/dev/null 2>&1;"
+        f" systemctl disable --now srv-films.mount {units} >/dev/null 2>&1;"
+        f" cd /etc/systemd/system && rm -f srv-films.mount {units} homelab-sync@films.timer homelab-scrub@films.timer;"
+        " chattr -i /srv/films /srv/.disks/films/*; rm -rf /srv/films /srv/.disks/films;"
+        " rm -rf /var/lib/homelab/pools/films /var/lib/homelab/snapraid/films /etc/homelab/snapraid/films*"
+        " /var/lib/homelab/status/*-films; sed -i '/films/d' /var/lib/homelab/volumes; systemctl daemon-reload; true",
+    )
+    for name in SPARE:
+        clear(lab, disk(lab, name))
+
+
+@pytest.fixture(scope="module")
+def films(lab: Lab) -> Iterator[str]:
+    """The pool, deployed, with files on it that were synced once; its inventory's folder."""
+    away(lab)
+    case = with_films(lab)
+    done = deploy(lab, inventory=case)
+    assert done.code == 0, done.reasons
+    lab.ssh("nas", "cd /srv/films/films && for i in $(seq 30); do head -c 50000 /dev/urandom >f$i; done; sync")
+    lab.ssh("nas", "cd /srv/films/films && sha256sum f* >/var/lib/films.sums")
+    lab.ssh("nas", "systemctl start homelab-sync@films.service", timeout=900)
+    assert "the first sync" in lab.ssh("nas", STATUS)
+    yield case
+    away(lab)
+    lab.ssh("nas", "rm -f /var/lib/films.sums")
+
+
+def whole(lab: Lab) -> None:
+    lab.ssh("nas", "cd /srv/films/films && sha256sum -c --quiet /var/lib/films.sums")
+
+
+def test_a_second_run_changes_nothing(lab: Lab, films: str) -> None:
+    done = deploy(lab, inventory=films)
+    assert (done.code, done.changes) == (0, {}), done.reasons
+    whole(lab)
+
+
+def test_too_many_deletions_stop_the_sync_and_everything_comes_back(lab: Lab, films: str) -> None:
+    lab.ssh("nas", "rm /srv/films/films/f1 /srv/films/films/f2 /srv/films/films/f3 /srv/films/films/f4")
+    parity = "sha256sum </srv/.disks/films/parity1/snapraid.parity"
+    before = lab.ssh("nas", parity)
+    lab.ssh("nas", "systemctl start homelab-sync@films.service; true", timeout=900)
+    status = lab.ssh("nas", STATUS)
+    assert "result=failed" in status and "4 of 30 files are deleted (3 are let through)" in status
+    assert re.search(r"homelab-snapraid films sync --after-look [0-9a-f]{8}", status)
+    assert lab.ssh("nas", parity) == before
+    until("the watch has told it", lambda: "4 of 30 files" in lab.ssh("nas", "cat /var/lib/homelab/watch", check=False))
+    lab.ssh("nas", "/usr/local/lib/homelab/homelab-snapraid films -m fix >/dev/null 2>&1", timeout=900)
+    whole(lab)
+    lab.ssh("nas", "systemctl start homelab-sync@films.service", timeout=900)
+    assert "result=ok" in lab.ssh("nas", STATUS)
+
+
+def test_without_a_disk_of_data_nothing_is_joined_and_nothing_synced(lab: Lab, films: str) -> None:
+    lab.ssh("nas", "systemctl stop srv-.disks-films-data1.mount")
+    try:
+        assert "no" in lab.ssh("nas", "mountpoint -q /srv/films || echo no"), "the pool went with its disk"
+        tried = lab.ssh(
+            "nas",
+            "systemctl mask --runtime srv-.disks-films-data1.mount >/dev/null 2>&1;"
+            " systemctl start srv-films.mount >/dev/null 2>&1; mountpoint -q /srv/films || echo down;"
+            " touch /srv/films/x /srv/.disks/films/data1/x 2>/dev/null || echo sealed;"
+            " /usr/local/lib/homelab/homelab-snapraid films sync >/dev/null 2>&1 || echo stopped",
+        )
+        assert tried.split() == ["down", "sealed", "stopped"]
+        assert "data1 (d5, serial homelab-d5) is not mounted" in lab.ssh("nas", STATUS)
+    finally:
+        lab.ssh("nas", "systemctl unmask --runtime srv-.disks-films-data1.mount; systemctl start srv-films.mount")
+    whole(lab)
+
+
+def test_with_its_record_lost_it_is_known_again_by_its_disks(lab: Lab, films: str) -> None:
+    uuids = "blkid -p -o value -s UUID $(findmnt -no SOURCE /srv/.disks/films/data1 /srv/.disks/films/parity1)"
+    before = lab.ssh("nas", uuids)
+    lab.ssh("nas", "rm /var/lib/homelab/pools/films")
+    done = deploy(lab, inventory=films)
+    assert done.code == 0, done.reasons
+    assert not [name for name in done.changes if "additive" in name or "destructive" in name]
+    assert lab.ssh("nas", uuids) == before
+    whole(lab)
+
+
+def test_a_power_cut_in_the_middle_of_a_sync_costs_nothing(lab: Lab, films: str) -> None:
+    lab.ssh(
+        "nas", "cd /srv/films/films && head -c 300000000 /dev/urandom >big; sync; sha256sum big >>/var/lib/films.sums"
+    )
+    lab.ssh("nas", "systemctl start --no-block homelab-sync@films.service")
+    power("power-cut", "nas")
+    power("power-on", "nas")
+    until("the NAS answers", lambda: lab.ssh("nas", "systemctl is-system-running --wait; true", check=False), 1200)
+    until("the pool is mounted", lambda: lab.ssh("nas", "mountpoint -q /srv/films && echo yes", check=False))
+    whole(lab)
+    lab.ssh("nas", "systemctl start homelab-sync@films.service", timeout=1800)
+    assert "result=ok" in lab.ssh("nas", STATUS)
+    done = deploy(lab, inventory=films)
+    assert (done.code, done.changes) == (0, {}), done.reasons

@@ -1,0 +1,546 @@
+"""A pool of snapraid in a folder, with the real snapraid: what a sync takes in, what stops it, and what comes back."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from homelab.files import ManagedFile
+from homelab.model.nas import Nas
+from homelab.nas import snapraid, watch
+from homelab.probe import HostProbe
+from homelab.storage import branches, slots
+from homelab.storage.records import Record
+from homelab.storage.slots import Place
+from tests.nas_host import NasHost
+
+POOL = "11111111-2222-4333-8444-555555000000"
+PLACES = [Place(POOL, "data", 1), Place(POOL, "data", 2), Place(POOL, "parity", 1)]
+RECORD = Record(
+    "media",
+    "snapraid",
+    "",
+    POOL,
+    "ext4",
+    POOL,
+    {"d1": "S1", "d2": "S2", "d3": "S3"},
+    slots={place.slot: (place.uuid, f"d{number}") for number, place in enumerate(PLACES, 1)},
+)
+
+
+def validated(values: dict[str, Any]) -> Nas:
+    """A NAS with a kind of pool that inventories are still refused."""
+    return Nas.model_validate(values)
+
+
+def described(**sync: int) -> Nas:
+    return validated(
+        {
+            "disks": {f"d{n}": {"id": f"ata-A_{n}"} for n in (1, 2, 3)},
+            "pools": {"media": {"kind": "snapraid", "disks": ["d1", "d2"], "parity": ["d3"], "sync": sync or None}},
+            "volumes": {"films": {"pool": "media"}},
+        }
+    )
+
+
+class Raid(NasHost):
+    """The folder of such a NAS; for each disk and for the pool a file stands for its mount."""
+
+    def __init__(self, root: Path, **sync: int):
+        super().__init__(root, described(**sync))
+        self.lay(branches.SCRIPT)
+        self.lay(RECORD.file)
+        for path in (f"/etc/homelab/snapraid/{name}" for name in ("media", "media.conf")):
+            file = self.path(path)
+            file.write_text(re.sub(" (/srv|/var)", rf" {root}\1", file.read_text()))
+        for place in PLACES:
+            disk = self.disk(place.slot)
+            disk.mkdir(parents=True)
+            (disk / ".homelab-mounted").touch()
+            (disk / ".homelab-uuid").write_text(f"{place.uuid}\n")
+            (disk / ".homelab-disk").write_text(f"{slots.sentinel('media', place.slot, place.uuid)}\n")
+        (self.path("/srv/media") / ".homelab-pool").write_text(f"{RECORD.sentinel}\n")
+        self.fake("mountpoint", '[ -e "$2/.homelab-mounted" ] || [ -e "$2/.mounted" ]')
+        self.fake("findmnt", 'echo "$4"')
+        self.fake("blkid", 'cat "$6/.homelab-uuid"')
+        # A folder has no device of its own, so the real one is told not to ask for two; nor to test itself each time.
+        self.fake("snapraid", f'exec {shutil.which("snapraid")} --test-skip-device --test-skip-self "$@"')
+
+    def disk(self, slot: str) -> Path:
+        return self.path(f"/srv/.disks/media/{slot}")
+
+    def fill(self, count: int = 20) -> dict[str, str]:
+        """So many files on each disk, and their hashes."""
+        for slot in ("data1", "data2"):
+            for number in range(count):
+                (self.disk(slot) / f"{slot}-{number}").write_bytes(f"{slot} {number}\n".encode() * 500)
+        return self.hashes()
+
+    def hashes(self) -> dict[str, str]:
+        return {
+            str(path): hashlib.sha256(path.read_bytes()).hexdigest()
+            for slot in ("data1", "data2")
+            for path in self.disk(slot).rglob("data*")
+        }
+
+    def kept(self) -> dict[str, str]:
+        """The parity and the lists of what it is of, by their hashes: what a run that stops must leave as they are."""
+        paths = [self.disk("parity1") / "snapraid.parity", *self.path("/srv/.disks").rglob(".homelab-snapraid.content")]
+        paths.append(self.path("/var/lib/homelab/snapraid/media/snapraid.content"))
+        return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path.exists()}
+
+    def sync(self, *more: str) -> subprocess.CompletedProcess[str]:
+        return self.run("homelab-snapraid", "media", "sync", *more)
+
+    def synced(self) -> dict[str, str]:
+        done = self.sync()
+        assert done.returncode == 0, done.stderr
+        return self.status("sync-media")
+
+
+def raid(tmp_path: Path, **sync: int) -> Raid:
+    if not shutil.which("snapraid"):
+        pytest.skip("snapraid is not installed")
+    return Raid(tmp_path / "nas", **sync)
+
+
+def stopped(host: Raid, *more: str) -> str:
+    """What a sync says that stops; that it touched nothing is part of it."""
+    before = host.kept()
+    done = host.sync(*more)
+    assert done.returncode == 1
+    assert host.kept() == before
+    status = host.status("sync-media")
+    assert status["result"] == "failed"
+    return status["message"]
+
+
+def word(message: str) -> str:
+    found = re.search(r"--after-look ([0-9a-f]{8})'", message)
+    assert found, message
+    return found[1]
+
+
+def test_the_first_sync_says_that_it_is_the_first(tmp_path: Path) -> None:
+    host = raid(tmp_path)
+    host.fill()
+    assert "the first sync" in host.synced()["message"]
+    assert len(host.kept()) == 4, "a parity, and a list on each disk of data and on the system's"
+    again = host.synced()
+    assert "first" not in again["message"] and again["added"] == "0"
+    assert host.status("snapraid-media") | {"time": "", "good": ""} == {
+        "time": "",
+        "good": "",
+        "result": "ok",
+        "message": "no damage is known",
+        "bad": "0",
+        "unsynced": "0",
+    }
+
+
+def test_a_disk_that_is_lost_comes_back_with_every_hash(tmp_path: Path) -> None:
+    host = raid(tmp_path)
+    before = host.fill()
+    host.synced()
+    for path in host.disk("data1").glob("data*"):
+        path.unlink()
+    assert "are deleted" in stopped(host)
+    done = host.run("homelab-snapraid", "media", "-d", "data1", "fix")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert host.hashes() == before
+    assert host.run("homelab-snapraid", "media", "check").returncode == 0
+    host.synced()
+
+
+def test_more_deleted_files_than_are_let_through_stop_it_until_somebody_has_looked(tmp_path: Path) -> None:
+    host = raid(tmp_path, deleted=2, deleted_percent=50)
+    host.fill()
+    host.synced()
+    for number in range(2):
+        (host.disk("data1") / f"data1-{number}").unlink()
+    assert host.synced()["removed"] == "2", "as many as are let through"
+    for number in range(2, 5):
+        (host.disk("data1") / f"data1-{number}").unlink()
+    said = stopped(host)
+    assert "3 of 38 files are deleted (2 are let through)" in said
+    assert "homelab-snapraid media sync --after-look" in said
+    wrong = stopped(host, "--after-look", "00000000")
+    assert "the word 00000000 was for other files" in wrong
+    looked = word(said)
+    (host.disk("data1") / "data1-6").unlink()
+    later = stopped(host, "--after-look", looked)
+    assert "4 of 38 files are deleted" in later, "what was not there to be looked at is not let through"
+    # New files are nothing to lose, so the word stays.
+    (host.disk("data2") / "data2-new").write_text("new\n")
+    done = host.sync("--after-look", word(later))
+    assert done.returncode == 0, done.stderr
+    assert (host.status("sync-media")["removed"], host.status("sync-media")["added"]) == ("4", "1")
+
+
+@pytest.mark.parametrize(
+    ("sync", "most"),
+    [
+        ({"deleted": 0}, 0),
+        ({"deleted_percent": 0}, 0),
+        ({"deleted_percent": 5}, 2),
+        ({"deleted_percent": 6}, 3),
+        ({"deleted": 1, "deleted_percent": 100}, 1),
+    ],
+)
+def test_the_smaller_limit_counts_and_none_is_no_limit(tmp_path: Path, sync: dict[str, int], most: int) -> None:
+    host = raid(tmp_path, **sync)
+    host.fill()
+    host.synced()
+    for number in range(most + 1):
+        (host.disk("data1") / f"data1-{number}").unlink()
+    assert f"{most + 1} of 40 files are deleted ({most} are let through)" in stopped(host)
+    (host.disk("data1") / f"data1-{most}").write_bytes(f"data1 {most}\n".encode() * 500)
+    if most:
+        host.sync()
+        assert host.status("sync-media")["result"] == "ok"
+
+
+def test_many_changed_files_stop_it_too(tmp_path: Path) -> None:
+    host = raid(tmp_path, updated=3)
+    host.fill()
+    host.synced()
+    for number in range(4):
+        (host.disk("data2") / f"data2-{number}").write_text("encrypted by somebody else\n")
+    assert "4 of 40 files are updated (3 are let through)" in stopped(host)
+
+
+def test_deletions_and_changes_are_told_of_together(tmp_path: Path) -> None:
+    host = raid(tmp_path, deleted=0, updated=0)
+    host.fill()
+    host.synced()
+    (host.disk("data1") / "data1-1").unlink()
+    (host.disk("data2") / "data2-1").write_text("other\n")
+    assert "1 of 40 files are deleted (0 are let through) and 1 of 40 files are updated" in stopped(host)
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        "exit 0",
+        "exit 1",
+        'echo "summary:exit:equal" >"$log"',
+        'printf "summary:%s:0\\n" equal added removed updated moved copied restored >"$log"',
+        'printf "summary:%s:x\\n" equal added removed updated moved copied restored exit:equal >"$log"',
+        'printf "summary:%s\\n" equal:9 added:0 removed:1 updated:0 moved:0 copied:0 restored:0 exit:diff >"$log"',
+    ],
+)
+def test_a_comparison_that_cannot_be_read_stops_it(tmp_path: Path, says: str) -> None:
+    host = raid(tmp_path)
+    host.fill()
+    host.synced()
+    looks = f'log=$(echo "$*" | sed "s/.*-l //; s/ .*//"); {says}'
+    host.fake("snapraid", f'case "$*" in *diff) {looks} ;; *) echo touched >>"$HOMELAB_ROOT/called" ;; esac')
+    assert "nothing was done" in stopped(host) or "did not say" in stopped(host)
+    assert not host.path("/called").exists()
+
+
+@pytest.mark.parametrize("slot", ["data1", "data2", "parity1"])
+@pytest.mark.parametrize("how", ["not mounted", "another filesystem", "another place", "no mark"])
+def test_nothing_is_touched_unless_each_disk_is_the_right_one(tmp_path: Path, slot: str, how: str) -> None:
+    host = raid(tmp_path)
+    host.fill()
+    host.synced()
+    disk = host.disk(slot)
+    if how == "not mounted":
+        (disk / ".homelab-mounted").unlink()
+    elif how == "another filesystem":
+        (disk / ".homelab-uuid").write_text("another\n")
+    elif how == "another place":
+        (disk / ".homelab-disk").write_text("media data9 x\n")
+    else:
+        (disk / ".homelab-disk").unlink()
+    said = stopped(host)
+    assert "nothing was done" in said and slot in said and "serial S" in said
+    before = host.kept()
+    assert host.run("homelab-snapraid", "media", "scrub").returncode == 1
+    assert host.run("homelab-snapraid", "media", "fix").returncode == 1
+    assert host.kept() == before
+
+
+def test_a_record_that_is_lost_stops_it(tmp_path: Path) -> None:
+    host = raid(tmp_path)
+    host.fill()
+    host.synced()
+    host.path(RECORD.file.path).unlink()
+    assert "names no disk of data" in stopped(host)
+
+
+def test_lists_that_are_all_lost_stop_it_as_the_parity_would_be_written_over(tmp_path: Path) -> None:
+    host = raid(tmp_path)
+    host.fill()
+    host.synced()
+    for path in host.kept():
+        if path.endswith("content"):
+            Path(path).unlink()
+    assert "all lists of what the parity protects are gone" in stopped(host)
+
+
+def test_one_list_that_is_left_is_enough(tmp_path: Path) -> None:
+    host = raid(tmp_path)
+    host.fill()
+    host.synced()
+    for path in host.kept():
+        if path.endswith("content") and "data2" not in path:
+            Path(path).unlink()
+    assert host.synced()["added"] == "0"
+    assert len(host.kept()) == 4
+
+
+def test_a_word_of_no_use_is_refused(tmp_path: Path) -> None:
+    host = raid(tmp_path)
+    for words in (["media"], ["../media", "sync"], ["media", "sync", "--after-look"], ["media", "sync", "--force"]):
+        assert host.run("homelab-snapraid", *words).returncode == 1
+    done = host.run("homelab-snapraid", "media", "--force-empty", "sync")
+    assert done.returncode == 1 and "a sync looks first" in done.stderr
+
+
+def test_rotten_data_are_found_told_and_mended(tmp_path: Path) -> None:
+    host = raid(tmp_path)
+    before = host.fill()
+    host.synced()
+    # What was synced a moment ago is not read again so soon, so that for this test all of it is old.
+    script = host.path("/usr/local/lib/homelab/homelab-snapraid")
+    script.write_text(script.read_text().replace("-p 25 -o 10", "-p 100 -o 0"))
+    assert host.run("homelab-scrub", "media").returncode == 0
+    assert host.status("scrub-media")["message"] == "no damage found"
+    rotten = host.disk("data1") / "data1-3"
+    stat = rotten.stat()
+    rotten.write_bytes(b"X" + rotten.read_bytes()[1:])
+    os.utime(rotten, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert host.run("homelab-scrub", "media").returncode == 1
+    assert "are not what was written" in host.status("scrub-media")["message"]
+    assert "1 blocks are damaged" in host.status("snapraid-media")["message"]
+    assert host.sync().returncode == 0, "what was added since is protected all the same"
+    assert host.status("snapraid-media")["result"] == "failed"
+    assert host.run("homelab-snapraid", "media", "-e", "fix").returncode == 0
+    assert host.hashes() == before
+    assert host.run("homelab-snapraid", "media", "-p", "bad", "scrub").returncode == 0
+    host.synced()
+    assert host.status("snapraid-media")["result"] == "ok"
+
+
+def test_what_is_thrown_away_is_not_protected(tmp_path: Path) -> None:
+    host = raid(tmp_path)
+    host.fill(2)
+    for path in ("films/.recycle/anna/old", "lost+found/x", "films/.Trash-1000/y"):
+        target = host.disk("data1") / path
+        target.parent.mkdir(parents=True)
+        target.write_text("gone\n")
+    host.synced()
+    said = host.run("homelab-snapraid", "media", "list").stdout
+    listed = [line.split()[-1] for line in said.splitlines() if "data" in line or "old" in line or line.endswith("x")]
+    assert "data1-1" in listed
+    assert not any(each in listed for each in ("recycle", "lost+found", "Trash", "homelab"))
+
+
+def test_an_empty_pool_is_scrubbed_without_complaint(tmp_path: Path) -> None:
+    host = raid(tmp_path)
+    host.synced()
+    assert host.run("homelab-scrub", "media").returncode == 0, host.status("scrub-media")
+
+
+#
+# The watch
+#
+
+
+class Alerted(Raid):
+    """Such a NAS whose alerts are lines in a file."""
+
+    def __init__(self, root: Path):
+        super().__init__(root)
+        alert = self.path("/usr/local/lib/homelab/homelab-alert")
+        alert.write_text('#!/bin/sh\n{ echo "$2: $3"; cat; } >>"$HOMELAB_ROOT/sent"\n')
+        for job in ("sync", "scrub", "snapraid"):
+            self.job(job)
+
+    def job(self, name: str, result: str = "ok", good: int = 9_999_999_999) -> None:
+        self.write(
+            f"/var/lib/homelab/status/{name}-media", f"time=1\nresult={result}\ngood={good}\nmessage=so it went\n"
+        )
+
+    def look(self) -> str:
+        sent = self.path("/sent")
+        sent.unlink(missing_ok=True)
+        done = self.run("homelab-watch")
+        assert done.returncode == 0, done.stderr
+        return sent.read_text() if sent.exists() else ""
+
+
+def test_the_watch_has_nothing_to_say_of_a_pool_that_is_well(tmp_path: Path) -> None:
+    assert Alerted(tmp_path / "nas").look() == ""
+
+
+@pytest.mark.parametrize(
+    ("job", "says"),
+    [
+        ("sync", "pool media: what changed since its last sync is not protected: so it went"),
+        ("scrub", "pool media was not scrubbed well: so it went"),
+        ("snapraid", "pool media: so it went"),
+    ],
+)
+def test_the_watch_tells_once_of_a_job_that_failed_and_of_its_end(tmp_path: Path, job: str, says: str) -> None:
+    host = Alerted(tmp_path / "nas")
+    host.job(job, "failed", 1)
+    assert says in host.look()
+    assert host.look() == ""
+    host.job(job)
+    assert f"over: {says}" in host.look()
+
+
+@pytest.mark.parametrize("job", ["sync", "scrub"])
+def test_the_watch_tells_of_a_job_that_has_not_run(tmp_path: Path, job: str) -> None:
+    host = Alerted(tmp_path / "nas")
+    host.job(job, good=1_000_000)
+    assert re.search(r"pool media.* for \d+ hours", host.look())
+
+
+def test_the_watch_tells_of_a_disk_of_parity_that_is_gone(tmp_path: Path) -> None:
+    host = Alerted(tmp_path / "nas")
+    (host.disk("parity1") / ".homelab-mounted").unlink()
+    said = host.look()
+    assert "pool media is not protected: parity1 (d3, serial S3) is not mounted" in said
+    (host.disk("parity1") / ".homelab-mounted").touch()
+    assert "over:" in host.look()
+
+
+def test_the_watch_names_the_disk_that_keeps_a_pool_down_and_nothing_that_follows(tmp_path: Path) -> None:
+    host = Alerted(tmp_path / "nas")
+    (host.disk("data2") / ".homelab-mounted").unlink()
+    (host.path("/srv/media") / ".mounted").unlink()
+    host.job("sync", "failed", 1)
+    said = host.look()
+    assert "is not mounted: data2 (d2, serial S2) is not mounted at" in said
+    assert "protected" not in said
+
+
+#
+# What joins the disks
+#
+
+
+def joined(host: Raid, version: str) -> dict[str, str]:
+    host.fake(
+        "mergerfs", f'case $1 in --version) echo "{version}" ;; *) printf "%s\\n" "$@" >"$HOMELAB_ROOT/joined" ;; esac'
+    )
+    host.path("/joined").unlink(missing_ok=True)
+    done = host.run("homelab-mergerfs", "media", str(host.path("/srv/media")), "-o", "rw,dev,suid")
+    if done.returncode:
+        assert not host.path("/joined").exists()
+        return {"said": done.stderr}
+    _, options, disks, at = host.path("/joined").read_text().splitlines()
+    assert at == str(host.path("/srv/media"))
+    pairs = dict(each.partition("=")[::2] for each in options.split(","))
+    return {**pairs, "disks": disks.replace(str(host.root), "")}
+
+
+@pytest.mark.parametrize(
+    ("version", "policy"),
+    [
+        ("mergerfs version: 2.33.5", "mfs"),
+        ("mergerfs v2.40.2", "pfrd"),
+        ("mergerfs v2.41.1-3-gabcdef", "pfrd"),
+        ("mergerfs v3.0.0", "pfrd"),
+    ],
+)
+def test_the_disks_are_joined_as_the_version_takes_it(tmp_path: Path, version: str, policy: str) -> None:
+    found = joined(raid(tmp_path), version)
+    assert found["disks"] == "/srv/.disks/media/data1=RW:/srv/.disks/media/data2=RW"
+    assert found["category.create"] == policy
+    assert (found["inodecalc"], "noforget" in found, found["fsname"]) == ("path-hash", True, "media")
+    assert {"nosuid", "nodev", "allow_other"} <= set(found)
+    assert re.fullmatch(r"[1-9]\d*K", found["minfreespace"])
+
+
+def test_a_version_that_is_not_told_is_not_guessed(tmp_path: Path) -> None:
+    assert "does not tell its version" in joined(raid(tmp_path), "no such thing")["said"]
+
+
+@pytest.mark.parametrize("slot", ["data1", "data2"])
+def test_nothing_is_joined_without_each_disk_of_data(tmp_path: Path, slot: str) -> None:
+    host = raid(tmp_path)
+    (host.disk(slot) / ".homelab-mounted").unlink()
+    assert (
+        f"not joined: {slot} (d{slot[-1]}, serial S{slot[-1]}) is not mounted"
+        in joined(host, "mergerfs v2.40.2")["said"]
+    )
+
+
+def test_a_disk_of_parity_that_is_gone_keeps_nothing_down(tmp_path: Path) -> None:
+    host = raid(tmp_path)
+    (host.disk("parity1") / ".homelab-mounted").unlink()
+    assert "disks" in joined(host, "mergerfs v2.40.2")
+
+
+def test_the_real_mergerfs_takes_these_options(tmp_path: Path) -> None:
+    host = raid(tmp_path)
+    if os.geteuid() != 0 or not shutil.which("mergerfs") or not Path("/dev/fuse").exists():
+        pytest.skip("a real mergerfs takes root and /dev/fuse")
+    at = tmp_path / "at"
+    at.mkdir()
+    done = host.run("homelab-mergerfs", "media", str(at))
+    if done.returncode and "fuse" in done.stderr:
+        pytest.skip(f"no mergerfs here: {done.stderr.strip()}")
+    try:
+        assert done.returncode == 0, done.stderr
+        before = host.fill(3)
+        assert {path.name for path in at.glob("data*")} == {Path(path).name for path in before}
+        (at / "new").mkdir()
+        (at / "new" / "file").write_text("new\n")
+        assert [slot for slot in ("data1", "data2") if (host.disk(slot) / "new" / "file").exists()] != []
+        mounts = Path("/proc/self/mounts").read_text()
+        assert f"media {at} fuse.mergerfs rw,nosuid,nodev" in mounts
+    finally:
+        subprocess.run(["umount", at], check=False)
+
+
+#
+# What is laid
+#
+
+
+def test_the_settings_of_snapraid() -> None:
+    spec: dict[str, Any] = {
+        "disks": {f"d{n}": {"id": f"ata-A_{n}"} for n in range(1, 6)},
+        "pools": {"media": {"kind": "snapraid", "disks": ["d5", "d1", "d2"], "parity": ["d3", "d4"]}},
+    }
+    pool = validated(spec).pools["media"]
+    lines = snapraid.conf("media", pool).content.splitlines()
+    at = "/srv/.disks/media"
+    assert [line for line in lines if "parity" in line.split()[0]] == [
+        f"parity {at}/parity1/snapraid.parity",
+        f"2-parity {at}/parity2/snapraid.2-parity",
+    ]
+    assert [line for line in lines if line.startswith("data")] == [f"data data{n} {at}/data{n}" for n in (1, 2, 3)]
+    contents = [line for line in lines if line.startswith("content")]
+    assert len(contents) == 4 and not any("parity" in line for line in contents)
+    for excluded in ("/lost+found/", ".recycle/"):
+        assert f"exclude {excluded}" in lines
+
+
+def test_timers_come_and_go_with_the_pool() -> None:
+    nas = described()
+    assert {"homelab-sync@media.timer", "homelab-scrub@media.timer"} <= set(watch.timers(nas))
+    units: dict[str, ManagedFile] = {each.path.rpartition("/")[2]: each for each in watch.files(nas, "nas", {})}
+    assert "OnCalendar=*-*-* 02:00" in units["homelab-sync@media.timer"].content
+    assert "OnFailure=homelab-alert@%n.service" in units["homelab-sync@.service"].content
+    assert "srv-media.mount" in units["pools.conf"].content
+    gone = validated(nas.model_dump() | {"pools": {}, "volumes": {}})
+    probe = HostProbe(output={"nas_units": "homelab-sync@media.timer\nhomelab-scrub@media.timer\n"})
+    stale = watch.stale(gone, probe)
+    assert set(stale) == {"homelab-sync@media.timer", "homelab-scrub@media.timer"}
+    script = watch.remove(stale)
+    assert "/etc/homelab/snapraid/media.conf" in script and "/var/lib/homelab/status/sync-media" in script
+    assert "snapraid.content" not in script and "/srv" not in script, "what could still restore is kept"

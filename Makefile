@@ -35,4 +35,7 @@ test: check ## the tests: check, the small and the HA sandbox, a fault of each k
 test-all: check ## the rest: every sandbox and every fault
 	@$(PY) -m tests.sandbox.run test-all
 
-.PHONY: help setup check sandbox sandbox-down test test-all
+bench: setup ## how fast it is on the sandbox that runs, as ratios; PART=nas|deploy|health
+	@HOMELAB_ENV=sandbox $(PY) -m tests.bench $(PART)
+
+.PHONY: help setup check sandbox sandbox-down test test-all bench

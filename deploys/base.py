@@ -3,7 +3,8 @@
 from pyinfra import host, logger
 
 from homelab.host import boot, clock, firewall, kernel, names, packages, sshd, upgrades, warnings
-from homelab.operations import files, shell, systemd
+from homelab.nas import ups
+from homelab.operations import files, power, shell, systemd, timers
 from homelab.operations.boot import arguments
 from homelab.operations.hostname import hostname
 from homelab.operations.kernel import modules, sysctls
@@ -93,6 +94,28 @@ def close_firewall() -> None:
     systemd.running(name="Close the firewall at boot", unit=firewall.UNIT, current=probe.unit(firewall.UNIT))
 
 
+def follow_the_ups() -> None:
+    """Down in order when its battery is low: this host before the NAS, which has its files."""
+    if ups.stale(home, me, probe):
+        shell.unless(name="Let go of the UPS", done=False, command=ups.LET_GO)
+    nas = home.followed(me)
+    if nas is None:
+        return
+    passwords = power.passwords(site, nas)
+    if passwords is None:
+        logger.warning(f"    {me.name}: follows no UPS yet, as {nas.name} is not in this run; run it with both")
+        return
+    installed(name="Install what hears of the UPS", missing=packages.missing(ups.packages(home, me), probe))
+    wanted = ups.secondary(nas, passwords.node)
+    timers.laid(name=f"Follow the UPS of {nas.name}", wanted=wanted, current=probe, reload=ups.reread(probe))
+    systemd.running(
+        name="Go down in time when the battery is low",
+        unit=ups.MONITOR_UNIT,
+        current=probe.unit(ups.MONITOR_UNIT),
+        restart=ups.restart(wanted, ups.MONITOR_UNIT, probe),
+    )
+
+
 if site.first("base"):
     site.once("what base advises", advise)
     name_the_hosts()
@@ -102,3 +125,4 @@ if site.first("base"):
     install_upgrades()
     harden_sshd()
     close_firewall()
+    follow_the_ups()

@@ -59,6 +59,8 @@ nas = [
             "pools": {
                 "family": {"kind": "btrfs", "level": "raid1", "disks": ["left", "right"]},
             },
+            # To send in a disk for repair unread: "encryption": {"key": "file:~/.config/homelab/family-key"} beside
+            # "disks", before the pool is made. Keep that key outside the house as well.
             "volumes": {
                 "photos": {"pool": "family", "owner": "anna", "quota": "4T"},
             },

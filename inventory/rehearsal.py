@@ -38,7 +38,7 @@ end	1
 
 
 # And four new disks of 4 TB to what it asks of a NAS (homelab.storage.probe).
-_DISKS = {f"ata-REHEARSAL_D{n}": f"sd{letter}" for n, letter in enumerate("abcd", 1)}
+_DISKS = {f"ata-REHEARSAL_D{n}": f"sd{letter}" for n, letter in enumerate("abcdef", 1)}
 
 
 def _storage():
@@ -83,7 +83,8 @@ def _storage():
             f'signatures\t{kernel}\t{{"signatures": []}}',
             f"content\t{kernel}\tzero",
         ]
-    empty = ["mountpoint\ttank\tnone\t\t\t", "mountpoint\tpics\tnone\t\t\t", "end"]
+    empty = ["mountpoint\ttank\tnone\t\t\t", "mountpoint\tpics\tnone\t\t\t"]
+    empty += ["mountpoint\tfilms\tnone\t\t\t", "end"]
     return "\n".join(["lsblk\t" + _json.dumps({"blockdevices": devices}), *lines, *empty]) + "\n"
 
 
@@ -119,10 +120,11 @@ nas = [
     _host(
         "nas",
         "192.0.2.31",
-        disks={name: {"id": f"ata-REHEARSAL_{name.upper()}"} for name in ("d1", "d2", "d3", "d4")},
+        disks={name: {"id": f"ata-REHEARSAL_{name.upper()}"} for name in ("d1", "d2", "d3", "d4", "d5", "d6")},
         pools={
             "tank": {"kind": "mdraid", "level": "raid1", "disks": ["d1", "d2"], "filesystem": "ext4"},
             "pics": {"kind": "btrfs", "level": "raid1", "disks": ["d3", "d4"]},
+            "films": {"kind": "snapraid", "disks": ["d5"], "parity": ["d6"]},
         },
         volumes={
             "media": {"pool": "tank", "quota": "500G"},
@@ -131,5 +133,6 @@ nas = [
         users={"anna": {"uid": 2001}},
         shares={"media": {"volume": "media", "nfs": {"clients": ["lan"]}}},
         snapshots={"album": {"hourly": 24, "daily": 7}},
+        ups={"driver": "usbhid-ups"},
     ),
 ]

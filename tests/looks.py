@@ -46,6 +46,7 @@ def btrfs(uuid: str, label: str = "tank", disks: int = 2, devid: int = 1) -> str
     raw[0x12B:0x22B] = label.encode().ljust(256, b"\0")
     raw[0x88:0x90] = disks.to_bytes(8, "little")
     raw[0xC9:0xD1] = devid.to_bytes(8, "little")
+    raw[0xD1:0xD9] = SIZE.to_bytes(8, "little")
     return raw.hex()
 
 
@@ -90,28 +91,66 @@ class Look:
     def mirror(
         self, name: str, uuid: str, *, inner: str = "", type: str = "ext4", array: str = "any:tank", **values: Any
     ) -> Look:
-        """A member of a mirror of md; `inner` is its filesystem's UUID."""
+        """A member of an array, of a mirror if no `level` is said; `inner` is its filesystem's UUID.
+
+        It is a disk, or lies `on` an open LUKS.
+        """
         about = {key: values.pop(key) for key in ("level", "disks") if key in values}
-        self.disk(name, wipefs=signature("linux_raid_member", name, uuid, 4096, array), **values)
+        printed = signature("linux_raid_member", name, uuid, 4096, array)
+        on = values.pop("on", None)
+        self.opened(*on, wipefs=printed, **values) if on else self.disk(name, wipefs=printed, **values)
         self.line("md", name, md(uuid, array, **about))
         return self.line("inner", name, "", f"TYPE={type} UUID={inner} USAGE=filesystem" if inner else "")
 
     def btrfs(
-        self, name: str, uuid: str, *, label: str = "tank", devid: int = 1, disks: int = 2, **values: Any
+        self,
+        name: str,
+        uuid: str,
+        *,
+        label: str = "tank",
+        devid: int = 1,
+        disks: int = 2,
+        data: str = "RAID1",
+        metadata: str = "RAID1",
+        **values: Any,
     ) -> Look:
-        """A device of a btrfs that is not mounted, all of it mirrored."""
-        self.disk(name, wipefs=signature("btrfs", name, uuid, 0x10040, label), **values)
+        """A device of a btrfs that is not mounted, all of it mirrored if nothing else is said."""
+        printed, on = signature("btrfs", name, uuid, 0x10040, label), values.pop("on", None)
+        self.opened(*on, wipefs=printed, **values) if on else self.disk(name, wipefs=printed, **values)
         self.line("btrfs", name, btrfs(uuid, label, disks, devid))
-        return self.line("chunks", name, "DATA|RAID1 METADATA|RAID1 SYSTEM|RAID1")
+        kinds = {"DATA": data, "METADATA": metadata, "SYSTEM": metadata}
+        return self.line("chunks", name, " ".join(f"{kind}|{is_}" if is_ else kind for kind, is_ in kinds.items()))
+
+    def luks(
+        self, name: str, uuid: str, *, label: str = "", slots: bool = True, kept: bool = True, **values: Any
+    ) -> Look:
+        """A disk that carries LUKS2; `slots` whether any key opens it, `kept` whether a copy of its header is there."""
+        self.disk(name, wipefs=signature("crypto_LUKS", name, uuid, label=label or None), **values)
+        raw = b"LUKS\xba\xbe\0\2".ljust(24, b"\0") + label.encode().ljust(144, b"\0") + uuid.encode()
+        self.line("luks", name, raw.ljust(512, b"\0").hex(), "yes" if slots else "no")
+        return self.line("header", uuid, "now", "now" if kept else "then")
+
+    def opened(
+        self, disk: str, dm: str, uuid: str, *, wipefs: str = EMPTY, name: str = "", opens: bool = True, **row: Any
+    ) -> Look:
+        """The LUKS of a disk is open; what lies in the clear is noise, or what wipefs prints of it."""
+        name = name or f"luks-{uuid}"
+        self.rows.append({"kname": dm, "type": "crypt", "size": SIZE, **row})
+        self.line("holder", disk, dm)
+        self.line("mapped", disk, dm, name, f"CRYPT-LUKS2-{uuid.replace('-', '')}-{name}", "yes" if opens else "no")
+        self.line("signatures", dm, wipefs)
+        return self if wipefs != EMPTY else self.line("content", dm, "5ca1ab1e")
 
     def runs(self, array: str, *members: str, uuid: str = "", type: str = "ext4", **values: str) -> Look:
         """An array that runs, with a filesystem on it, or blank."""
         state = values.get("state", "clean")
-        self.rows.append({"kname": array, "type": "raid1", "size": SIZE})
+        level = values.get("level", "raid1")
+        self.rows.append({"kname": array, "type": level, "size": SIZE})
         action, degraded = values.get("action", "idle"), values.get("degraded", "0")
-        self.line("array", array, "raid1", state, "2", degraded, action, " ".join(members))
+        self.line("array", array, level, state, values.get("disks", "2"), degraded, action, " ".join(members))
         for member in members:
             self.line("holder", member, array)
+            self.line("state", array, member, values.get(member, "in_sync"))
         self.line("signatures", array, signature(type, array, uuid, 1080) if uuid else EMPTY)
         self.line("inner", array, "", f"TYPE={type} UUID={uuid} USAGE=filesystem" if uuid else "")
         return self if uuid else self.line("content", array, values.get("content", "zero"))

@@ -1,12 +1,18 @@
 """The `homelab` command: parse, call, print, exit."""
 
+import gc
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.exceptions import TyperException
 
 if TYPE_CHECKING:
     from homelab.model import Home
@@ -34,6 +40,37 @@ def homelab() -> None:
     """A callback keeps the commands' names also while there is one command only."""
 
 
+@contextmanager
+def _wrong_usage_exits(code: int) -> Iterator[None]:
+    """Wrong usage exits with `code`, where click's 2 means something else."""
+    try:
+        yield
+    except TyperException as error:
+        error.exit_code = code
+        raise
+
+
+class _ExitsWith1(TyperCommand):
+    """Wrong usage exits with 1, since 2 means that something is pending."""
+
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        with _wrong_usage_exits(1):
+            return super().make_context(*arguments, **options)
+
+
+def _inventory() -> "tuple[Path, Home]":
+    """The inventory's folder and what it describes; raise InventoryError or SettingsError with all that is wrong."""
+    from homelab import description
+    from homelab.model import choose, load
+    from homelab.settings import Settings
+
+    Settings.read(os.environ)
+    folder = description.find(Path.cwd())
+    path = choose(folder, os.environ)
+    print(f"homelab: inventory {path.parent.name}/{path.name}", file=sys.stderr)  # noqa: T201
+    return folder, load(path, cwd=folder.parent)
+
+
 @app.command(
     epilog="Example: HOMELAB_ENV=sandbox homelab inventory --format json",
     short_help="Validate the inventory and describe it.",
@@ -47,15 +84,11 @@ def inventory(
     from the current directory upwards. Exits with 2 and prints every problem when something is wrong.
     """
     from homelab import description
-    from homelab.model import InventoryError, choose, load
-    from homelab.settings import Settings, SettingsError
+    from homelab.model import InventoryError
+    from homelab.settings import SettingsError
 
     try:
-        Settings.read(os.environ)
-        folder = description.find(Path.cwd())
-        path = choose(folder, os.environ)
-        print(f"homelab: inventory {path.parent.name}/{path.name}", file=sys.stderr)  # noqa: T201
-        home: Home = load(path, cwd=folder.parent)
+        folder, home = _inventory()
         description.prove_secrets(home, folder.parent)
     except (InventoryError, SettingsError) as error:
         print(error, file=sys.stderr)  # noqa: T201
@@ -64,6 +97,288 @@ def inventory(
         print(description.as_json(home))  # noqa: T201
     else:
         description.as_text(home)
+
+
+class Deploy(StrEnum):
+    site = "site"
+    base = "base"
+    nas = "nas"
+    k3s = "k3s"
+
+
+@app.command(
+    cls=_ExitsWith1,
+    epilog="Example: HOMELAB_ENV=home homelab plan nas",
+    short_help="What a deploy would change, without changing it.",
+)
+def plan(
+    deploy: Annotated[Deploy, typer.Argument(help="The deploy; site is all of them.")] = Deploy.site,
+    format: Annotated[Format, typer.Option("--format", help="How to print the plan.")] = Format.text,
+) -> None:
+    """Ask every host of the inventory, change nothing, and print what is not as it is described.
+
+    Exits with 0 when nothing is to be done, with 2 when something is, and with 1 when it could not be found out.
+    """
+    from homelab import plan as plans
+    from homelab.model import InventoryError
+    from homelab.settings import SettingsError
+
+    try:
+        folder, home = _inventory()
+        hosts = [host.inventory_name for host in home.hosts if not host.away]
+        made = plans.read(folder, deploy.value, hosts, home.environment)
+    except (InventoryError, SettingsError, plans.PlanError) as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        raise typer.Exit(1) from None
+    print(plans.as_json(made) if format is Format.json else "\n".join(plans.lines(made)))  # noqa: T201
+    raise typer.Exit(made.exit_code)
+
+
+class HealthFormat(StrEnum):
+    text = "text"
+    json = "json"
+    yaml = "yaml"
+    nagios = "nagios"
+    junit = "junit"
+    prometheus = "prometheus"
+
+
+class FailOn(StrEnum):
+    warning = "warning"
+    critical = "critical"
+
+
+class Least(StrEnum):
+    info = "info"
+    warning = "warning"
+    critical = "critical"
+
+
+def _length(text: str) -> timedelta:
+    from homelab.health import duration
+
+    try:
+        return duration.parse(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{error}; write one as 60s, 5m or 1h") from None
+
+
+_SETTINGS = typer.Option(
+    "--settings",
+    metavar="FILE",
+    help="Thresholds, severities and what is known; by default ~/.config/homelab/health.toml.",
+)
+
+
+class _ExitsWith3(TyperGroup):
+    """Wrong usage exits with 3, since 2 means that something is critical."""
+
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        with _wrong_usage_exits(3):
+            return super().make_context(*arguments, **options)
+
+    def invoke(self, *arguments: Any, **options: Any) -> Any:
+        with _wrong_usage_exits(3):
+            return super().invoke(*arguments, **options)
+
+
+health_app = typer.Typer(
+    cls=_ExitsWith3,
+    invoke_without_command=True,
+    rich_markup_mode=None,
+    subcommand_metavar="[COMMAND]",
+    epilog="Example: homelab health --context homelab-home -n media -v",
+    short_help="Is the cluster well, and if not, why.",
+)
+app.add_typer(health_app, name="health")
+
+
+@health_app.callback()
+def health(
+    asked: typer.Context,
+    kubeconfig: Annotated[
+        str | None, typer.Option("--kubeconfig", help="The kubeconfig; by default $KUBECONFIG or ~/.kube/config.")
+    ] = None,
+    context: Annotated[str | None, typer.Option("--context", help="The kubeconfig's context to use.")] = None,
+    namespace: Annotated[
+        str, typer.Option("--namespace", "-n", help="Only this namespace, and the cluster itself.")
+    ] = "",
+    all_namespaces: Annotated[
+        bool, typer.Option("--all-namespaces", "-A", help="All namespaces, which is the default.")
+    ] = False,
+    timeout: Annotated[
+        float, typer.Option("--timeout", min=1, help="Seconds for all of it; what is late is told.")
+    ] = 30,
+    format: Annotated[HealthFormat, typer.Option("--format", help="How to print the report.")] = HealthFormat.text,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Also information, evidence, and why checks were skipped.")
+    ] = False,
+    fail_on: Annotated[
+        FailOn, typer.Option("--fail-on", help="From which severity on the exit tells of findings.")
+    ] = FailOn.warning,
+    inventory: Annotated[
+        str | None,
+        typer.Option(
+            "--inventory",
+            metavar="ENV",
+            help="Expect the nodes of inventory/ENV.py; by default those of ENV if the context is homelab-ENV.",
+        ),
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", metavar="CODES", help="Only these codes or rooms, as POD; read is what they need."),
+    ] = None,
+    skip: Annotated[
+        list[str] | None, typer.Option("--skip", metavar="CODES", help="All but these codes or rooms.")
+    ] = None,
+    severity: Annotated[
+        Least | None, typer.Option("--severity", help="The least severe to show; the exit tells of what is shown.")
+    ] = None,
+    settings: Annotated[Path | None, _SETTINGS] = None,
+    suppress: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--suppress",
+            metavar="CODE[:KIND/NS/NAME]=REASON",
+            help="What is known and not to be told, by code and object (* for any).",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", metavar="FILE", help="Write the report there, whole or not at all, not to stdout."),
+    ] = None,
+    watch: Annotated[
+        float | None,
+        typer.Option(
+            "--watch", min=1, metavar="SECONDS", help="Look again so often and tell what changed, until Ctrl-C."
+        ),
+    ] = None,
+    hold: Annotated[
+        timedelta | None,
+        typer.Option("--for", parser=_length, metavar="TIME", help="Wait until it has been well for so long, as 60s."),
+    ] = None,
+    within: Annotated[
+        timedelta | None,
+        typer.Option("--within", parser=_length, metavar="TIME", help="How long --for waits for that; by default 10m."),
+    ] = None,
+) -> None:
+    """Read the cluster once and print what is wrong, why, since when, and what confirms or mends it.
+
+    Exits with 2 when something is critical; else with 3 when nodes or pods cannot be read or a read was cut, late or
+    failed; else with 1 for a warning; else with 0. What may not be read or is not served is skipped, and said.
+    --only, --skip and --suppress may be given several times; of codes, several separated by commas.
+
+    --watch ends with the exit of the last look. --for exits with 0 once every look of that time was well, else as the
+    last look; what could not be read is not well.
+    """
+    if asked.invoked_subcommand:
+        _alone(asked)
+        return
+    # One short run that makes much and drops little: the collector would take a quarter of its time.
+    gc.disable()
+    from homelab.health import command
+
+    if namespace and all_namespaces:
+        raise typer.BadParameter("-n and -A exclude each other; write one of them")
+    if within is not None and hold is None:
+        raise typer.BadParameter("--within tells how long --for waits; write both")
+    code = command.run(
+        kubeconfig=kubeconfig,
+        context=context,
+        namespace=namespace,
+        timeout=timeout,
+        format=format.value,
+        verbose=verbose,
+        fail_on=fail_on.value,
+        inventory=inventory,
+        only=only or (),
+        skip=skip or (),
+        severity=severity.value if severity else None,
+        settings=settings,
+        suppress=suppress or (),
+        output=output,
+        watch=watch,
+        hold=hold,
+        within=timedelta(minutes=10) if within is None else within,
+    )
+    gc.freeze()
+    raise typer.Exit(code)
+
+
+def _alone(asked: typer.Context) -> None:
+    """A command of health reads no cluster, so what tells how to read one would be for nothing."""
+    sources = {each.opts[0]: asked.get_parameter_source(each.name or "") for each in asked.command.params}
+    options = ", ".join(name for name, source in sources.items() if source and source.name != "DEFAULT")
+    if options:
+        raise typer.BadParameter(f"{options}: not for homelab health {asked.invoked_subcommand}; leave it out")
+
+
+@health_app.command(
+    epilog="Example: homelab health codes --format json", short_help="What health can find: every code in one line."
+)
+def codes(
+    format: Annotated[Format, typer.Option("--format", help="How to print the table.")] = Format.text,
+) -> None:
+    """Print every code: how bad it is at worst, what holds when all is well, and what it cannot do without."""
+    from homelab.health import explanation
+
+    print(explanation.table_as_json() if format is Format.json else explanation.table_as_text())  # noqa: T201
+
+
+@health_app.command(
+    epilog="Example: homelab health schema > report.schema.json", short_help="The JSON schema of --format json."
+)
+def schema() -> None:
+    """Print the JSON schema (draft 2020-12) of the report, which is that of --format yaml as well."""
+    from homelab.health import as_json
+
+    print(as_json.SCHEMA.read_text(encoding="utf-8"), end="")  # noqa: T201
+
+
+@health_app.command(
+    epilog="Example: homelab health role | kubectl apply -f -",
+    short_help="The least rights that health needs, as YAML.",
+)
+def role(
+    namespace: Annotated[
+        str, typer.Option("--namespace", "-n", metavar="NAMESPACE", help="Where the service account is to be.")
+    ] = "kube-system",
+) -> None:
+    """Print a service account and a role that may list what the checks read, no Secrets, and change nothing.
+
+    With `kubectl create token homelab-health -n NAMESPACE` the account logs in; what a smaller role leaves out is
+    skipped by the checks, and said.
+    """
+    from homelab.health.role import as_manifest, wrong_namespace
+
+    if wrong := wrong_namespace(namespace):
+        print(f"-n {namespace}: {wrong}", file=sys.stderr)  # noqa: T201
+        raise typer.Exit(3)
+    print(as_manifest(namespace))  # noqa: T201
+
+
+@health_app.command(epilog="Example: homelab health explain POD001", short_help="What one code means, and what to do.")
+def explain(
+    code: Annotated[str, typer.Argument(help="A code, as reports have it in brackets.", show_default=False)],
+    format: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.text,
+    settings: Annotated[Path | None, _SETTINGS] = None,
+) -> None:
+    """Print of one code what it means, how bad it is, what is read for it, its thresholds and the remedy.
+
+    Thresholds and severity are those of the settings file, if there is one. Exits with 3 when there is no such code.
+    """
+    from homelab.health import explanation
+    from homelab.health.settings import Settings, SettingsWrong, find, read
+
+    try:
+        path = settings or find()
+        own = read(path) if path else Settings()
+        found = explanation.explain(code, own.thresholds)
+    except (explanation.UnknownCode, SettingsWrong) as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        raise typer.Exit(3) from None
+    here = own.level(found.row.code)
+    print(explanation.as_json(found) if format is Format.json else explanation.as_text(found, here))  # noqa: T201
 
 
 def main() -> None:

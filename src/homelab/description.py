@@ -41,6 +41,8 @@ def secrets(home: Home) -> Iterator[tuple[str, SecretRef]]:
                 yield from _in(f"{host.name}.users.{name}.password", user.password)
             for name, backup in host.storage.backups.items():
                 yield from _in(f"{host.name}.backups.{name}.password", backup.password)
+            for key in type(host.storage.alerts).model_fields:
+                yield from _in(f"{host.name}.alerts.{key}", getattr(host.storage.alerts, key))
 
 
 def _in(place: str, value: object) -> Iterator[tuple[str, SecretRef]]:
@@ -100,7 +102,8 @@ def as_data(home: Home) -> dict[str, object]:
 def _plain(value: object) -> object:
     if isinstance(value, Alerts):
         # Whoever knows the whole address of a webhook or a topic can write to it, and read the topic.
-        return {**dict(value), "ntfy": _site(value.ntfy), "webhook": _site(value.webhook)}
+        shown = {name: _plain(held) for name, held in value}
+        return {**shown, "ntfy": _site(value.ntfy), "webhook": _site(value.webhook)}
     if isinstance(value, Strict):
         return {name: _plain(getattr(value, name)) for name in type(value).model_fields}
     if isinstance(value, Mapping):
@@ -164,8 +167,11 @@ def _shared(home: Home) -> Iterator[tuple[str, str]]:
 def _stored(nas: Nas) -> Iterator[tuple[str, str]]:
     """What a NAS keeps, a line for each thing."""
     for name, pool in nas.pools.items():
-        yield f"pool {name}", f"{pool.kind} {pool.level} of {', '.join(pool.disks)}, at {nas.mountpoint(name)}"
-    spare = [name for name in nas.disks if not any(name in pool.disks for pool in nas.pools.values())]
+        encrypted = ", encrypted" if pool.encryption else ""
+        parity = f" with parity on {', '.join(pool.parity)}" if pool.parity else ""
+        kind = " ".join(filter(None, (pool.kind, pool.level)))
+        yield f"pool {name}", f"{kind} of {', '.join(pool.disks)}{parity}{encrypted}, at {nas.mountpoint(name)}"
+    spare = [name for name in nas.disks if not any(name in pool.members for pool in nas.pools.values())]
     if spare:
         yield "disks in no pool", f"{', '.join(spare)} (left alone)"
     for name, volume in nas.volumes.items():

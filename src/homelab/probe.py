@@ -137,11 +137,19 @@ class Questions:
         )
 
 
-# `say` squeezes newlines so that a hostile or odd value cannot start a line of its own.
+# `say` squeezes newlines so that a hostile or odd value cannot start a line of its own. Here and below a process more
+# for each of some hundred things would be most of the time that a small machine takes to answer.
 _SCRIPT = r"""
 : homelab-probe
 export LC_ALL=C PATH="$PATH:/usr/sbin:/sbin:/usr/local/bin"
-say() { printf '%s\t%s\n' "$1" "$(printf %s "$2" | tr '\n' ' ')"; }
+nl='
+'
+say() {
+  case "$2" in
+    *"$nl"*) printf '%s\t%s\n' "$1" "$(printf %s "$2" | tr '\n' ' ')" ;;
+    *) printf '%s\t%s\n' "$1" "$2" ;;
+  esac
+}
 [ -r /etc/os-release ] && . /etc/os-release
 say os_id "${ID:-}"; say os_version "${VERSION_ID:-}"; say os_name "${PRETTY_NAME:-}"
 say machine "$(uname -m)"; say kernel "$(uname -r)"; say hostname "$(cat /proc/sys/kernel/hostname)"
@@ -188,18 +196,24 @@ SEALS = "/var/lib/homelab/seals"
 STATE = "stat -c '%i|%s|%y|%z'"
 
 _PATHS = r"""
-total() {
-  seal="@SEALS@/$(printf %%s "$1" | tr / _)"
-  if [ -f "$seal" ]; then
-    sum=$(head -n 1 "$seal"); [ "$(tail -n 1 "$seal")" = "$(@STATE@ "$1")" ] && { printf %%s "$sum"; return; }
-  fi
-  sha256sum <"$1" | cut -d' ' -f1
+sealed() {
+  sum=; [ -d "@SEALS@" ] || return 1
+  path="$1"; IFS=/; set -f; set -- $1; IFS=_; seal="@SEALS@/$*"; unset IFS; set +f
+  [ -f "$seal" ] && [ "$(tail -n 1 "$seal")" = "$(@STATE@ "$path")" ] && sum=$(head -n 1 "$seal")
 }
-for p in %s; do
+set -- %s
+for p in "$@"; do
+  shift
   if [ -L "$p" ]; then say link "$p|$(readlink "$p")"
-  elif [ -d "$p" ]; then say path "dir|$(stat -c '%%a|%%U:%%G|%%s' "$p")||$p"
-  elif [ -e "$p" ]; then say path "file|$(stat -c '%%a|%%U:%%G|%%s' "$p")|$(total "$p")|$p"; fi
+  elif [ -f "$p" ] && sealed "$p"; then say path "file|$(stat -c '%%a|%%U:%%G|%%s' "$p")|$sum|$p"
+  elif [ -e "$p" ]; then set -- "$@" "$p"; fi
 done
+[ $# = 0 ] || { sha256sum -- "$@" 2>/dev/null; echo; stat --printf '%%F|%%a|%%U:%%G|%%s|%%n\n' -- "$@" 2>/dev/null; } |
+  awk -F '|' '
+    $0 == "" {stats = 1; next}
+    !stats {sum[substr($0, 67)] = substr($0, 1, 64); next}
+    {name = $0; sub(/^[^|]*\|[^|]*\|[^|]*\|[^|]*\|/, "", name)
+     print "path\t" ($1 == "directory" ? "dir" : "file") "|" $2 "|" $3 "|" $4 "|" sum[name] "|" name}'
 """.replace("@SEALS@", SEALS).replace("@STATE@", STATE.replace("%", "%%"))
 _UNITS = r"""
 asked=LoadState,ActiveState,SubState,UnitFileState,MainPID,ExecMainStartTimestamp,NRestarts
@@ -227,15 +241,17 @@ for m in %s; do
 done
 """
 _TEXT = r"""
-for p in %s; do [ -r "$p" ] && say text "$p $(base64 -w0 <"$p")"; done
+for p in %s; do [ -r "$p" ] && { printf 'text\t%%s ' "$p"; base64 -w0 <"$p"; echo; }; done
 """
 
 
 # In a shell of its own, so that no command can end or change what is asked after it.
 _COMMAND = r"""
-say output "%s $( (
+printf 'output\t%s '
+(
 %s
-) 2>/dev/null </dev/null | base64 -w0)"
+) 2>/dev/null </dev/null | base64 -w0
+echo
 """
 
 

@@ -161,6 +161,10 @@ def _refuse_options() -> None:
         key = item.split("=", 1)[0]
         if key not in _CONNECTION and not all("day2" in Path(name).parts for name in deploys):
             problems.append(f"--data {key}: passes by the inventory's validation; write it in the inventory")
+    if any("day2" in Path(name).parts for name in deploys) and not os.environ.get("HOMELAB_ENV"):
+        problems.append(
+            "HOMELAB_ENV: is not set; write HOMELAB_ENV=home before it, so that no other inventory is meant"
+        )
     applies = deploys and not (
         given.get("yes") or is_dry() or given.get("debug_operations") or given.get("debug_facts")
     )

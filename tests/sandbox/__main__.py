@@ -14,7 +14,10 @@ from .hosts import ROOT, Host, Placed, Refused, choose, read_table
 from .progress import say, step
 from .system import CommandFailed
 
-USAGE = "usage: python -m tests.sandbox up | down | status | power-cut HOST | power-on HOST"
+USAGE = (
+    "usage: python -m tests.sandbox up | down | status | power-cut HOST | power-on HOST"
+    " | detach-disk HOST N | attach-disk HOST N"
+)
 
 
 def state_folder() -> Path:
@@ -178,6 +181,16 @@ def power(verb: str, name: str) -> None:
     (machines.power_cut if verb == "power-cut" else machines.power_on)(hosts[name], earlier[name])
 
 
+def disk(verb: str, name: str, number: str) -> None:
+    hosts, _ = table()
+    _, earlier = machines.planned()
+    if name not in earlier:
+        raise Refused(f"{name}: no such host in the sandbox; it has {', '.join(earlier) or 'none'}")
+    if not number.isdecimal() or not 1 <= int(number) <= hosts[name].disks:
+        raise Refused(f"{number}: no such spare disk of {name}, which has {hosts[name].disks}")
+    (machines.detach_disk if verb == "detach-disk" else machines.attach_disk)(hosts[name], earlier[name], int(number))
+
+
 def main(arguments: list[str]) -> int:
     try:
         match arguments:
@@ -189,6 +202,8 @@ def main(arguments: list[str]) -> int:
                 return status()
             case [("power-cut" | "power-on") as verb, name]:
                 power(verb, name)
+            case [("detach-disk" | "attach-disk") as verb, name, number]:
+                disk(verb, name, number)
             case _:
                 raise Refused(USAGE)
     except (Refused, CommandFailed, TimeoutError) as problem:

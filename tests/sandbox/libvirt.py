@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from xml.etree import ElementTree
 
 from .progress import step
 from .system import end, remember, remembered, run, wait_for
@@ -96,6 +97,31 @@ def _remove_chains() -> None:
 def state_of(domain: str) -> str:
     """running, shut off, ... or empty when there is no such domain."""
     return (virsh("domstate", domain) or "").strip()
+
+
+def detach(domain: str, number: int, kept: Path) -> None:
+    """Take the disk with the serial homelab-d<number> out of a domain; how it was in there is kept in the folder."""
+    xml = run(["virsh", "--connect", "qemu:///system", "dumpxml", "--inactive", domain]).stdout
+    disks = ElementTree.fromstring(xml).findall("./devices/disk")
+    found = [disk for disk in disks if disk.findtext("serial") == f"homelab-d{number}"]
+    if not found:
+        return
+    path = kept / f"disk-{number}.xml"
+    path.write_text(ElementTree.tostring(found[0], encoding="unicode"))
+    _device("detach-device", domain, path)
+
+
+def attach(domain: str, number: int, kept: Path) -> None:
+    """Put a disk back that `detach` took out."""
+    path = kept / f"disk-{number}.xml"
+    if path.exists():
+        _device("attach-device", domain, path)
+        path.unlink()
+
+
+def _device(verb: str, domain: str, path: Path) -> None:
+    live = ["--live"] if state_of(domain) == "running" else []
+    run(["virsh", "--connect", "qemu:///system", verb, domain, str(path), "--config", *live])
 
 
 def destroy(domain: str) -> None:

@@ -197,3 +197,22 @@ def power_on(host: Host, provider: str) -> None:
         run(["lxc-start", "-n", host.machine])
     else:
         run(["virsh", "--connect", "qemu:///system", "start", host.machine])
+
+
+def detach_disk(host: Host, provider: str, number: int) -> None:
+    """A spare disk is pulled, now and for the next boots, until it is attached again."""
+    _libvirt_only(host, provider)
+    libvirt.detach(host.machine, number, identity.folder(host))
+    say(f"{host.name}: disk {number} is out")
+
+
+def attach_disk(host: Host, provider: str, number: int) -> None:
+    """A spare disk that was pulled is back, with what it held."""
+    _libvirt_only(host, provider)
+    libvirt.attach(host.machine, number, identity.folder(host))
+    say(f"{host.name}: disk {number} is in")
+
+
+def _libvirt_only(host: Host, provider: str) -> None:
+    if provider != "libvirt":
+        raise CommandFailed(f"{host.name} runs by {provider}; disks are pulled from libvirt machines only")

@@ -9,12 +9,18 @@ from pathlib import Path
 from .hosts import BRIDGE, GATEWAY, NETWORK, Host
 from .system import end, remember, remembered, run
 
+# K3s' own networks, 10.42.0.0/16 of pods and 10.43.0.0/16 of Services.
+_CLUSTER = "10.42.0.0/15"
 # The comment is how a rule is known as ours.
 _TAG = ("-m", "comment", "--comment", "homelab-sandbox")
+# Each is put before the ones above it.
 _RULES = (
     ("nat", "POSTROUTING", ("-s", NETWORK, "!", "-d", NETWORK, "-j", "MASQUERADE")),
     ("filter", "FORWARD", ("-i", BRIDGE, "-j", "ACCEPT")),
     ("filter", "FORWARD", ("-o", BRIDGE, "-j", "ACCEPT")),
+    # Pods and Services are nowhere outside. A server asks for one before kube-proxy knows it, and where a proxy on this
+    # machine's way out answers in its place, that connection is kept and the API behind it stays unavailable for ever.
+    ("filter", "FORWARD", ("-i", BRIDGE, "-d", _CLUSTER, "-j", "REJECT")),
     # The way out may carry smaller packets than the bridge, and not everybody out there hears that they are too big.
     ("mangle", "FORWARD", ("-s", NETWORK, "-p", "tcp", "--syn", "-j", "TCPMSS", "--clamp-mss-to-pmtu")),
 )

@@ -20,6 +20,11 @@ from .lab import BIN, LOGS, SANDBOX, Deployed, Lab, Release, environment, releas
 from .progress import say, step
 from .report import Part, Report
 
+# What `make test` leaves to `make test-all`.
+SHORT = ("-m", "not long")
+# The faults of the cluster; all others in that folder are those of the NAS.
+CLUSTER_FAULTS = ("tests/faults/test_convergence.py", "tests/faults/test_refusals.py")
+
 
 class Failed(Exception):
     """A step did not do what it should; the message says where to look."""
@@ -70,6 +75,12 @@ def has_nas(lab: Lab) -> bool:
     return "nas" in sets[lab.size]
 
 
+def nas_faults() -> list[str]:
+    """The files with faults of the NAS."""
+    found = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests" / "faults").glob("test_*.py"))
+    return [path for path in found if path not in CLUSTER_FAULTS]
+
+
 def pytest(lab: Lab, *arguments: str) -> None:
     """Run tests against the sandbox; raise Failed when one fails."""
     command = [str(BIN / "pytest"), "-q", *arguments]
@@ -107,8 +118,11 @@ def timed(report: Report, name: str, reason: str, versions: dict[str, str], act:
     report.add(name, Part("real", reason, round(time.monotonic() - started, 1), versions))
 
 
-def whole(size: str, chosen: Release, report: Report) -> None:
-    """One set from nothing to verified: hosts, a deploy, a second that changes nothing, tests on hosts and cluster."""
+def whole(size: str, chosen: Release, report: Report, marked: tuple[str, ...] = SHORT) -> None:
+    """One set from nothing to verified: hosts, a deploy, a second that changes nothing, tests on hosts and cluster.
+
+    `marked` chooses among the cluster's tests.
+    """
     lab = Lab(size, chosen.version)
     keeps = has_nas(lab)
     parts = ["site"] if chosen.version else ["base", *(["nas"] if keeps else [])]
@@ -126,7 +140,7 @@ def whole(size: str, chosen: Release, report: Report) -> None:
         tests = ["tests/hosts/test_base.py", *(["tests/hosts/test_nas.py"] if keeps else [])]
     timed(report, f"{size}: tests on the hosts", "", {}, lambda: pytest(lab, *tests))
     if chosen.version:
-        timed(report, f"{size}: tests on the cluster", "", versions, lambda: pytest(lab, "tests/cluster"))
+        timed(report, f"{size}: tests on the cluster", "", versions, lambda: pytest(lab, "tests/cluster", *marked))
 
 
 def sandbox() -> int:
@@ -153,12 +167,12 @@ def test(sizes: tuple[str, ...], faults: tuple[str, ...]) -> int:
     try:
         for size in sizes:
             lab = Lab(size, chosen.version)
-            whole(size, chosen, report)
+            whole(size, chosen, report, faults)
             if has_nas(lab):
-                broken = partial(pytest, lab, "tests/faults/test_nas.py", *faults)
+                broken = partial(pytest, lab, *nas_faults(), *faults)
                 timed(report, f"{size}: faults of the NAS", "", {}, broken)
             if size == "ha" and chosen.version:
-                broken = partial(pytest, lab, "tests/faults", "--ignore=tests/faults/test_nas.py", *faults)
+                broken = partial(pytest, lab, *CLUSTER_FAULTS, *faults)
                 timed(report, "ha: faults of the cluster", "", {"k3s": chosen.version}, broken)
         report.add("base", Part("real", "deployed on every host of every set", versions=systems(lab)))
         nas = "mirrors of md and btrfs with shares and backups, on a machine with a kernel of its own"
@@ -187,7 +201,7 @@ def main(arguments: list[str]) -> int:
             case ["sandbox"]:
                 return sandbox()
             case ["test"]:
-                return test(("small", "ha"), ("-m", "not long"))
+                return test(("small", "ha"), SHORT)
             case ["test-all"]:
                 return test(("small", "ha", "full"), ())
             case _:

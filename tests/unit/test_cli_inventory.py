@@ -73,7 +73,7 @@ def test_json_is_versioned_and_alone_on_stdout() -> None:
     }
     assert described["hosts"][0]["storage"] is None
     kept = described["hosts"][5]["storage"]
-    assert list(kept) == ["disks", "pools", "volumes", "users", "shares", "snapshots", "backups", "alerts"]
+    assert list(kept) == ["disks", "pools", "volumes", "users", "shares", "snapshots", "backups", "alerts", "ups"]
     assert kept["volumes"]["media"]["quota"] == 500 * 2**30
 
 

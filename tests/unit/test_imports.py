@@ -17,7 +17,13 @@ FORBIDDEN = {
     "facts": ("homelab.operations", "homelab.health", "homelab.cli"),
     "operations": ("homelab.health", "homelab.cli"),
     "health": ("pyinfra", "homelab.facts", "homelab.operations", "homelab.pyinfra_compat"),
-    "health/checks": ("kubernetes",),
+    "health/checks": (
+        "kubernetes",
+        "homelab.health.api",
+        "homelab.health.reading",
+        "homelab.model",
+        "homelab.settings",
+    ),
     "settings.py": ("pyinfra", "kubernetes", "homelab.k3s", "homelab.storage"),
     "description.py": ("pyinfra", "kubernetes"),
     "cli.py": ("pyinfra", "homelab.operations", "homelab.facts", "homelab.pyinfra_compat"),
@@ -58,6 +64,15 @@ def test_a_room_imports_only_what_lies_below_it(room: str) -> None:
         if any(under(name, module) for module in FORBIDDEN[room])
     ]
     assert found == []
+
+
+def test_one_file_of_health_knows_the_client_and_one_the_inventory() -> None:
+    """Whoever imports a check or the report pays for neither."""
+    knows = {
+        module: {path.name for path in files("health") for name in imports(path) if under(name, module)}
+        for module in ("kubernetes", "homelab.model")
+    }
+    assert knows == {"kubernetes": {"api.py"}, "homelab.model": {"expected.py"}}
 
 
 def test_nothing_imports_deploys_or_inventory() -> None:

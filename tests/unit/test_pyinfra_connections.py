@@ -15,8 +15,10 @@ from pyinfra.api.exceptions import ConnectError
 from pyinfra.api.host import Host
 from pyinfra.api.inventory import Inventory
 from pyinfra.api.state import State
+from pyinfra.connectors.ssh import SSHConnector
 
 from homelab.pyinfra_compat import NewConnection, logged_in_by_key, reconnect
+from tests.bench.counted import count
 
 PASSWORD = "right"
 MSG_CHANNEL_SUCCESS = 99  # RFC 4254, 9
@@ -165,3 +167,23 @@ def test_after_a_reboot_the_host_is_connected_to_anew(daemon: Daemon) -> None:
     ok, _ = host.run_shell_command("true")
     assert ok
     assert len(daemon.doors[1].commands) >= 1
+
+
+def test_the_bench_counts_every_command_as_the_server_saw_it(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    patched = ((SSHConnector, "connect"), (paramiko.SSHClient, "exec_command"), (paramiko.SSHClient, "open_sftp"))
+    for owner, name in patched:
+        # To be put back afterwards.
+        monkeypatch.setattr(owner, name, getattr(owner, name))
+    counted: dict[str, list[str]] = {}
+    count(counted)
+    host = daemon.host(ssh_key=str(daemon.folder / "key"))
+    host.connect(raise_exceptions=True)
+    host.run_shell_command("true")
+    connection = NewConnection(host)
+    connection.run("echo new")
+    # As the toolkit's lock is taken, past pyinfra's own way.
+    host.connector.client.exec_command("echo lock")  # type: ignore[attr-defined]
+    connection.close()
+    assert list(counted) == ["s1"]
+    assert sorted(counted["s1"]) == sorted(daemon.commands)
+    assert len(counted["s1"]) >= 3

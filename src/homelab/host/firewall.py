@@ -55,6 +55,7 @@ WantedBy=sysinit.target
 _PEER = re.compile(r"(?m)^# SSH also from (\S+)$")
 # TCP 445 SMB, 2049 NFS, TCP and UDP 3702 WS-Discovery: how Windows finds a share.
 _NAS_TCP, _NAS_UDP = "445, 2049, 3702", "3702"
+_NUT = "3493"
 NODE_PORTS = "30000-32767"
 # A tunnel into the home that ends here is perhaps the very way this run came in: its replies still pass, for now.
 _WIREGUARD = 51820
@@ -115,6 +116,12 @@ def rules(home: Home, host: Host, probe: HostProbe) -> ManagedFile:
     if host.nas:
         accept.to("tcp", _NAS_TCP, "hosts", "lan")
         accept.to("udp", _NAS_UDP, "hosts", "lan")
+        # Who is named as a client of an export is meant to reach it, and that alone, from wherever.
+        sets["clients"] = _clients(home, host, probe)
+        accept.to("tcp", "2049", "clients")
+        # NUT: who goes down with this one's UPS asks how its battery is.
+        sets["followers"] = _addresses(home.followers(host))
+        accept.to("tcp", _NUT, "followers")
     # Multicast names: how a home finds its hosts without a DNS server.
     accept.to("udp", "5353", "lan")
     early = _Chain()
@@ -209,6 +216,8 @@ def closed(home: Home, host: Host, probe: HostProbe) -> Mapping[tuple[str, int],
     if host.nas:
         tcp |= {445, 2049, 3702}
         udp |= {3702}
+    if home.followers(host):
+        tcp.add(int(_NUT))
     services = [("tcp", port, process) for port, process in sorted(probe.reachable.items()) if port not in tcp]
     services += [("udp", port, process) for port, process in sorted(probe.reachable_udp.items()) if port not in udp]
     return {
@@ -223,6 +232,21 @@ def _ports(probe: HostProbe) -> str:
     """SSH's ports: where the daemon listens, and where this connection came in."""
     ports = {port for port, process in probe.reachable.items() if process == "sshd"} | {probe.ssh_port} - {0}
     return ", ".join(str(port) for port in sorted(ports or {22}))
+
+
+def _clients(home: Home, host: Host, probe: HostProbe) -> tuple[Network, ...]:
+    """Addresses and networks that NFS shares name outright and that are neither hosts nor of this home's networks."""
+    found = []
+    known = (*lan(home, host, probe), *_hosts(home))
+    for share in host.storage.shares.values() if host.storage else ():
+        for client in share.nfs.clients if share.nfs else ():
+            try:
+                network = ipaddress.ip_network(client)
+            except ValueError:
+                continue
+            if not _holds(known, network):
+                found.append(network)
+    return tuple(dict.fromkeys(found))
 
 
 def _addresses(hosts: Iterable[Host]) -> tuple[Address, ...]:

@@ -10,6 +10,7 @@ import pytest
 
 from homelab.host import firewall
 from homelab.model import Base
+from homelab.model.nas import Nas
 from homelab.probe import HostProbe
 from tests import builders
 from tests.probes import DEPLOYED, captured, home, node
@@ -69,6 +70,26 @@ def test_what_is_no_node_has_no_port_of_k3s():
     assert "nodes4" not in text
     assert "hook prerouting" not in text
     assert "ip saddr @lan4 tcp dport { 445, 2049, 3702 } accept" in text
+
+
+def exporting(*clients: str):
+    share = {"volume": "media", "nfs": {"clients": list(clients)}}
+    return node(
+        "attic", None, nas=True, address="10.17.77.94", storage=Nas.model_validate({"shares": {"media": share}})
+    )
+
+
+def test_who_an_export_names_reaches_nfs_and_nothing_else():
+    attic = exporting("198.51.100.7", "203.0.113.0/24", "2001:db8::/64", "10.17.77.50", "172.20.0.0/28", "b2", "office")
+    lines = rules(attic, home(SERVER, AGENT, attic, base=Base(networks={"office": OFFICE})))
+    start = lines.index("set clients4 {")
+    assert "elements = { 198.51.100.7, 203.0.113.0/24 }" in lines[start : start + 3]
+    assert [line for line in lines if "@clients" in line] == [
+        "ip saddr @clients4 tcp dport 2049 accept",
+        "ip6 saddr @clients6 tcp dport 2049 accept",
+    ]
+    inside = exporting("10.17.77.50", "office")
+    assert not any("clients" in line for line in rules(inside, home(SERVER, inside)))
 
 
 def test_nodeports_are_for_named_networks():

@@ -1,0 +1,108 @@
+"""`homelab plan`: pyinfra's dry run as data, and never "nothing to do" when it could not be found out."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from homelab import plan
+from tests.unit.test_cli_inventory import homelab
+
+
+def operation(name: str, hosts: list[str], conditional: list[str] | None = None) -> dict[str, Any]:
+    return {
+        "op_hash": "0",
+        "name": name,
+        "names": [name],
+        "args": [],
+        "hosts_with_change": hosts,
+        "hosts_with_conditional_change": conditional or [],
+    }
+
+
+def planned(*operations: dict[str, Any]) -> plan.Plan:
+    output = json.dumps({"plan": operations, "results": None})
+    return plan.Plan("home", "site", ("s1", "nas"), plan.changes(output))
+
+
+def test_operations_that_change_nothing_are_no_drift() -> None:
+    made = planned(operation("deploys/base.py | Set the hostname", []))
+    assert (made.changes, made.pending, made.exit_code) == ((), 0, 0)
+    assert list(plan.lines(made)) == ["home: nothing to do; 2 hosts as described"]
+
+
+def test_each_change_is_named_at_its_host() -> None:
+    made = planned(
+        operation("deploys/base.py | Keep the time", ["s1", "nas"]),
+        operation("deploys/nas.py | Serve NFSv4 only", ["nas"]),
+        operation("deploys/nas.py | Start the NFS server", [], ["nas"]),
+    )
+    assert made.exit_code == 2
+    assert list(plan.lines(made)) == [
+        "s1: 1 change",
+        "  Keep the time",
+        "nas: 2 changes",
+        "  Keep the time",
+        "  Serve NFSv4 only",
+        "  Start the NFS server  (if what is above changes it)",
+        "home: 3 changes on 2 of 2 hosts; this makes them: HOMELAB_ENV=home pyinfra inventory deploys/site.py",
+    ]
+    assert plan.as_data(made)["changes"][1] == {
+        "deploy": "deploys/nas.py",
+        "name": "Serve NFSv4 only",
+        "hosts": ["nas"],
+        "conditional_hosts": [],
+    }
+
+
+def test_what_is_only_conditional_does_not_come_by_itself() -> None:
+    made = planned(operation("deploys/base.py | Close the firewall", [], ["s1"]))
+    assert (made.pending, made.exit_code) == (0, 0)
+
+
+@pytest.mark.parametrize("output", ["", "[]", "null", "{}", '{"plan": 1}', '{"plan": [{}]}', '{"plan": [1]}', "no"])
+def test_what_is_no_plan_is_never_nothing_to_do(output: str) -> None:
+    with pytest.raises(plan.PlanError, match="cannot be read"):
+        plan.changes(output)
+
+
+def test_a_plan_of_the_rehearsal_as_it_is_run() -> None:
+    """With PYINFRA_YES set, pyinfra's own dry run would tell of no change at all."""
+    done = homelab("plan", "base", "--format", "json", PYINFRA_YES="true")
+    assert (done.returncode, done.stderr) == (2, "homelab: inventory inventory/rehearsal.py\n")
+    made = json.loads(done.stdout)
+    assert (made["version"], made["environment"], made["deploy"]) == (1, "rehearsal", "base")
+    assert {"Keep the time", "Install packages"} <= {each["name"] for each in made["changes"]}
+    assert made["hosts"] == [f"@fake/{name}" for name in ("s1", "s2", "s3", "a1", "a2", "nas")]
+
+
+def test_wrong_usage_exits_with_1_since_2_means_pending() -> None:
+    done = homelab("plan", "everything")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "everything" in done.stderr
+
+
+def test_hosts_that_cannot_be_reached_are_one_line_each(tmp_path: Path) -> None:
+    (tmp_path / "inventory" / "group_data").mkdir(parents=True)
+    (tmp_path / "inventory" / "home.py").write_text(
+        'k3s_servers = [("s1", {"address": "192.0.2.11", "ssh_hostname": "127.0.0.1", "ssh_port": 1})]\n'
+        'k3s_agents = [("a1", {"address": "192.0.2.21", "ssh_hostname": "127.0.0.1", "ssh_port": 1})]\n'
+    )
+    (tmp_path / "inventory" / "group_data" / "all.py").write_text('k3s_version = "v1.35.6+k3s1"\n')
+    repository = Path(__file__).parents[2]
+    for name in ("config.py", "deploys", "src"):
+        (tmp_path / name).symlink_to(repository / name)
+    done = homelab("plan", "base", cwd=tmp_path, env="home")
+    assert (done.returncode, done.stdout) == (1, "")
+    told = done.stderr.splitlines()[1:]
+    assert [line.split(":")[0] for line in told] == ["s1", "a1"]
+    assert all("cannot be reached" in line for line in told)
+
+
+def test_a_wrong_inventory_asks_nobody(tmp_path: Path) -> None:
+    (tmp_path / "inventory").mkdir()
+    (tmp_path / "inventory" / "home.py").write_text('k3s_servers = [("s1", {"adress": "192.0.2.11"})]\n')
+    done = homelab("plan", cwd=tmp_path, env=None)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "adress" in done.stderr

@@ -762,6 +762,13 @@ def balancer_port_taken_on_old_k3s(cluster: K3s) -> Expected:
     return "NET001", "photos", CRITICAL
 
 
+def balancer_port_taken_lately(cluster: K3s) -> Expected:
+    """The pods that wait for the port are told of after a minute, so the Service that wants it is, too."""
+    for pod in balancer(cluster, "photos", 443, since=cluster.ago(seconds=90)):
+        pod["metadata"]["creationTimestamp"] = cluster.ago(seconds=90)
+    return "NET001", "photos", CRITICAL
+
+
 def balancer_image(cluster: K3s) -> Expected:
     """The image of ServiceLB cannot be pulled, so no Service gets an address."""
     for pod in cluster.pods("svclb"):
@@ -1151,6 +1158,7 @@ FAULTS: tuple[Fault, ...] = (
     chart_crashes,
     balancer_port_taken,
     balancer_port_taken_on_old_k3s,
+    balancer_port_taken_lately,
     balancer_image,
     no_balancer,
     class_of_no_balancer,

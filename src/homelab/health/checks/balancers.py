@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from homelab.health.checks.pods import unready_since
+from homelab.health.checks.pods import unplaced, unready_since
 from homelab.health.codes import finding
 from homelab.health.objects import Object, Pod, Service, Workload
 from homelab.health.report import Finding
@@ -37,7 +37,10 @@ def port_taken(pod: Pod) -> bool:
 
 
 def check_address(snapshot: Snapshot) -> Iterator[Finding]:
-    """Every Service that wants an address of a load balancer has one, a few minutes after it was made."""
+    """Every Service that wants an address of a load balancer has one, a few minutes after it was made.
+
+    One whose port is another's gets none by waiting: it is told of as soon as the pods that wait for the port are.
+    """
     limit = snapshot.thresholds.network
     for each in snapshot.services:
         if each.type != "LoadBalancer" or each.addresses or each.deleting:
@@ -45,7 +48,8 @@ def check_address(snapshot: Snapshot) -> Iterator[Finding]:
         made = daemonsets(snapshot, each)
         pods = [pod for daemonset in made for pod in snapshot.pods_of.get(daemonset.ref[:3], ())]
         lately = [unready_since(pod) for pod in pods if not pod.ready] or [None]
-        if any(since and snapshot.now - since <= limit for since in (each.created, *lately)):
+        hopeless = any(port_taken(pod) and unplaced(snapshot, pod) for pod in pods)
+        if not hopeless and any(since and snapshot.now - since <= limit for since in (each.created, *lately)):
             continue
         ports = tuple(str(port) for _, port, _, _ in each.ports)
         said = f"has no address: {_why(snapshot, each, made, pods)}"

@@ -47,6 +47,20 @@ def unready_since(pod: Pod) -> datetime | None:
     return pod.started or pod.created
 
 
+def unplaced(snapshot: Snapshot, pod: Pod) -> bool:
+    """Whether a pod has looked for a node for longer than it may."""
+    scheduled = pod.conditions.get("PodScheduled")
+    if pod.node or pod.gated or (scheduled and (scheduled.status == "True" or scheduled.reason == "SchedulingGated")):
+        return False
+    since = _unplaced_since(pod)
+    return since is None or snapshot.now - since > snapshot.thresholds.unschedulable_warning
+
+
+def _unplaced_since(pod: Pod) -> datetime | None:
+    scheduled = pod.conditions.get("PodScheduled")
+    return (scheduled.since if scheduled else None) or pod.created
+
+
 def _live(snapshot: Snapshot) -> Iterator[Pod]:
     """Pods that ought to run or to begin: not done, not failed, not being deleted."""
     return (pod for pod in snapshot.pods if pod.deleting is None and pod.phase not in ("Succeeded", "Failed"))
@@ -186,15 +200,10 @@ def check_scheduled(snapshot: Snapshot) -> Iterator[Finding]:
     """
     limits = snapshot.thresholds
     for pod in _live(snapshot):
-        if pod.node or pod.gated:
+        if not unplaced(snapshot, pod):
             continue
-        scheduled = pod.conditions.get("PodScheduled")
-        if scheduled and (scheduled.status == "True" or scheduled.reason == "SchedulingGated"):
-            continue
-        since = (scheduled.since if scheduled else None) or pod.created
+        scheduled, since = pod.conditions.get("PodScheduled"), _unplaced_since(pod)
         waited = snapshot.now - since if since else limits.unschedulable_critical * 2
-        if waited <= limits.unschedulable_warning:
-            continue
         claims = (snapshot.claim_named.get((pod.namespace, name)) for name in pod.claims)
         if any(claim and due(snapshot, claim) for claim in claims):
             continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from kubernetes import client, config
 
 from homelab.model import Home
 from tests.hosts import inventory
-from tests.sandbox.lab import Lab
+from tests.sandbox.lab import BIN, ROOT, Lab, environment
 
 
 @pytest.fixture(scope="session")
@@ -56,3 +57,16 @@ def until(
             pytest.fail(f"{what}: not within {deadline:.0f} s\n{told()}")
         time.sleep(1)
     return answer
+
+
+def health_of(lab: Lab, kubeconfig: str | Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`homelab health` as a person runs it."""
+    return subprocess.run(
+        [str(BIN / "homelab"), "health", "--kubeconfig", str(kubeconfig), *arguments],
+        cwd=ROOT,
+        env=environment(lab.size, lab.version),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )

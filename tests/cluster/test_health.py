@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +11,9 @@ from typing import Any
 import pytest
 from kubernetes import client
 
-from tests.cluster.conftest import until
+from tests.cluster.conftest import health_of, until
 from tests.cluster.test_pods import IMAGE
-from tests.sandbox.lab import BIN, ROOT, Lab, environment
+from tests.sandbox.lab import Lab
 
 # A health's threshold for what starts slowly is five minutes, and a busy host adds its own.
 DEADLINE = 900
@@ -201,16 +199,7 @@ CREATE = {
 
 def health(lab: Lab, home, *arguments: str) -> tuple[int, dict[str, Any]]:
     """The command as a person runs it, with its exit code and its report as data."""
-    command = [str(BIN / "homelab"), "health", "--kubeconfig", str(Path(home.cluster.kubeconfig)), "--format", "json"]
-    done = subprocess.run(
-        [*command, *arguments],
-        cwd=ROOT,
-        env=environment(lab.size, lab.version),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = health_of(lab, home.cluster.kubeconfig, "--format", "json", *arguments)
     assert done.stdout, f"exit {done.returncode}: {done.stderr}"
     return done.returncode, json.loads(done.stdout)
 
@@ -329,15 +318,7 @@ def test_a_dead_kubeconfig_is_one_line_and_3(lab: Lab, home, tmp_path: Path) -> 
     text = Path(home.cluster.kubeconfig).read_text(encoding="utf-8")
     other = tmp_path / "config"
     other.write_text(text.replace(":6443", ":6444"), encoding="utf-8")
-    done = subprocess.run(
-        [str(BIN / "homelab"), "health", "--kubeconfig", str(other)],
-        cwd=ROOT,
-        env=environment(lab.size, lab.version) | {"PATH": os.environ["PATH"]},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = health_of(lab, other)
     assert done.returncode == 3
     assert done.stdout == ""
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr

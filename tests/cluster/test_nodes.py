@@ -18,26 +18,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.cluster.conftest import until
+from tests.cluster.conftest import health_of, until
 from tests.cluster.test_health import DEADLINE, health, roots, shown
-from tests.sandbox.lab import BIN, ROOT, Lab, environment
+from tests.sandbox.lab import Lab
 
 pytestmark = pytest.mark.skipif(os.environ.get("SANDBOX") != "ha", reason="takes three servers: SANDBOX=ha")
 
 _TLS = "/var/lib/rancher/k3s/server/tls"
-
-
-def asked(lab: Lab, kubeconfig: str | Path) -> subprocess.CompletedProcess[str]:
-    """The command as a person runs it."""
-    return subprocess.run(
-        [str(BIN / "homelab"), "health", "--kubeconfig", str(kubeconfig)],
-        cwd=ROOT,
-        env=environment(lab.size, lab.version),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
 
 
 def well(lab: Lab, home) -> None:
@@ -98,7 +85,7 @@ def test_without_an_api_there_is_one_line_and_no_verdict(lab: Lab, home, what: s
         answers: list[subprocess.CompletedProcess[str]] = []
 
         def refused() -> bool:
-            answers.append(asked(lab, home.cluster.kubeconfig))
+            answers.append(health_of(lab, home.cluster.kubeconfig))
             return answers[-1].returncode == 3
 
         until("nothing can be checked", refused, 300, lambda: answers[-1].stdout)
@@ -143,7 +130,7 @@ def test_a_client_certificate_that_has_expired_is_one_line(lab: Lab, home, tmp_p
     path = tmp_path / "kubeconfig"
     path.write_text(yaml.safe_dump(config), encoding="utf-8")
     path.chmod(0o600)
-    done = asked(lab, path)
+    done = health_of(lab, path)
     (line,) = done.stderr.strip().splitlines()
     assert (done.returncode, done.stdout) == (3, "")
     assert "certificate" in line and f"{now - timedelta(days=1):%Y-%m-%d}" in line

@@ -14,8 +14,8 @@ import yaml
 from kubernetes import client
 
 from homelab.health import role
-from tests.cluster.conftest import until
-from tests.sandbox.lab import BIN, ROOT, Lab, environment
+from tests.cluster.conftest import health_of, until
+from tests.sandbox.lab import BIN, ROOT, Lab
 
 NAMESPACE = "kube-system"
 
@@ -68,15 +68,7 @@ def account(api: client.ApiClient, lab: Lab, home, tmp_path_factory: pytest.Temp
 
 def checks(lab: Lab, kubeconfig: str | Path) -> tuple[int, dict[str, tuple[str, str]]]:
     """The exit code, and of each check how it ended and why."""
-    done = subprocess.run(
-        [str(BIN / "homelab"), "health", "--kubeconfig", str(kubeconfig), "--format", "json"],
-        cwd=ROOT,
-        env=environment(lab.size, lab.version),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = health_of(lab, kubeconfig, "--format", "json")
     assert done.stdout, done.stderr
     report = json.loads(done.stdout)
     return done.returncode, {each["code"]: (each["status"], each["reason"]) for each in report["checks"]}

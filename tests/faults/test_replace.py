@@ -35,19 +35,6 @@ OF_A_DISK = {
 }
 
 
-@pytest.fixture(scope="module")
-def lab() -> Lab:
-    """The sandbox's NAS, deployed."""
-    home = inventory.home()
-    assert home.environment == "sandbox", "faults are made on the sandbox only"
-    if not any(host.nas for host in home.hosts):
-        pytest.skip(f"the set {os.environ.get('SANDBOX')} has no NAS")
-    lab = Lab(os.environ.get("SANDBOX") or "small", home.cluster.version if home.cluster else "")
-    done = lab.deploy("nas", "--limit", "nas")
-    assert done.code == 0, done.reasons
-    return lab
-
-
 def pull(verb: str, number: int) -> None:
     command = [sys.executable, "-m", "tests.sandbox", verb, "nas", str(number)]
     subprocess.run(command, cwd=Path(ROOT), env=environment(os.environ["SANDBOX"]), check=True, timeout=300)

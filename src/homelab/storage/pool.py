@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from homelab.model.problems import Problem
-from homelab.storage import btrfs, consent, disks, guard, mdraid, records, slots, snapraid
+from homelab.storage import btrfs, mdraid, records, slots, snapraid
 from homelab.storage.adopt import adopt
 from homelab.storage.case import CALLED, Case, Decided, step, unmirrored
+from homelab.storage.clearing import absent, clearing
 from homelab.storage.records import Record
 from homelab.storage.seen import BtrfsMember, DiskSeen, MdMember
 
@@ -71,22 +72,8 @@ def _make(case: Case, record: Record | None, uuids: list[str], decided: Decided,
         found = f"no disk that is listed for it has the UUID {case.pool.uuid}"
         problems.append(Problem(case.place, found, "correct the UUID; to make a new pool, leave it out"))
         return
-    for name in case.absent:
-        remedy = "look at `ls -l /dev/disk/by-id` there, and correct the id or plug it in"
-        problems.append(Problem(f"{case.host}.disks.{name}", f"no disk is {case.ids[name]}", remedy))
-    clearing, words, lost = "", [], []
-    for name, disk in case.disks.items():
-        unfit = list(disks.unfit(case.host, name, disk, case.seen))
-        problems += unfit
-        if unfit or (disk.is_blank and not disk.partitions):
-            continue
-        word, problem = disks.clears(case.host, name, disk, case.consents[name], case.seen, case.used)
-        if problem is not None:
-            problems.append(problem)
-        if word is not None:
-            clearing += guard.cleared(disk, word, case.seen.consents)
-            words.append(word)
-            lost.append(f"/dev/{disk.name} (serial {disk.serial}: {consent.seen(disk)})")
+    cleared = clearing(case, case.disks)
+    problems += [*absent(case), *cleared.problems]
     if uuids and problems:
         problems += _how_toadopt(case, uuids)
     if problems:
@@ -96,13 +83,13 @@ def _make(case: Case, record: Record | None, uuids: list[str], decided: Decided,
     if case.level.survives(len(case.disks)) == 0:
         decided.warnings.append(unmirrored(case))
     making = f"make the {case.pool.kind} {case.pool.level} {case.name} of {_told(case.disks)}"
-    if lost:
-        says, kind = f"clear {', '.join(lost)}, and {making}", "destructive"
+    if cleared.lost:
+        says, kind = f"clear {', '.join(cleared.lost)}, and {making}", "destructive"
     else:
         says, kind = making, "additive"
     how = mdraid.create if case.pool.kind == "mdraid" else btrfs.create
-    command = how(new, case.ids, case.disks, clearing)
-    decided.steps.append(step(kind, case, says, command, tuple(words)))
+    command = how(new, case.ids, case.disks, cleared.script)
+    decided.steps.append(step(kind, case, says, command, cleared.consents))
     decided.record = replace(new, state="made")
 
 
@@ -194,17 +181,8 @@ def _finish(case: Case, record: Record, decided: Decided) -> None:
     else:
         numbers = [member.devices for member in members.values() if isinstance(member, BtrfsMember)]
         complete = whole and all(number == len(case.pool.disks) for number in numbers)
-    clearing, words = "", []
-    for name, disk in rest.items():
-        decided.problems += disks.unfit(case.host, name, disk, case.seen)
-        if disk.is_blank and not disk.partitions:
-            continue
-        word, problem = disks.clears(case.host, name, disk, case.consents[name], case.seen, case.used)
-        if problem is not None:
-            decided.problems.append(problem)
-        if word is not None:
-            clearing += guard.cleared(disk, word, case.seen.consents)
-            words.append(word)
+    cleared = clearing(case, rest)
+    decided.problems += cleared.problems
     if decided.problems:
         return
     made = replace(record, state="made")
@@ -213,11 +191,11 @@ def _finish(case: Case, record: Record, decided: Decided) -> None:
         return
     says = f"finish {case.name}, whose making was cut"
     if record.kind == "btrfs":
-        command = btrfs.create(record, case.ids, case.disks, clearing)
+        command = btrfs.create(record, case.ids, case.disks, cleared.script)
     elif whole:
         command = mdraid.finish(record, case.ids, case.disks)
     else:
         own = mdraid.free(record, case.disks, case.ids)
-        command = mdraid.create(record, case.ids, case.disks, clearing, own)
-    decided.steps.append(step("destructive" if clearing else "additive", case, says, command, tuple(words)))
+        command = mdraid.create(record, case.ids, case.disks, cleared.script, own)
+    decided.steps.append(step("destructive" if cleared.script else "additive", case, says, command, cleared.consents))
     decided.record = made

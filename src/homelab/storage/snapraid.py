@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from homelab.model.nas import Pool
 from homelab.model.problems import Problem
-from homelab.storage import consent, disks, guard, records, slots
+from homelab.storage import consent, guard, records, slots
 from homelab.storage.case import Case, Decided, step
+from homelab.storage.clearing import absent, clearing
 from homelab.storage.records import Record
 from homelab.storage.seen import DiskSeen
 from homelab.storage.slots import Place
@@ -93,22 +94,8 @@ def _make(
 ) -> None:
     """Make a filesystem on each of its disks, which are blank, let go of, or `own`: half made by a run that was cut."""
     problems = decided.problems
-    for name in case.absent:
-        remedy = "look at `ls -l /dev/disk/by-id` there, and correct the id or plug it in"
-        problems.append(Problem(f"{case.host}.disks.{name}", f"no disk is {case.ids[name]}", remedy))
-    clearing, words, lost = "", [], []
-    for name, disk in case.disks.items():
-        unfit = list(disks.unfit(case.host, name, disk, case.seen))
-        problems += unfit
-        if unfit or name in own or (disk.is_blank and not disk.partitions):
-            continue
-        word, problem = disks.clears(case.host, name, disk, case.consents[name], case.seen, case.used)
-        if problem is not None:
-            problems.append(problem)
-        if word is not None:
-            clearing += guard.cleared(disk, word, case.seen.consents)
-            words.append(word)
-            lost.append(f"/dev/{disk.name} (serial {disk.serial}: {consent.seen(disk)})")
+    cleared = clearing(case, case.disks, own)
+    problems += [*absent(case), *cleared.problems]
     pools = {place.pool for place in places.values()}
     if problems and set(places) == set(case.disks) and len(pools) == 1:
         found = f"its disks are those of a snapraid with the UUID {pools.copy().pop()}, which this pool does not name"
@@ -122,8 +109,9 @@ def _make(
         for slot, (_, name) in record.slots.items()
     )
     making = f"make the snapraid {case.name} of {told}, each with {record.filesystem}"
-    says, kind = (f"clear {', '.join(lost)}, and {making}", "destructive") if lost else (making, "additive")
-    decided.steps.append(step(kind, case, says, _create(record, case, own, clearing), tuple(words)))
+    lost = ", ".join(cleared.lost)
+    says, kind = (f"clear {lost}, and {making}", "destructive") if lost else (making, "additive")
+    decided.steps.append(step(kind, case, says, _create(record, case, own, cleared.script), cleared.consents))
     decided.record = replace(record, state="made")
     decided.warnings.append(_protects_less(case))
 

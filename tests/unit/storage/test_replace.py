@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from dataclasses import replace as but
 from typing import Any
 
@@ -18,6 +16,7 @@ from homelab.storage import consent, records, replace
 from homelab.storage.replace import Replacement
 from tests import looks
 from tests.looks import Look
+from tests.sound_shell import ASSEMBLED, assert_sound
 from tests.unit.storage.test_levels import DISKS, every, named, noted, spec, stands
 from tests.unit.storage.test_refusals import U1, U2, planned, told
 
@@ -336,13 +335,7 @@ SCRIPTS = scripts()
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_script_is_sound_shell(name: str) -> None:
-    assert subprocess.run(["sh", "-n"], input=SCRIPTS[name], text=True, check=False).returncode == 0
-    if shutil.which("shellcheck") is None:
-        pytest.skip("shellcheck is not installed")
-    # Functions come with every script, used there or not, and a loop may have one round.
-    command = ["shellcheck", "-s", "sh", "-e", "SC2329,SC2317,SC2034,SC2043", "-"]
-    done = subprocess.run(command, input=SCRIPTS[name], text=True, capture_output=True, check=False)
-    assert done.stdout == ""
+    assert_sound(SCRIPTS[name], *ASSEMBLED)
 
 
 def test_no_script_forces_anything() -> None:

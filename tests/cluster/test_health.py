@@ -74,6 +74,7 @@ _SECRET = {"secretKeyRef": {"name": "missing", "key": "password"}}
 _PORTS = [{"name": "web", "containerPort": 8080}]
 _ON_CLAIM = {"volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]}
 _QUOTA = {"kind": "ResourceQuota", "metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
+_ONE = {"kind": "ResourceQuota", "metadata": {"name": "one"}, "spec": {"hard": {"pods": "1"}}}
 _PROBE = {"exec": {"command": ["false"]}, "periodSeconds": 2}
 _MEMORY = {"limits": {"memory": "12Mi"}, "requests": {"memory": "1Mi"}}
 
@@ -125,6 +126,7 @@ FAULTS = {
         "data",
     ),
     "quota": Fault((_QUOTA, workload("Deployment", pod())), "WORK006", "ReplicaSet", "broken-"),
+    "quota-used-up": Fault((_ONE, workload("Deployment", pod())), "WORK012", "ResourceQuota", "one"),
     "job": Fault((job(pod(command="echo no luck; exit 1")),), "WORK007", "Job", "broken"),
     "command": Fault(
         (workload("Deployment", {"containers": [{"name": "main", "image": IMAGE, "command": ["/nowhere"]}]}),),

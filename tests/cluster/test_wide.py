@@ -9,8 +9,10 @@ import pytest
 from kubernetes import client
 
 from tests.cluster.conftest import until
-from tests.cluster.test_health import DEADLINE, create, health, pod, roots, shown, workload
+from tests.cluster.test_health import DEADLINE, create, fresh, health, pod, roots, shown, workload
 from tests.sandbox.lab import Lab
+
+__all__ = ["fresh"]
 
 NAME = "homelab-fault"
 Root = tuple[str, str, str]
@@ -33,18 +35,30 @@ def until_roots(wanted: set[Root], lab: Lab, home) -> int:
     return code
 
 
-def volume(space: str) -> dict[str, Any]:
-    """One that is bound to the claim `lost` before anybody asks."""
+def volume(space: str, claim: str, **spec: Any) -> dict[str, Any]:
+    """One that is bound to a claim before anybody asks."""
     return {
-        "metadata": {"name": NAME},
+        "metadata": {"name": f"{NAME}-{claim}"},
         "spec": {
             "capacity": {"storage": "1Mi"},
             "accessModes": ["ReadWriteOnce"],
             "hostPath": {"path": "/nonexistent"},
-            "claimRef": {"namespace": space, "name": "lost"},
+            "claimRef": {"namespace": space, "name": claim},
             "persistentVolumeReclaimPolicy": "Retain",
+            **spec,
         },
     }
+
+
+def claim(name: str) -> dict[str, Any]:
+    spec: dict[str, Any] = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}
+    return {"metadata": {"name": name}, "spec": spec | {"storageClassName": "", "volumeName": f"{NAME}-{name}"}}
+
+
+def on(node: str) -> dict[str, Any]:
+    """That a volume lies on a node."""
+    term = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}]}
+    return {"required": {"nodeSelectorTerms": [term]}}
 
 
 def webhook(space: str) -> dict[str, Any]:
@@ -68,7 +82,7 @@ def webhook(space: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def space(api: client.ApiClient, lab: Lab, home) -> Iterator[str]:
+def space(api: client.ApiClient, lab: Lab, home, fresh) -> Iterator[str]:
     """A namespace on a cluster with nothing to tell; afterwards it is gone, and there is nothing to tell again."""
     core = client.CoreV1Api(api)
     until_roots(set(), lab, home)
@@ -83,15 +97,13 @@ def space(api: client.ApiClient, lab: Lab, home) -> Iterator[str]:
     assert until_roots(set(), lab, home) == 0
 
 
-def test_a_lost_volume_a_dead_webhook_a_second_default_and_a_budget_are_a_root_each(
-    space: str, api: client.ApiClient, lab: Lab, home
-) -> None:
+def test_what_reaches_beyond_a_namespace_is_a_root_each(space: str, api: client.ApiClient, lab: Lab, home) -> None:
     core, classes = client.CoreV1Api(api), client.StorageV1Api(api)
     admission, budgets = client.AdmissionregistrationV1Api(api), client.PolicyV1Api(api)
-    core.create_persistent_volume(volume(space))
-    claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}, "storageClassName": ""}
-    claim["volumeName"] = NAME
-    core.create_namespaced_persistent_volume_claim(space, {"metadata": {"name": "lost"}, "spec": claim})
+    core.create_persistent_volume(volume(space, "lost"))
+    core.create_persistent_volume(volume(space, "far", nodeAffinity=on("nobodys-node")))
+    for name in ("lost", "far"):
+        core.create_namespaced_persistent_volume_claim(space, claim(name))
     create(api, space, workload("Deployment", pod()))
     budget = {"maxUnavailable": 0, "selector": {"matchLabels": {"app": "broken"}}}
     budgets.create_namespaced_pod_disruption_budget(space, {"metadata": {"name": "none-may-go"}, "spec": budget})
@@ -102,22 +114,23 @@ def test_a_lost_volume_a_dead_webhook_a_second_default_and_a_budget_are_a_root_e
         )
         admission.create_validating_webhook_configuration(webhook(space))
 
-        def phase(wanted: str) -> bool:
-            status = core.read_namespaced_persistent_volume_claim("lost", space).status
-            return bool(status.phase == wanted)
+        def phases() -> list[str]:
+            return [core.read_namespaced_persistent_volume_claim(name, space).status.phase for name in ("lost", "far")]
 
-        until("the claim is bound", lambda: phase("Bound"), DEADLINE)
-        core.patch_persistent_volume(NAME, {"metadata": {"finalizers": None}})
-        core.delete_persistent_volume(NAME)
-        until("the claim has lost its volume", lambda: phase("Lost"), DEADLINE)
+        until("the claims are bound", lambda: phases() == ["Bound", "Bound"], DEADLINE)
+        core.patch_persistent_volume(f"{NAME}-lost", {"metadata": {"finalizers": None}})
+        core.delete_persistent_volume(f"{NAME}-lost")
+        until("one has lost its volume", lambda: phases() == ["Lost", "Bound"], DEADLINE)
         wanted = {
             ("STOR003", "PersistentVolumeClaim", "lost"),
+            ("STOR006", "PersistentVolumeClaim", "far"),
             ("STOR004", "StorageClass", NAME),
             ("CTRL011", "ValidatingWebhookConfiguration", NAME),
             ("WORK009", "PodDisruptionBudget", "none-may-go"),
         }
         assert until_roots(wanted, lab, home) == 2
     finally:
+        core.delete_persistent_volume(f"{NAME}-far")
         admission.delete_validating_webhook_configuration(NAME)
         classes.delete_storage_class(NAME)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
-from homelab.health.checks import admission, balancers, etcd
+from homelab.health.checks import admission, balancers, etcd, gateways
 from homelab.health.checks.services import DNS, pods_behind, workloads_behind
 from homelab.health.objects import Pod
 from homelab.health.report import Finding, Ref, Severity, ordered
@@ -236,6 +236,33 @@ def _undiscovered(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
             yield each.ref[:3]
 
 
+def _metrics(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
+    """What serves the metrics that an autoscaler goes by, where it says that it has none."""
+    if "metric" in effect.summary:
+        for each in snapshot.api_services:
+            if "metrics.k8s.io" in each.name:
+                yield each.ref[:3]
+
+
+def _quotas(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
+    """The quota that a pod would exceed. Source: Kubernetes' admission of quotas: "exceeded quota: NAME, ..."."""
+    if found := re.search(r"exceeded quota: ([^,\s]+)", effect.summary):
+        yield ("ResourceQuota", effect.object.namespace, found[1])
+
+
+def _lies_on(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
+    """The node that a claim's volume lies on."""
+    yield _node(str(effect.evidence.get("node", "")))
+
+
+def _gateways(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
+    """The Gateways that a route names."""
+    for route in snapshot.things("httproutes"):
+        if route.ref[:3] == effect.object[:3]:
+            for namespace, name in gateways.gateways(route):
+                yield ("Gateway", namespace, name)
+
+
 def _webhooks(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
     """All webhooks, where one could not be asked whether a pod may be created."""
     if "failed calling webhook" in effect.summary:
@@ -284,6 +311,8 @@ RULES: tuple[Rule, ...] = (
     Rule("STOR001", ("POD004", "POD005"), _claims),
     Rule("STOR002", ("POD004", "POD005"), _claims),
     Rule("STOR003", ("POD004", "POD005"), _claims),
+    Rule("NODE008", ("STOR006",), _lies_on),
+    Rule("STOR006", ("POD004", "POD005"), _claims),
     Rule("NODE014", ("POD004",), _nodes_full),
     Rule("CTRL009", ("POD004",), _scheduler),
     Rule("POD001", ("POD008", "POD009"), _same),
@@ -294,6 +323,7 @@ RULES: tuple[Rule, ...] = (
     Rule("POD010", ("CTRL007",), _inside),
     Rule("STOR002", ("CTRL007",), _inside),
     Rule("CTRL011", ("WORK006",), _webhooks),
+    Rule("WORK012", ("WORK006",), _quotas),
     Rule("WORK006", ("WORK001", "WORK002"), _replicasets),
     Rule("WORK002", ("WORK001",), _same),
     Rule("NODE001", _ENDPOINTS, _behind),
@@ -309,6 +339,8 @@ RULES: tuple[Rule, ...] = (
     Rule("ADDON003", ("ADDON002", "WORK007", "WORK008"), _charts),
     Rule("ADDON002", ("CTRL008", "NET002"), _addon),
     Rule("NET002", ("CTRL008", "CTRL011"), _services),
+    Rule("CTRL008", ("WORK011",), _metrics),
+    Rule("NET006", ("NET007",), _gateways),
     Rule("CTRL009", ("WORK",), _controllers),
     Rule("CTRL008", ("CTRL007",), _undiscovered),
 )

@@ -69,6 +69,10 @@ class Thresholds:
     # A rollout whose workload tells no deadline of its own; Deployments' default.
     rollout: timedelta = timedelta(seconds=600)
     observed: timedelta = timedelta(minutes=5)
+    # At its most for this long an autoscaler is too small, not busy for a moment.
+    autoscaler: timedelta = timedelta(minutes=15)
+    # Percent of what a namespace's quota gives.
+    quota: int = 90
     job_active: timedelta = timedelta(hours=12)
 
     # DNS is missed at once; a pod of it that is started again is back within this.

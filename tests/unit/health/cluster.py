@@ -32,7 +32,16 @@ class K3s:
     def __init__(self, now: datetime = NOW) -> None:
         self.now = now
         # What it has none of is served all the same.
-        none = ("validatingwebhookconfigurations", "mutatingwebhookconfigurations", "poddisruptionbudgets")
+        none = (
+            "validatingwebhookconfigurations",
+            "mutatingwebhookconfigurations",
+            "poddisruptionbudgets",
+            "horizontalpodautoscalers",
+            "resourcequotas",
+            "networkpolicies",
+            "gateways",
+            "httproutes",
+        )
         self.lists: dict[str, list[Json]] = {plural: [] for plural in none}
         self._namespaces()
         self._nodes()

@@ -1047,6 +1047,90 @@ def budget_that_lets_none_go(cluster: K3s) -> Expected:
     return "WORK009", "web", WARNING
 
 
+def autoscaler(cluster: K3s, condition: str, status: str, reason: str, message: str, since: str) -> Json:
+    told = {"type": condition, "status": status, "reason": reason, "message": message, "lastTransitionTime": since}
+    return cluster.add(
+        "horizontalpodautoscalers",
+        "HorizontalPodAutoscaler",
+        "autoscaling/v2",
+        "media",
+        "web",
+        spec={"maxReplicas": 4, "scaleTargetRef": {"kind": "Deployment", "name": "web"}},
+        status={"currentReplicas": 4, "conditions": [told]},
+    )
+
+
+def autoscaler_of_nobody(cluster: K3s) -> Expected:
+    said = 'the HPA controller was unable to get the target\'s current scale: deployments.apps "wbe" not found'
+    autoscaler(cluster, "AbleToScale", "False", "FailedGetScale", said, cluster.ago(minutes=10))
+    return "WORK011", "web", WARNING
+
+
+def autoscaler_without_metrics(cluster: K3s) -> Expected:
+    """What it goes by comes from a server that does not answer, which is to be told."""
+    expected = api_service_down(cluster)
+    said = "failed to get cpu utilization: unable to fetch metrics from resource metrics API"
+    autoscaler(cluster, "ScalingActive", "False", "FailedGetResourceMetric", said, cluster.ago(minutes=10))
+    return expected
+
+
+def quota(cluster: K3s, hard: str, used: str) -> Json:
+    status = {"hard": {"pods": hard, "requests.memory": "0"}, "used": {"pods": used, "requests.memory": "0"}}
+    return cluster.add("resourcequotas", "ResourceQuota", "v1", "media", "few", status=status)
+
+
+def quota_nearly_used_up(cluster: K3s) -> Expected:
+    quota(cluster, "20", "19")
+    return "WORK012", "few", WARNING
+
+
+def volume_on_a_node_that_is_gone(cluster: K3s) -> Expected:
+    """It was taken out of the cluster, and nobody thought of what lies on its disk."""
+    volume = cluster.lists["persistentvolumes"][0]
+    term = volume["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"][0]
+    term["matchExpressions"][0]["values"] = ["a9"]
+    return "STOR006", volume["spec"]["claimRef"]["name"], CRITICAL
+
+
+def gateway(cluster: K3s, status: str, reason: str, since: str) -> Json:
+    told = [{"type": "Accepted", "status": status, "reason": reason, "message": "", "lastTransitionTime": since}]
+    return cluster.add(
+        "gateways",
+        "Gateway",
+        "gateway.networking.k8s.io/v1",
+        "media",
+        "way-in",
+        spec={"gatewayClassName": "traefik"},
+        status={"conditions": told},
+    )
+
+
+def http_route(cluster: K3s, condition: str, status: str, since: str) -> Json:
+    told = [{"type": condition, "status": status, "reason": "BackendNotFound", "lastTransitionTime": since}]
+    return cluster.add(
+        "httproutes",
+        "HTTPRoute",
+        "gateway.networking.k8s.io/v1",
+        "media",
+        "photos",
+        spec={"parentRefs": [{"name": "way-in"}]},
+        status={"parents": [{"parentRef": {"name": "way-in"}, "conditions": told}]},
+    )
+
+
+def gateway_that_nobody_sets_up(cluster: K3s) -> Expected:
+    """Its route waits for it."""
+    gateway(cluster, "Unknown", "Pending", cluster.ago(hours=1))
+    http_route(cluster, "Accepted", "False", cluster.ago(hours=1))["status"] = {}
+    return "NET006", "way-in", CRITICAL
+
+
+def route_to_nowhere(cluster: K3s) -> Expected:
+    gateway(cluster, "True", "Accepted", cluster.ago(hours=1))
+    http_route(cluster, "ResolvedRefs", "False", cluster.ago(hours=1))
+    return "NET007", "photos", CRITICAL
+
+
 def claim_without_its_volume(cluster: K3s) -> Expected:
     claim = cluster.lists["persistentvolumeclaims"][0]
     claim["status"]["phase"] = "Lost"
@@ -1179,6 +1263,12 @@ FAULTS: tuple[Fault, ...] = (
     webhook_of_nobody,
     webhook_that_may_be_missed,
     budget_that_lets_none_go,
+    autoscaler_of_nobody,
+    autoscaler_without_metrics,
+    quota_nearly_used_up,
+    volume_on_a_node_that_is_gone,
+    gateway_that_nobody_sets_up,
+    route_to_nowhere,
     claim_without_its_volume,
     volume_failed,
     two_defaults,
@@ -1455,6 +1545,20 @@ def budgets_at_work(cluster: K3s) -> None:
     budget(cluster, 0)["status"] = {}
 
 
+def limits_at_work(cluster: K3s) -> None:
+    """An autoscaler that is off, one that cannot scale since a moment ago, and quotas with room and of nothing."""
+    autoscaler(cluster, "ScalingActive", "False", "ScalingDisabled", "", cluster.ago(hours=3))
+    autoscaler(cluster, "AbleToScale", "False", "FailedGetScale", "", cluster.ago(minutes=2))
+    quota(cluster, "20", "12")
+    quota(cluster, "0", "0")
+
+
+def gateways_at_work(cluster: K3s) -> None:
+    gateway(cluster, "True", "Accepted", cluster.ago(hours=1))
+    http_route(cluster, "ResolvedRefs", "True", cluster.ago(hours=1))
+    gateway(cluster, "Unknown", "Pending", cluster.ago(seconds=40))["metadata"]["name"] = "new"
+
+
 QUIET: tuple[Callable[[K3s], None], ...] = (
     just_cordoned,
     rollout_on_its_way,
@@ -1492,4 +1596,6 @@ QUIET: tuple[Callable[[K3s], None], ...] = (
     ingress_just_made,
     webhooks_that_are_answered,
     budgets_at_work,
+    limits_at_work,
+    gateways_at_work,
 )

@@ -8,6 +8,7 @@ from datetime import datetime
 from homelab.health.codes import finding
 from homelab.health.objects import Job
 from homelab.health.report import Finding
+from homelab.health.shape import flag
 from homelab.health.snapshot import Snapshot
 
 
@@ -40,6 +41,13 @@ def check_failed(snapshot: Snapshot) -> Iterator[Finding]:
             continue
         said = f"failed: {failed.message or failed.reason or 'no reason is given'}"
         yield finding("WORK007", job.ref, said, owner=job.owner, since=failed.since, evidence={"reason": failed.reason})
+
+
+def check_suspended(snapshot: Snapshot) -> Iterator[Finding]:
+    """No CronJob is suspended."""
+    for each in snapshot.things("cronjobs"):
+        if not each.deleting and flag(each.at("spec", "suspend")):
+            yield finding("WORK010", each.ref, "is suspended: it does not run at its times")
 
 
 def check_long(snapshot: Snapshot) -> Iterator[Finding]:

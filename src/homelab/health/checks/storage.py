@@ -90,6 +90,28 @@ def check_lost(snapshot: Snapshot) -> Iterator[Finding]:
             yield finding("STOR003", volume.ref, said, evidence={"resource": "pv"})
 
 
+def check_kept(snapshot: Snapshot) -> Iterator[Finding]:
+    """No volume is kept of a claim that is gone; its data are there until somebody removes them."""
+    for volume in snapshot.volumes:
+        if volume.phase == "Released" and volume.reclaim == "Retain" and not volume.deleting:
+            claim = f"{volume.claim.namespace}/{volume.claim.name}" if volume.claim else "that it had"
+            yield finding("STOR005", volume.ref, f"is kept, though the claim {claim} is gone")
+
+
+def check_reachable(snapshot: Snapshot) -> Iterator[Finding]:
+    """Every volume that lies on a node, as those of K3s' local-path do, lies on one that is there."""
+    there = {node.labels.get("kubernetes.io/hostname", node.name) for node in snapshot.nodes}
+    for volume in snapshot.volumes:
+        claim = volume.claim
+        if volume.phase != "Bound" or claim is None or volume.deleting or not volume.nodes:
+            continue
+        if there & set(volume.nodes) or (snapshot.namespace and claim.namespace != snapshot.namespace):
+            continue
+        node = volume.nodes[0]
+        said = f"has its volume {volume.name} on node {node}, which is not in the cluster"
+        yield finding("STOR006", claim, said, evidence={"node": node, "volume": volume.name})
+
+
 def check_default(snapshot: Snapshot) -> Iterator[Finding]:
     """At most one StorageClass is the default.
 

@@ -47,8 +47,6 @@ SERVED = {
     "ingressclasses": "networking.k8s.io/v1",
     "networkpolicies": "networking.k8s.io/v1",
     "storageclasses": "storage.k8s.io/v1",
-    "volumeattachments": "storage.k8s.io/v1",
-    "csinodes": "storage.k8s.io/v1",
     "poddisruptionbudgets": "policy/v1",
     "horizontalpodautoscalers": "autoscaling/v2",
     "apiservices": "apiregistration.k8s.io/v1",
@@ -61,7 +59,6 @@ SERVED = {
     "gateways": "gateway.networking.k8s.io/v1",
     "httproutes": "gateway.networking.k8s.io/v1",
     "nodes.metrics.k8s.io": "metrics.k8s.io/v1beta1",
-    "pods.metrics.k8s.io": "metrics.k8s.io/v1beta1",
 }
 
 Fault = Callable[["Handler"], bool]

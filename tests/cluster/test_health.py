@@ -245,6 +245,17 @@ def fresh(api: client.ApiClient, lab: Lab, home) -> dict[str, Any]:
     return report
 
 
+def has_every_node(core: client.CoreV1Api, namespace: str, name: str) -> None:
+    """Wait until a Service has the ports of all nodes: of two that want them at once each may get some."""
+    nodes = len(core.list_node().items)
+
+    def everywhere() -> bool:
+        status = core.read_namespaced_service(name, namespace).status
+        return len(status.load_balancer.ingress or ()) == nodes
+
+    until(f"Service {name} has the port of each node", everywhere, DEADLINE)
+
+
 @pytest.fixture(scope="module")
 def broken(api: client.ApiClient, lab: Lab, home, fresh) -> Iterator[dict[str, str]]:
     """Each fault in a namespace of its own, all at once, after the cluster was found healthy; all gone in the end."""
@@ -257,6 +268,8 @@ def broken(api: client.ApiClient, lab: Lab, home, fresh) -> Iterator[dict[str, s
     for name, fault in FAULTS.items():
         for each in fault.objects:
             create(api, made[name], each)
+            if each["kind"] == "Service" and each["spec"].get("type") == "LoadBalancer" and each != fault.objects[-1]:
+                has_every_node(core, made[name], each["metadata"]["name"])
     yield made
     for namespace in made.values():
         core.delete_namespace(namespace)

@@ -9,8 +9,10 @@ from urllib.parse import urlsplit
 
 from homelab.health.checks import admission, balancers, etcd, gateways
 from homelab.health.checks.services import DNS, pods_behind, workloads_behind
-from homelab.health.objects import Pod
+from homelab.health.objects import Pod, Thing
 from homelab.health.report import Finding, Ref, Severity, ordered
+from homelab.health.shape import objects as shapes
+from homelab.health.shape import text
 from homelab.health.snapshot import Snapshot
 
 Place = tuple[str, str, str]
@@ -110,7 +112,7 @@ def _service(effect: Finding) -> tuple[str, str]:
 
 
 def _services(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
-    """The Service behind an APIService."""
+    """The Service behind an APIService or a webhook."""
     yield ("Service", *_service(effect))
 
 
@@ -131,17 +133,17 @@ def _behind(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
 
 
 def _balancers(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
-    """What gives a Service its address: ServiceLB's DaemonSet and its pods, unless those find its port taken."""
+    """What gives a Service its address: ServiceLB's DaemonSet and its pods, but for those that find its port taken."""
     service = snapshot.service_named.get(effect.object[1:3])
     for daemonset in balancers.daemonsets(snapshot, service) if service else ():
         pods = snapshot.pods_of.get(daemonset.ref[:3], ())
-        if any(balancers.port_taken(pod) for pod in pods):
-            continue
-        for pod in pods:
+        free = [pod for pod in pods if not balancers.port_taken(pod)]
+        for pod in free:
             yield pod.ref[:3]
             if pod.node and (pod.deleting or not pod.ready):
                 yield _node(pod.node)
-        yield daemonset.ref[:3]
+        if len(free) == len(pods):
+            yield daemonset.ref[:3]
 
 
 def _balanced(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
@@ -152,7 +154,9 @@ def _balanced(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
 
 
 def _backends(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
-    """The Services that an Ingress or IngressRoute names."""
+    """The Services that an Ingress or IngressRoute names, where what is written in it is right."""
+    if "has no ready endpoint" not in effect.summary:
+        return
     for each in snapshot.ingresses:
         if each.ref[:3] == effect.object[:3]:
             for backend in each.backends:
@@ -237,11 +241,32 @@ def _undiscovered(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
 
 
 def _metrics(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
-    """What serves the metrics that an autoscaler goes by, where it says that it has none."""
-    if "metric" in effect.summary:
-        for each in snapshot.api_services:
-            if "metrics.k8s.io" in each.name:
-                yield each.ref[:3]
+    """What serves the metrics that an autoscaler goes by, where it says that it has none of these."""
+    for group in ("", "custom.", "external."):
+        if f"{group[:-1] or 'resource'} metric" in effect.summary:
+            for each in snapshot.api_services:
+                if each.name.partition(".")[2] == f"{group}metrics.k8s.io":
+                    yield each.ref[:3]
+
+
+def _scaled(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
+    """What an autoscaler scales: the workload, its ReplicaSets and pods, and the nodes of those that are not ready."""
+    for each in snapshot.things("horizontalpodautoscalers"):
+        if each.ref[:3] != effect.object[:3]:
+            continue
+        workload = (text(each.at("spec", "scaleTargetRef", "kind")), each.namespace, _target(each))
+        for pod in snapshot.pods_of.get(workload, ()):
+            yield pod.ref[:3]
+            if pod.node and (pod.deleting or not pod.ready):
+                yield _node(pod.node)
+        yield workload
+        for replicas in snapshot.replicasets:
+            if replicas.owner and replicas.owner[:3] == workload:
+                yield replicas.ref[:3]
+
+
+def _target(autoscaler: Thing) -> str:
+    return text(autoscaler.at("spec", "scaleTargetRef", "name"))
 
 
 def _quotas(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
@@ -256,7 +281,9 @@ def _lies_on(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
 
 
 def _gateways(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
-    """The Gateways that a route names."""
+    """The Gateways that a route names, where what it leads to is there."""
+    if effect.summary.startswith(gateways.NOWHERE):
+        return
     for route in snapshot.things("httproutes"):
         if route.ref[:3] == effect.object[:3]:
             for namespace, name in gateways.gateways(route):
@@ -264,13 +291,15 @@ def _gateways(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
 
 
 def _webhooks(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
-    """All webhooks, where one could not be asked whether a pod may be created."""
+    """The webhook that could not be asked whether a pod may be created, by its name."""
     if "failed calling webhook" in effect.summary:
         for each in (
             *snapshot.things("validatingwebhookconfigurations"),
             *snapshot.things("mutatingwebhookconfigurations"),
         ):
-            yield each.ref[:3]
+            names = [text(hook.get("name")) for hook in shapes(each.at("webhooks"))]
+            if any(f'"{name}"' in effect.summary for name in names):
+                yield each.ref[:3]
 
 
 def _pod(snapshot: Snapshot, namespace: str, name: str) -> Pod | None:
@@ -290,6 +319,9 @@ class Rule:
 # Services without a ready endpoint, and what of the API such a Service is to answer.
 _ENDPOINTS = ("ADDON001", "CTRL008", "CTRL011", "NET002")
 
+# What is short of pods, or does not get on with them, when nobody makes them.
+_REPLICAS = ("WORK001", "WORK002", "WORK003", "WORK004", "WORK005", "WORK006")
+
 # In this order: what lies deeper first.
 RULES: tuple[Rule, ...] = (
     Rule("CTRL006", ("NODE005", "NODE007", "CTRL009"), _api),
@@ -302,7 +334,7 @@ RULES: tuple[Rule, ...] = (
     Rule("NODE002", ("ETCD005", "NODE012"), _same),
     Rule("ETCD005", ("ETCD004",), _members),
     Rule("CERT003", ("CERT001",), _asked),
-    Rule("NODE001", ("POD", "WORK"), _nodes),
+    Rule("NODE001", ("POD", *_REPLICAS, "WORK007", "WORK008"), _nodes),
     Rule("NODE001", ("POD004",), _nodes_refused),
     Rule("NODE001", ("POD005", "STOR002"), _nodes_of_claims),
     Rule("NODE005", ("NODE007",), _same),
@@ -318,7 +350,7 @@ RULES: tuple[Rule, ...] = (
     Rule("POD001", ("POD008", "POD009"), _same),
     Rule("NET001", ("POD004",), _balanced),
     Rule("ADDON001", ("POD001", "POD006", "POD007", "POD009", "WORK007"), _dns),
-    *(Rule(f"POD{number:03}", ("WORK",), _pods) for number in _PODS),
+    *(Rule(f"POD{number:03}", (*_REPLICAS, "WORK007", "WORK008"), _pods) for number in _PODS),
     Rule("POD010", ("STOR002",), _users),
     Rule("POD010", ("CTRL007",), _inside),
     Rule("STOR002", ("CTRL007",), _inside),
@@ -339,9 +371,12 @@ RULES: tuple[Rule, ...] = (
     Rule("ADDON003", ("ADDON002", "WORK007", "WORK008"), _charts),
     Rule("ADDON002", ("CTRL008", "NET002"), _addon),
     Rule("NET002", ("CTRL008", "CTRL011"), _services),
+    Rule("NODE001", ("WORK011",), _scaled),
+    *(Rule(f"POD{number:03}", ("WORK011",), _scaled) for number in _PODS),
+    *(Rule(f"WORK{number:03}", ("WORK011",), _scaled) for number in (6, 2, 1, 4)),
     Rule("CTRL008", ("WORK011",), _metrics),
     Rule("NET006", ("NET007",), _gateways),
-    Rule("CTRL009", ("WORK",), _controllers),
+    Rule("CTRL009", _REPLICAS, _controllers),
     Rule("CTRL008", ("CTRL007",), _undiscovered),
 )
 

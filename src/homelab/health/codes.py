@@ -358,6 +358,7 @@ TABLE: tuple[Code, ...] = (
         "claims keep their volume, and volumes do not fail",
         "kubectl describe {resource} {name} {-n}",
         ("persistentvolumeclaims", "persistentvolumes"),
+        ("events", "nodes"),
     ),
     Code(
         "STOR004",
@@ -394,7 +395,7 @@ TABLE: tuple[Code, ...] = (
         "Services have ready endpoints",
         "kubectl get endpointslices,pods {-n} -o wide; kubectl describe service {name} {-n}",
         ("services", "endpointslices", "pods"),
-        ("ingresses", "ingressroutes", *_BEHIND_SERVICES),
+        ("ingresses", "ingressroutes", *_BEHIND_SERVICES[1:]),
     ),
     Code(
         "NET003",

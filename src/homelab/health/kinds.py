@@ -84,13 +84,11 @@ KINDS: tuple[Kind, ...] = (
     Kind("ingressclasses", _thing("IngressClass"), _NETWORKING, namespaced=False),
     Kind("networkpolicies", _thing("NetworkPolicy"), _NETWORKING[:1]),
     Kind("storageclasses", slim.storage_class, _STORAGE, namespaced=False),
-    Kind("volumeattachments", _thing("VolumeAttachment"), _STORAGE, namespaced=False),
-    Kind("csinodes", _thing("CSINode"), _STORAGE, namespaced=False),
     Kind("poddisruptionbudgets", _thing("PodDisruptionBudget"), ("policy/v1", "policy/v1beta1")),
     Kind(
         "horizontalpodautoscalers",
         _thing("HorizontalPodAutoscaler"),
-        ("autoscaling/v2", "autoscaling/v2beta2", "autoscaling/v1"),
+        ("autoscaling/v2", "autoscaling/v2beta2"),
     ),
     Kind("apiservices", slim.api_service, ("apiregistration.k8s.io/v1",), namespaced=False),
     Kind("validatingwebhookconfigurations", _thing("ValidatingWebhookConfiguration"), _ADMISSION, namespaced=False),
@@ -99,11 +97,9 @@ KINDS: tuple[Kind, ...] = (
     Kind("addons", _thing("Addon"), ("k3s.cattle.io/v1",), everywhere=True),
     Kind("helmcharts", slim.helm_chart, ("helm.cattle.io/v1",), everywhere=True),
     Kind("ingressroutes", slim.ingress_route, ("traefik.io/v1alpha1", "traefik.containo.us/v1alpha1")),
-    Kind("gatewayclasses", _thing("GatewayClass"), _GATEWAY, namespaced=False),
     Kind("gateways", _thing("Gateway"), _GATEWAY),
     Kind("httproutes", _thing("HTTPRoute"), _GATEWAY),
     Kind("nodes.metrics.k8s.io", _thing("NodeMetrics"), _METRICS, namespaced=False, aggregated=True),
-    Kind("pods.metrics.k8s.io", _thing("PodMetrics"), _METRICS, aggregated=True),
 )
 
 BY_NAME = {kind.name: kind for kind in KINDS}

@@ -38,6 +38,10 @@ class Condition:
     message: str
     since: datetime | None
 
+    @property
+    def why(self) -> str:
+        return self.message or self.reason or "no reason is given"
+
 
 @record
 class End:
@@ -94,9 +98,6 @@ class Pod(Object):
     restart_policy: str
     gated: bool
     requests: tuple[float, float]
-
-    def condition(self, name: str) -> Condition | None:
-        return self.conditions.get(name)
 
     @property
     def done(self) -> bool:

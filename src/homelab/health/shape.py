@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, TypeVar, dataclass_transform
 
@@ -97,8 +97,3 @@ def dig(value: object, *path: str) -> object:
             return None
         value = value.get(key)
     return value
-
-
-def age(now: datetime, then: datetime | None) -> timedelta | None:
-    """How long ago; negative in the future, None when it is not known."""
-    return None if then is None else now - then

@@ -377,17 +377,19 @@ def claim(item: Json) -> Claim:
     )
 
 
+def _hostnames(term: Json) -> list[str]:
+    """The hostnames that a term of a node selector wants one of; none when it does not go by them."""
+    for each in objects(term.get("matchExpressions")):
+        values = each.get("values")
+        if each.get("key") == "kubernetes.io/hostname" and each.get("operator") == "In" and isinstance(values, list):
+            return [value for value in values if isinstance(value, str)]
+    return []
+
+
 def volume(item: Json) -> Volume:
     spec, status = mapping(item.get("spec")), mapping(item.get("status"))
     claimed = mapping(spec.get("claimRef"))
-    nodes = [
-        value
-        for term in objects(dig(spec, "nodeAffinity", "required", "nodeSelectorTerms"))
-        for each in objects(term.get("matchExpressions"))
-        if each.get("key") == "kubernetes.io/hostname" and isinstance(each.get("values"), list)
-        for value in each["values"]
-        if isinstance(value, str)
-    ]
+    terms = [_hostnames(term) for term in objects(dig(spec, "nodeAffinity", "required", "nodeSelectorTerms"))]
     return Volume(
         *_head("PersistentVolume", item),
         text(status.get("phase")),
@@ -395,7 +397,8 @@ def volume(item: Json) -> Volume:
         text(status.get("message"))[:_MESSAGE],
         text(spec.get("storageClassName")),
         Ref("PersistentVolumeClaim", text(claimed.get("namespace")), text(claimed.get("name"))) if claimed else None,
-        tuple(nodes),
+        # One term is enough to be reached by: where one names no hostname, it may be from anywhere.
+        tuple(name for names in terms for name in names) if all(terms) else (),
         text(spec.get("persistentVolumeReclaimPolicy")),
         text(dig(spec, "nfs", "server")),
     )

@@ -144,6 +144,10 @@ class Snapshot:
         """The objects of a kind that has no record of its own."""
         return self._list(name, Thing)
 
+    def fresh(self, thing: Object) -> bool:
+        """Whether an object was made so lately that those who are to heed it may not have done so yet."""
+        return thing.created is not None and self.now - thing.created <= self.thresholds.network
+
     @property
     def pods(self) -> tuple[objects.Pod, ...]:
         return self._list("pods", objects.Pod)

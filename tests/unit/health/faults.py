@@ -1074,6 +1074,42 @@ def autoscaler_without_metrics(cluster: K3s) -> Expected:
     return expected
 
 
+def autoscaler_of_what_crashes(cluster: K3s) -> Expected:
+    """Pods that are not ready have no metrics, which is not the metrics' fault."""
+    expected = crash_loop(cluster)
+    said = "failed to get cpu utilization: no metrics returned from resource metrics API"
+    made = autoscaler(cluster, "ScalingActive", "False", "FailedGetResourceMetric", said, cluster.ago(minutes=10))
+    made["spec"]["scaleTargetRef"]["name"] = "library"
+    return expected
+
+
+def webhook_scaled_to_nothing(cluster: K3s) -> Expected:
+    """Nobody is at home by intention, and all that is to be written is refused."""
+    webhook(cluster, "policy")
+    cluster.service("default", "policy", "policy", [("https", 443, "TCP")])
+    no_endpoints(cluster, "policy")
+    cluster.deployment("default", "policy", nodes=(), image="policy:1")
+    return "CTRL011", "policy", CRITICAL
+
+
+def volume_that_cannot_be_deleted(cluster: K3s) -> Expected:
+    """Of K3s' local-path: its claim was deleted after its node had been taken out of the cluster."""
+    volume = cluster.lists["persistentvolumes"][0]
+    volume_on_a_node_that_is_gone(cluster)
+    volume["status"]["phase"] = "Released"
+    return "STOR003", volume["metadata"]["name"], WARNING
+
+
+def balancer_on_some_nodes(cluster: K3s) -> Expected:
+    """It has an address, and on one node the port is another's."""
+    _, *others = balancer(cluster, "photos", 443, since=cluster.ago(minutes=3))
+    for pod in others:
+        pod["spec"]["nodeName"] = "s1"
+        pod["status"] = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+    cluster.get("services", "photos")["status"] = {"loadBalancer": {"ingress": [{"ip": "192.0.2.11"}]}}
+    return "NET001", "photos", WARNING
+
+
 def quota(cluster: K3s, hard: str, used: str) -> Json:
     status = {"hard": {"pods": hard, "requests.memory": "0"}, "used": {"pods": used, "requests.memory": "0"}}
     return cluster.add("resourcequotas", "ResourceQuota", "v1", "media", "few", status=status)
@@ -1120,9 +1156,15 @@ def http_route(cluster: K3s, condition: str, status: str, since: str) -> Json:
 
 def gateway_that_nobody_sets_up(cluster: K3s) -> Expected:
     """Its route waits for it."""
-    gateway(cluster, "Unknown", "Pending", cluster.ago(hours=1))
+    gateway(cluster, "Unknown", "Pending", "1970-01-01T00:00:00Z")
     http_route(cluster, "Accepted", "False", cluster.ago(hours=1))["status"] = {}
     return "NET006", "way-in", CRITICAL
+
+
+def route_with_a_parent_that_is_not_there(cluster: K3s) -> Expected:
+    gateway(cluster, "True", "Accepted", cluster.ago(hours=1))
+    http_route(cluster, "Accepted", "True", cluster.ago(hours=1))["spec"]["parentRefs"].append({"name": "way-inn"})
+    return "NET007", "photos", CRITICAL
 
 
 def route_to_nowhere(cluster: K3s) -> Expected:
@@ -1268,7 +1310,12 @@ FAULTS: tuple[Fault, ...] = (
     quota_nearly_used_up,
     volume_on_a_node_that_is_gone,
     gateway_that_nobody_sets_up,
+    route_with_a_parent_that_is_not_there,
     route_to_nowhere,
+    autoscaler_of_what_crashes,
+    volume_that_cannot_be_deleted,
+    balancer_on_some_nodes,
+    webhook_scaled_to_nothing,
     claim_without_its_volume,
     volume_failed,
     two_defaults,
@@ -1551,6 +1598,10 @@ def limits_at_work(cluster: K3s) -> None:
     autoscaler(cluster, "AbleToScale", "False", "FailedGetScale", "", cluster.ago(minutes=2))
     quota(cluster, "20", "12")
     quota(cluster, "0", "0")
+    quota(cluster, "20", "2")["status"] = {
+        "hard": {"services.loadbalancers": "1"},
+        "used": {"services.loadbalancers": "1"},
+    }
 
 
 def gateways_at_work(cluster: K3s) -> None:

@@ -103,7 +103,7 @@ def _unfinished(snapshot: Snapshot, job: Job) -> str:
     """What keeps a chart's Job from having succeeded, "" when it has or may still."""
     failed = job.conditions.get("Failed")
     if failed and failed.status == "True":
-        return f"Job {job.name} failed: {failed.message or failed.reason or 'no reason is given'}"
+        return f"Job {job.name} failed: {failed.why}"
     complete = job.conditions.get("Complete")
     if (complete and complete.status == "True") or job.succeeded or job.suspended or job.deleting:
         return ""

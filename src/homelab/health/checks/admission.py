@@ -32,8 +32,7 @@ def check_webhooks(snapshot: Snapshot) -> Iterator[Finding]:
         *snapshot.things("validatingwebhookconfigurations"),
         *snapshot.things("mutatingwebhookconfigurations"),
     ):
-        fresh = each.created is not None and snapshot.now - each.created <= snapshot.thresholds.network
-        troubles = () if each.deleting or fresh else tuple(_troubles(snapshot, each))
+        troubles = () if each.deleting or snapshot.fresh(each) else tuple(_troubles(snapshot, each))
         if not troubles:
             continue
         worst = max(troubles, key=lambda trouble: trouble.refuses)
@@ -57,5 +56,8 @@ def _troubles(snapshot: Snapshot, configuration: Thing) -> Iterator[_Trouble]:
         service, refuses = snapshot.service_named.get((namespace, name)), hook.get("failurePolicy") != "Ignore"
         if service is None:
             yield _Trouble(refuses, f"{namespace}/{name}", "does not exist")
-        elif unserved(snapshot, service, referred=True) not in (None, INFO):
+            continue
+        # One that was scaled to nothing is meant to be so, and refuses all the same.
+        severity = unserved(snapshot, service, referred=True)
+        if severity is not None and (refuses or severity is not INFO):
             yield _Trouble(refuses, f"{namespace}/{name}", f"has no ready endpoint ({why_none(snapshot, service)})")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from homelab.health.checks.pods import unplaced, unready_since
-from homelab.health.codes import finding
+from homelab.health.codes import WARNING, finding
 from homelab.health.objects import Object, Pod, Service, Workload
-from homelab.health.report import Finding
+from homelab.health.report import Finding, many
 from homelab.health.snapshot import SYSTEM, Snapshot
 
 _NAME, _NAMESPACE = "svccontroller.k3s.cattle.io/svcname", "svccontroller.k3s.cattle.io/svcnamespace"
@@ -39,33 +39,36 @@ def port_taken(pod: Pod) -> bool:
 def check_address(snapshot: Snapshot) -> Iterator[Finding]:
     """Every Service that wants an address of a load balancer has one, a few minutes after it was made.
 
-    One whose port is another's gets none by waiting: it is told of as soon as the pods that wait for the port are.
+    Waiting does not help one whose port is another's: it is told of as soon as the pods that wait for it are, also
+    where it is so on some nodes only.
     """
     limit = snapshot.thresholds.network
     for each in snapshot.services:
-        if each.type != "LoadBalancer" or each.addresses or each.deleting:
+        if each.type != "LoadBalancer" or each.deleting:
             continue
         made = daemonsets(snapshot, each)
         pods = [pod for daemonset in made for pod in snapshot.pods_of.get(daemonset.ref[:3], ())]
-        lately = [unready_since(pod) for pod in pods if not pod.ready] or [None]
-        hopeless = any(port_taken(pod) and unplaced(snapshot, pod) for pod in pods)
-        if not hopeless and any(since and snapshot.now - since <= limit for since in (each.created, *lately)):
-            continue
-        ports = tuple(str(port) for _, port, _, _ in each.ports)
-        said = f"has no address: {_why(snapshot, each, made, pods)}"
-        yield finding("NET001", each.ref, said, evidence={"ports": ports})
+        taken = [pod for pod in pods if port_taken(pod) and unplaced(snapshot, pod)]
+        evidence = {"ports": tuple(str(port) for _, port, _, _ in each.ports)}
+        lately = [unready_since(pod) for pod in pods if not pod.ready]
+        young = any(since and snapshot.now - since <= limit for since in (each.created, *lately))
+        if not each.addresses and ((taken and len(taken) == len(pods)) or not young):
+            said = f"has no address: {_why(snapshot, each, made, pods)}"
+            yield finding("NET001", each.ref, said, evidence=evidence)
+        elif taken:
+            said = f"is not there on {len(taken)} of {many(len(pods), 'node')}: {_holder(snapshot, taken[0])}"
+            yield finding("NET001", each.ref, said, severity=WARNING, evidence=evidence)
 
 
 def _why(snapshot: Snapshot, wanted: Service, made: list[Workload], pods: list[Pod]) -> str:
     if wanted.balancer:
         return f"nothing gives one for its class {wanted.balancer}"
-    taken = next((pod for pod in pods if port_taken(pod)), None)
-    if taken:
-        return _holder(snapshot, taken)
+    if pods and all(port_taken(pod) for pod in pods):
+        return _holder(snapshot, pods[0])
     if any(each.desired == 0 for each in made):
         return f"DaemonSet {made[0].name} is for no node; see the label svccontroller.k3s.cattle.io/enablelb"
     if made:
-        unready = [pod for pod in pods if not pod.ready]
+        unready = [pod for pod in pods if not pod.ready and not port_taken(pod)]
         return f"pod {unready[0].name} is not ready" if unready else f"DaemonSet {made[0].name} gave none"
     if any("servicelb" in node.disabled for node in snapshot.nodes):
         return "ServiceLB is disabled, and no other load balancer gave one"

@@ -17,8 +17,7 @@ def check_budgets(snapshot: Snapshot) -> Iterator[Finding]:
     """
     for each in snapshot.things("poddisruptionbudgets"):
         expected, healthy = number(each.at("status", "expectedPods")), number(each.at("status", "currentHealthy"))
-        fresh = each.created is not None and snapshot.now - each.created <= snapshot.thresholds.network
-        if each.deleting or fresh or not expected or healthy < expected:
+        if each.deleting or snapshot.fresh(each) or not expected or healthy < expected:
             continue
         if number(each.at("status", "disruptionsAllowed"), 1) == 0:
             said = f"lets none of its {many(expected, 'pod')} go: a drain of the nodes they are on never ends"

@@ -136,7 +136,7 @@ def check_api_services(snapshot: Snapshot) -> Iterator[Finding]:
         since = available.since or each.created
         if since and snapshot.now - since <= snapshot.thresholds.api_service:
             continue
-        why = available.message or available.reason or "no reason is given"
+        why = available.why
         service = f"{each.service.namespace}/{each.service.name}"
         said = f"is not available, as Service {service} does not answer: {why}"
         yield finding("CTRL008", each.ref, said, since=since, evidence={"service": service, "reason": available.reason})

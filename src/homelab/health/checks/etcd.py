@@ -60,7 +60,7 @@ def check_voters(snapshot: Snapshot) -> Iterator[Finding]:
             continue
         if told.since and snapshot.now - told.since <= snapshot.thresholds.etcd_learner:
             continue
-        said = f"is a member of etcd without a vote: {told.message or told.reason or 'no reason is given'}"
+        said = f"is a member of etcd without a vote: {told.why}"
         yield finding("ETCD002", node.ref, said, since=told.since)
 
 

@@ -3,74 +3,85 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 
 from homelab.health.codes import finding
 from homelab.health.objects import Condition, Thing
 from homelab.health.report import Finding
-from homelab.health.shape import dig, objects, text
+from homelab.health.shape import Json, mapping, number, objects, text
 from homelab.health.slim import conditions
 from homelab.health.snapshot import Snapshot
 
+_KIND = "Gateway"
+# What a route is to mend itself, whatever its Gateway is like.
+NOWHERE = "leads to what is not there"
 
-def _fresh(snapshot: Snapshot, each: Thing) -> bool:
-    return each.created is not None and snapshot.now - each.created <= snapshot.thresholds.network
 
+def _untrue(
+    snapshot: Snapshot, each: Thing, told: dict[str, Condition], names: tuple[str, ...]
+) -> tuple[str, str, datetime | None] | None:
+    """The first of these conditions that is told and has not been true for a while, with why, and since when.
 
-def _untrue(snapshot: Snapshot, told: dict[str, Condition], names: tuple[str, ...]) -> tuple[str, Condition] | None:
-    """The first of these conditions that is told and has not been true for a while."""
+    Source: gateway.networking.k8s.io/v1: before a controller looks, the conditions' time is that of 1970.
+    """
     for name in names:
         said = told.get(name)
         if said is None or said.status == "True":
             continue
-        if said.since is None or snapshot.now - said.since > snapshot.thresholds.network:
-            return name, said
+        since = max((time for time in (said.since, each.created) if time), default=None)
+        if since is None or snapshot.now - since > snapshot.thresholds.network:
+            return name, said.why, since
     return None
 
 
-def _why(said: Condition) -> str:
-    return said.message or said.reason or "no reason is given"
-
-
 def check_gateways(snapshot: Snapshot) -> Iterator[Finding]:
-    """Every Gateway is accepted by the controller of its class, and programmed.
-
-    Source: gateway.networking.k8s.io/v1: a Gateway that no controller has looked at has the condition Unknown.
-    """
+    """Every Gateway is accepted by the controller of its class, and set up."""
     for each in snapshot.things("gateways"):
-        if each.deleting or _fresh(snapshot, each):
+        if each.deleting or snapshot.fresh(each):
             continue
         told = conditions(each.at("status", "conditions"))
-        untrue = _untrue(snapshot, told, ("Accepted", "Programmed"))
+        untrue = _untrue(snapshot, each, told, ("Accepted", "Programmed"))
         if untrue:
-            done = "accepted" if untrue[0] == "Accepted" else "set up"
-            yield finding("NET006", each.ref, f"is not {done}: {_why(untrue[1])}", since=untrue[1].since)
+            name, why, since = untrue
+            done = "accepted" if name == "Accepted" else "set up"
+            yield finding("NET006", each.ref, f"is not {done}: {why}", since=since)
         elif "Accepted" not in told:
             said = f"no controller has looked at it; its class is {text(each.at('spec', 'gatewayClassName')) or 'none'}"
             yield finding("NET006", each.ref, said)
 
 
 def check_routes(snapshot: Snapshot) -> Iterator[Finding]:
-    """Every HTTPRoute is accepted by each of its Gateways, and what it leads to is there."""
+    """Every HTTPRoute is accepted by each of its Gateways, and what it leads to is there.
+
+    What a controller said of a parent that the route does not name any more counts no more.
+    """
     for each in snapshot.things("httproutes"):
-        if each.deleting or _fresh(snapshot, each):
+        if each.deleting or snapshot.fresh(each):
             continue
-        parents = objects(each.at("status", "parents"))
-        for parent in parents:
-            untrue = _untrue(snapshot, conditions(parent.get("conditions")), ("Accepted", "ResolvedRefs"))
-            if untrue:
-                name = text(dig(parent, "parentRef", "name"))
-                does = f"is not accepted by Gateway {name}" if untrue[0] == "Accepted" else "leads to what is not there"
-                yield finding("NET007", each.ref, f"{does}: {_why(untrue[1])}", since=untrue[1].since)
+        answers = {
+            _parent(each, mapping(answer.get("parentRef"))): conditions(answer.get("conditions"))
+            for answer in objects(each.at("status", "parents"))
+        }
+        for wanted in objects(each.at("spec", "parentRefs")):
+            name, answer = text(wanted.get("name")), answers.get(_parent(each, wanted))
+            if answer is None:
+                yield finding("NET007", each.ref, f"no controller has looked at it for its {_KIND} {name}")
                 break
-        else:
-            wanted = objects(each.at("spec", "parentRefs"))
-            if not parents and wanted:
-                name = text(wanted[0].get("name"))
-                yield finding("NET007", each.ref, f"no Gateway has taken it; it names {name}")
+            untrue = _untrue(snapshot, each, answer, ("Accepted", "ResolvedRefs"))
+            if untrue:
+                said = f"is not accepted by its {_KIND} {name}" if untrue[0] == "Accepted" else NOWHERE
+                yield finding("NET007", each.ref, f"{said}: {untrue[1]}", since=untrue[2])
+                break
+
+
+def _parent(route: Thing, ref: Json) -> tuple[str, str, str, str, int]:
+    """What tells one parent of a route from another."""
+    namespace, kind = text(ref.get("namespace")) or route.namespace, text(ref.get("kind")) or _KIND
+    return kind, namespace, text(ref.get("name")), text(ref.get("sectionName")), number(ref.get("port"))
 
 
 def gateways(route: Thing) -> Iterator[tuple[str, str]]:
     """Namespace and name of the Gateways that a route names."""
     for parent in objects(route.at("spec", "parentRefs")):
-        if text(parent.get("kind")) in ("", "Gateway"):
+        if text(parent.get("kind")) in ("", _KIND):
             yield text(parent.get("namespace")) or route.namespace, text(parent.get("name"))

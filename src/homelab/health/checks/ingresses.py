@@ -14,10 +14,6 @@ _DEFAULT = "ingressclass.kubernetes.io/is-default-class"
 _TRAEFIK = "traefik"
 
 
-def _fresh(snapshot: Snapshot, ingress: Ingress) -> bool:
-    return ingress.created is not None and snapshot.now - ingress.created <= snapshot.thresholds.network
-
-
 def check_class(snapshot: Snapshot) -> Iterator[Finding]:
     """Every Ingress is of a class that exists.
 
@@ -27,7 +23,7 @@ def check_class(snapshot: Snapshot) -> Iterator[Finding]:
     classes = {each.name: each.annotations.get(_DEFAULT) == "true" for each in snapshot.things("ingressclasses")}
     traefik = any(each.name == _TRAEFIK for each in (*snapshot.deployments, *snapshot.daemonsets))
     for each in snapshot.ingresses:
-        if each.kind != "Ingress" or each.deleting or _fresh(snapshot, each):
+        if each.kind != "Ingress" or each.deleting or snapshot.fresh(each):
             continue
         if each.class_name:
             if each.class_name not in classes:
@@ -47,7 +43,7 @@ def check_class(snapshot: Snapshot) -> Iterator[Finding]:
 def check_backends(snapshot: Snapshot) -> Iterator[Finding]:
     """Every Service that an Ingress or IngressRoute names exists, has the port, and a pod behind it."""
     for each in snapshot.ingresses:
-        if each.deleting or _fresh(snapshot, each):
+        if each.deleting or snapshot.fresh(each):
             continue
         troubles = [
             trouble

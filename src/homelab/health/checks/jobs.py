@@ -39,7 +39,7 @@ def check_failed(snapshot: Snapshot) -> Iterator[Finding]:
         later = succeeded.get(job.owner[:3]) if job.owner else None
         if later and job.created and later > job.created:
             continue
-        said = f"failed: {failed.message or failed.reason or 'no reason is given'}"
+        said = f"failed: {failed.why}"
         yield finding("WORK007", job.ref, said, owner=job.owner, since=failed.since, evidence={"reason": failed.reason})
 
 

@@ -64,7 +64,7 @@ def check_network(snapshot: Snapshot) -> Iterator[Finding]:
     for node in snapshot.nodes:
         condition = node.conditions.get(_NETWORK)
         if condition and condition.status == "True":
-            said = f"has no pod network: {condition.message or condition.reason or 'no reason is given'}"
+            said = f"has no pod network: {condition.why}"
             yield finding("NODE003", node.ref, said, since=condition.since)
 
 
@@ -74,7 +74,7 @@ def check_conditions(snapshot: Snapshot) -> Iterator[Finding]:
         for name, condition in sorted(node.conditions.items()):
             if name in _OWN or name.endswith(("Ready", "Healthy")) or condition.status != "True":
                 continue
-            said = f"reports {name}: {condition.message or condition.reason or 'no reason is given'}"
+            said = f"reports {name}: {condition.why}"
             yield finding("NODE004", node.ref, said, since=condition.since, evidence={"condition": name})
 
 

@@ -27,8 +27,7 @@ def check_autoscalers(snapshot: Snapshot) -> Iterator[Finding]:
             if said is None or said.status != "False" or said.reason == "ScalingDisabled":
                 continue
             if said.since is None or snapshot.now - said.since > limits.unavailable:
-                why = said.message or said.reason or "no reason is given"
-                yield finding("WORK011", each.ref, f"cannot scale: {why}", since=said.since)
+                yield finding("WORK011", each.ref, f"cannot scale: {said.why}", since=said.since)
                 break
         else:
             limited, most = told.get("ScalingLimited"), number(each.at("spec", "maxReplicas"))
@@ -39,13 +38,21 @@ def check_autoscalers(snapshot: Snapshot) -> Iterator[Finding]:
                 yield finding("WORK011", each.ref, said_, severity=INFO, since=limited.since)
 
 
+_GROWS = ("pods", "cpu", "memory", "storage")
+
+
 def check_quotas(snapshot: Snapshot) -> Iterator[Finding]:
-    """No quota of a namespace is nearly used up; one of nothing at all is meant so."""
+    """No quota of a namespace is nearly used up in what grows: pods, CPU, memory and storage.
+
+    One of nothing at all is meant so, and one of a number of Services or claims is cut to fit.
+    """
     for each in snapshot.things("resourcequotas"):
         if each.deleting:
             continue
         used = mapping(each.at("status", "used"))
         for what, most in sorted(mapping(each.at("status", "hard")).items()):
+            if not any(word in what for word in _GROWS):
+                continue
             there, taken = quantity(most), quantity(used.get(what))
             if there and 100 * taken / there > snapshot.thresholds.quota:
                 said = f"is used up for more than {snapshot.thresholds.quota} % in {what}"

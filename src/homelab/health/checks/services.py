@@ -150,7 +150,7 @@ def check_ports(snapshot: Snapshot) -> Iterator[Finding]:
     for each in snapshot.services:
         if not each.selector or each.type == "ExternalName" or each.deleting or not ready_endpoints(snapshot, each):
             continue
-        if each.created and snapshot.now - each.created <= snapshot.thresholds.network:
+        if snapshot.fresh(each):
             continue
         severity = CRITICAL if (each.namespace, each.name) in led else WARNING
         for name, port, target, protocol in each.ports:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from homelab.health.codes import finding
-from homelab.health.objects import Claim, StorageClass
+from homelab.health.codes import WARNING, finding
+from homelab.health.objects import Claim, StorageClass, Volume
 from homelab.health.report import Finding, Ref
 from homelab.health.snapshot import Snapshot
 
@@ -88,6 +88,24 @@ def check_lost(snapshot: Snapshot) -> Iterator[Finding]:
         if volume.phase == "Failed" and not volume.deleting:
             said = f"failed: {volume.message or volume.reason or 'no reason is given'}"
             yield finding("STOR003", volume.ref, said, evidence={"resource": "pv"})
+        elif volume.phase == "Released" and volume.reclaim == "Delete" and (why := _undeleted(snapshot, volume)):
+            said = f"cannot be deleted after its claim was: {why}"
+            yield finding("STOR003", volume.ref, said, severity=WARNING, evidence={"resource": "pv"})
+
+
+def _undeleted(snapshot: Snapshot, volume: Volume) -> str:
+    """Why a released volume stays; "" when nothing says that it does. Of local-path's the phase never tells."""
+    for event in snapshot.events_about.get(volume.uid, ()):
+        if event.reason == "VolumeFailedDelete":
+            return event.message or event.reason
+    if volume.nodes and snapshot.was_read("nodes") and not _there(snapshot) & set(volume.nodes):
+        return f"node {volume.nodes[0]}, which it lies on, is not in the cluster"
+    return ""
+
+
+def _there(snapshot: Snapshot) -> set[str]:
+    """The hostnames of the nodes, by which volumes name them."""
+    return {node.labels.get("kubernetes.io/hostname", node.name) for node in snapshot.nodes}
 
 
 def check_kept(snapshot: Snapshot) -> Iterator[Finding]:
@@ -100,7 +118,7 @@ def check_kept(snapshot: Snapshot) -> Iterator[Finding]:
 
 def check_reachable(snapshot: Snapshot) -> Iterator[Finding]:
     """Every volume that lies on a node, as those of K3s' local-path do, lies on one that is there."""
-    there = {node.labels.get("kubernetes.io/hostname", node.name) for node in snapshot.nodes}
+    there = _there(snapshot)
     for volume in snapshot.volumes:
         claim = volume.claim
         if volume.phase != "Bound" or claim is None or volume.deleting or not volume.nodes:

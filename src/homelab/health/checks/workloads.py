@@ -58,7 +58,7 @@ def check_rollouts(snapshot: Snapshot) -> Iterator[Finding]:
     for each in snapshot.deployments:
         progress = each.conditions.get("Progressing")
         if progress and progress.status == "False" and each.desired and not each.deleting:
-            said = f"does not get on with its rollout: {progress.message or progress.reason or 'no reason is given'}"
+            said = f"does not get on with its rollout: {progress.why}"
             evidence: Evidence = {"updated": each.updated, "desired": each.desired, "reason": progress.reason}
             yield finding("WORK002", each.ref, said, since=progress.since, evidence=evidence)
 
@@ -125,5 +125,5 @@ def check_creation(snapshot: Snapshot) -> Iterator[Finding]:
     for each in snapshot.replicasets:
         failure = each.conditions.get("ReplicaFailure")
         if failure and failure.status == "True" and each.desired and not each.deleting:
-            said = f"cannot create pods: {failure.message or failure.reason or 'no reason is given'}"
+            said = f"cannot create pods: {failure.why}"
             yield finding("WORK006", each.ref, said, owner=snapshot.workload(each), since=failure.since)

@@ -29,13 +29,14 @@ def signature(kind: str, disk: str, uuid: str | None = None, offset: int = 0, la
     return json.dumps({"signatures": [told]})
 
 
-def md(uuid: str, name: str = "any:tank", level: int = 1, disks: int = 2) -> str:
-    """The captured superblock of a member, with another UUID, name, level or number of disks."""
+def md(uuid: str, name: str = "any:tank", level: int = 1, disks: int = 2, events: int = 17) -> str:
+    """The captured superblock of a member, with another UUID, name, level, number of disks or of events."""
     raw = bytearray.fromhex((DATA / "md-superblock.hex").read_text(encoding="utf-8"))
     raw[16:32] = bytes.fromhex(uuid.replace("-", ""))
     raw[32:64] = name.encode().ljust(32, b"\0")
     raw[72:76] = level.to_bytes(4, "little", signed=True)
     raw[92:96] = disks.to_bytes(4, "little")
+    raw[200:208] = events.to_bytes(8, "little")
     return raw.hex()
 
 
@@ -95,7 +96,7 @@ class Look:
 
         It is a disk, or lies `on` an open LUKS.
         """
-        about = {key: values.pop(key) for key in ("level", "disks") if key in values}
+        about = {key: values.pop(key) for key in ("level", "disks", "events") if key in values}
         printed = signature("linux_raid_member", name, uuid, 4096, array)
         on = values.pop("on", None)
         self.opened(*on, wipefs=printed, **values) if on else self.disk(name, wipefs=printed, **values)

@@ -209,6 +209,14 @@ def _trouble(case: Case, record: Record | None) -> Iterator[Problem]:
     carried = {name: device.name for name, disk in case.disks.items() if (device := case.carrier(disk))}
     out = [name for name, device in carried.items() if device not in array.members]
     if out:
+        ages = {name: member.events for name, member in case.members.items() if isinstance(member, MdMember)}
+        runs = max((ages.get(name, 0) for name in carried if name not in out), default=0)
+        newer = [name for name in out if ages.get(name, 0) >= runs]
+        if newer:
+            found = f"{', '.join(newer)} is not in the array, and is not older than what runs there"
+            remedy = "do not re-add it, which would overwrite it: compare both (`mdadm --examine`), copy what is newer"
+            yield Problem(case.place, found, remedy)
+            return
         again = " ".join(f"/dev/{carried[name]}" for name in out)
         remedy = f"look at `smartctl -x` of it; then `mdadm --manage /dev/md/{case.name} --re-add {again}`"
         yield Problem(case.place, f"{', '.join(out)} is not in the array any more", remedy)

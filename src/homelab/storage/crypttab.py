@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable
 
-from homelab.storage import mappings
+from homelab.storage import guard, mappings
 from homelab.storage.records import Record
 
 PATH = "/etc/crypttab"
@@ -42,7 +42,7 @@ set -eu
 umask 022
 tab={PATH} new={PATH}.homelab-new
 [ -e "$tab" ] || printf '# <target name> <source device> <key file> <options>\\n' >"$tab"
-awk -v uuids={shlex.quote(" ".join(_uuids(pools)))} '
+{guard.whole_block("$tab")}awk -v uuids={shlex.quote(" ".join(_uuids(pools)))} '
   BEGIN {{ n = split(uuids, uuid, " ") }}
   /^# homelab begin/ {{ skip = 1 }}
   {{ drop = skip; for (i = 1; i <= n; i++) if (index($0, uuid[i])) drop = 1; if (!drop) print }}

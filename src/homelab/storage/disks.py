@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from homelab.model.nas import Nas
 from homelab.model.problems import Problem
-from homelab.storage import consent
+from homelab.storage import consent, slots
 from homelab.storage.seen import DiskSeen, Seen
 
 # Room for any filesystem's own structures, and less than any disk has.
@@ -45,6 +45,16 @@ def find(host: str, nas: Nas, seen: Seen) -> Found:
             taken[names[0]] = name
             disks[name] = seen.disks[names[0]]
     return Found(disks, tuple(absent), tuple(problems))
+
+
+def foreign(disk: DiskSeen, pools: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """What of a disk belongs to another pool, and which: by the UUIDs that it carries, whatever kind the pool is of."""
+    for device in disk.devices:
+        carried = [each.uuid for each in (device.md, device.btrfs, device.luks) if each]
+        carried += [slots.pool_uuid(each.uuid) for each in device.signatures or () if slots.read(each.uuid)]
+        owner = next((each for each in carried if each in pools), None)
+        if owner:
+            yield f"/dev/{device.name}", pools[owner]
 
 
 def unfit(host: str, name: str, disk: DiskSeen, seen: Seen) -> Iterator[Problem]:

@@ -46,7 +46,7 @@ mapped() {
     "CRYPT-LUKS2-$(printf %s "$2" | tr -d -)-"*) ;;
     *) stop "/dev/$1 is not the open LUKS $2" ;;
   esac
-  [ "$(ls "/sys/block/$dm/slaves")" = "$3" ] || stop "/dev/$1 does not lie on /dev/$3"
+  [ "$(ls "/sys/block/$dm/slaves")" = "$3" ] || stop "/dev/$1 is not on /dev/$3; close it (cryptsetup close ${1##*/})"
 }
 idle() {
   [ -z "$(held "$1")" ] || stop "/dev/$1 is in use by $(held "$1")"
@@ -112,6 +112,15 @@ def head(record: Record | None = None) -> str:
         return f"{text}pool='' record=''\n"
     lines = record.text().rpartition("state=")[0]
     return f"{text}pool={shlex.quote(record.pool)}\nrecord={shlex.quote(lines)}\n"
+
+
+def whole_block(path: str) -> str:
+    """Stop where our lines in a file begin and never end: all that follows would be taken for ours and dropped."""
+    return (
+        f"awk '/^# homelab begin/ {{b++}} /^# homelab end/ {{e++}} END {{exit b + 0 != e + 0}}' \"{path}\" || {{\n"
+        f"  echo \"homelab: {path} has a '# homelab begin' without '# homelab end'; put it where our lines end\" >&2\n"
+        "  exit 1\n}\n"
+    )
 
 
 def same(id_: str, disk: DiskSeen) -> str:

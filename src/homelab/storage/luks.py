@@ -120,9 +120,9 @@ class _Under:
         """Find out what one disk is to the pool, or why it is nothing to it."""
         place, what = f"{self.case.host}.disks.{name}", f"/dev/{disk.name} (serial {disk.serial})"
         header, opened = disk.luks, disk.opened
-        foreign = {uuid: each.pool for each in self.others.values() for uuid in each.luks.values()}
-        if header is not None and header.uuid in foreign:
-            found = f"{what} belongs to the pool {foreign[header.uuid]}"
+        others = {uuid: each.pool for each in self.others.values() for uuid in (each.uuid, *each.luks.values())}
+        if foreign := next(disks.foreign(disk, others), None):
+            found = f"{what} belongs to the pool {foreign[1]}"
             self.problems.append(Problem(place, found, "list another disk"))
         elif header is not None and header.version == 2 and self.is_own(header.uuid, opened):
             self.own(name, disk, header)

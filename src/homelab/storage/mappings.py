@@ -37,6 +37,8 @@ unlock() {
       [ -e "$(clear_at "$2")" ] || stop "the key of $pool does not open /dev/$1"
   fi
   settle
+  # A disk that went and came back has another name, and what was open of it stays and cannot be read.
+  mapped "mapper/luks-$2" "$2" "$1"
   unit="$(systemd-escape --template=systemd-cryptsetup@.service "luks-$2")"
   systemctl reset-failed "$unit" 2>/dev/null || :
   systemctl start "$unit" || stop "/dev/$1 is open, and $unit does not start"

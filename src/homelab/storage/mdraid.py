@@ -201,7 +201,7 @@ export PATH="$PATH:/usr/sbin:/sbin"
 conf={CONF} new={CONF}.homelab-new
 mkdir -p {CONF.rpartition("/")[0]} /var/lib/homelab
 [ -e "$conf" ] || printf 'HOMEHOST <system>\\nMAILADDR root\\n' >"$conf"
-awk -v uuids={shlex.quote(uuids)} '
+{guard.whole_block("$conf")}awk -v uuids={shlex.quote(uuids)} '
   BEGIN {{ n = split(uuids, uuid, " ") }}
   /^# homelab begin/ {{ skip = 1 }}
   {{ drop = skip; for (i = 1; i <= n; i++) if (index($0, uuid[i])) drop = 1; if (!drop) print }}

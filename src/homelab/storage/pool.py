@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from homelab.model.problems import Problem
-from homelab.storage import btrfs, mdraid, records, slots, snapraid
+from homelab.storage import btrfs, disks, mdraid, records, snapraid
 from homelab.storage.adopt import adopt
 from homelab.storage.case import CALLED, Case, Decided, step, unmirrored
 from homelab.storage.clearing import absent, clearing
@@ -20,13 +20,9 @@ def decide(case: Case, record: Record | None, others: Mapping[str, Record], make
     uuids = sorted({member.uuid for member in case.members.values()})
     foreign = {uuid: each.pool for each in others.values() for uuid in (each.uuid, *each.luks.values())}
     for name, disk in case.disks.items():
-        for device in disk.devices:
-            carried = [each.uuid for each in (device.md, device.btrfs, device.luks) if each]
-            carried += [slots.pool_uuid(each.uuid) for each in device.signatures or () if slots.read(each.uuid)]
-            owner = next((each for each in carried if each in foreign), None)
-            if owner:
-                found = f"/dev/{device.name} belongs to the pool {foreign[owner]}"
-                decided.problems.append(Problem(f"{case.host}.disks.{name}", found, "list another disk"))
+        for at, owner in disks.foreign(disk, foreign):
+            found = f"{at} belongs to the pool {owner}"
+            decided.problems.append(Problem(f"{case.host}.disks.{name}", found, "list another disk"))
     if decided.problems:
         return decided
     if record is not None and record.state == "made" and record.kind != case.pool.kind:

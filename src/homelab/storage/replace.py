@@ -224,12 +224,8 @@ class _Draft:
             for key, value in each.items()
             if pool != case.name and (key == "uuid" or key.startswith("luks."))
         }
-        for device in new.devices:
-            carried = (device.md, device.btrfs, device.luks)
-            owner = next((each.uuid for each in carried if each and each.uuid in foreign), None)
-            if owner:
-                found = f"/dev/{device.name} belongs to the pool {foreign[owner]}"
-                yield Problem(f"{self.host}: with", found, "write another disk")
+        for at, owner in disks.foreign(new, foreign):
+            yield Problem(f"{self.host}: with", f"{at} belongs to the pool {owner}", "write another disk")
         gone = len(case.absent)
         survives = case.level.survives(len(case.pool.disks))
         if gone > survives:
@@ -251,10 +247,13 @@ class _Draft:
         if unfit:
             return
         members = situation.case.members
-        needs = min((getattr(each, "needs", 0) or getattr(each, "size", 0) for each in members.values()), default=0)
+        sizes = {name: getattr(each, "needs", 0) or getattr(each, "size", 0) for name, each in members.items()}
+        # A btrfs writes what the leaving disk had; of one that is gone only btrfs itself still knows how much that was.
+        needs = sizes.get(self.wish.disk, 0) if situation.record.kind == "btrfs" else 0
+        needs = needs or min(sizes.values(), default=0)
         if situation.new.size < needs:
-            found = f"{situation.says} has {situation.new.size >> 20} MiB, and the pool's disks {needs >> 20}"
-            self.problems.append(Problem(f"{self.host}: {name}", found, "take one as large as the least of them"))
+            found = f"{situation.says} has {situation.new.size >> 20} MiB, and {needs >> 20} are needed"
+            self.problems.append(Problem(f"{self.host}: {name}", found, "take a larger one"))
         if begun or (new.is_blank and not new.partitions):
             return
         word, problem = disks.clears(self.host, name, new, self.wish.consent, self.seen, self.used)

@@ -11,7 +11,7 @@ from homelab.storage.seen import BtrfsMember
 from homelab.storage.situation import Situation
 from homelab.storage.steps import Step
 
-# Below the folder of the deploys' lock, which root alone may enter: nobody writes here what would have one copy.
+# A folder that root alone may enter: nobody writes here what would have one copy.
 APART = "/run/homelab/replace"
 
 _FUNCTIONS = r"""
@@ -126,9 +126,12 @@ def _apart(it: Situation, *, degraded: bool) -> str:
     options = "noatime,subvolid=5" + (",degraded" if degraded else "")
     return (
         guard.head()
-        + f"btrfs device scan >/dev/null\nmkdir -p {at}\n"
-        + f"mount -t btrfs -o {options} {first} {at} || stop 'it cannot be mounted; look at dmesg'\n"
-        + f'[ "$(findmnt -fnro UUID {at})" = {it.record.uuid} ] || stop "{at} is another filesystem"\n'
+        # Before it is mounted: names of the kernel change, and a mount that may lack a disk is written to at once.
+        + f'only {first.removeprefix("/dev/")} {it.record.uuid} || stop "{first} is no disk of {it.case.name}"\n'
+        + f"btrfs device scan >/dev/null\nmkdir -p {APART}; chmod 0700 {APART}; mkdir -p {at}\n"
+        + f"mount -t btrfs -o {options} {first} {at} || stop '{it.case.name} cannot be mounted; look at dmesg'\n"
+        + f'[ "$(findmnt -fnro UUID {at})" = {it.record.uuid} ] || {{ umount {at}; '
+        + f'stop "{first} is no disk of {it.case.name}"; }}\n'
     )
 
 
@@ -143,9 +146,9 @@ def _begin(it: Situation, at: str) -> str:
         # Of a disk that fails only what no other has is read. The job outlives this login.
         + 'systemctl reset-failed "$job.service" 2>/dev/null || :\n'
         + 'systemd-run --quiet --collect --unit="$job" btrfs replace start -B -r "$gone" "/dev/$new" "$there" || '
-        + 'stop "it cannot begin"\n'
+        + 'stop "$name: the replacement cannot begin; look at dmesg"\n'
         + "sleep 5\n"
-        + 'case "$(number)" in ?*) ;; *) runs || stop "it did not begin: $(why)" ;; esac\n'
+        + 'case "$(number)" in ?*) ;; *) runs || stop "$name: the replacement did not begin: $(why)" ;; esac\n'
     )
 
 
@@ -155,12 +158,12 @@ def _end(it: Situation, at: str) -> str:
         _script(it, at)
         # One that a reboot has cut goes on by itself.
         + 'while btrfs balance status "$there" | grep -q "is running"; do sleep 5; done\n'
-        + f'[ -z "$(strays)" ] || {convert} >/dev/null || stop "it cannot be converted; look at dmesg"\n'
-        + "[ -z \"$(strays)\" ] || stop \"not all of it is as it should be: $(kept | tr '\\n' ' ')\"\n"
+        + f'[ -z "$(strays)" ] || {convert} >/dev/null || stop "$name cannot be converted; look at dmesg"\n'
+        + "[ -z \"$(strays)\" ] || stop \"not all of $name is as it should be: $(kept | tr '\\n' ' ')\"\n"
         + 'btrfs filesystem resize "$(number):max" "$there" >/dev/null\n'
-        + '[ -z "$(lost)" ] || stop "it still lacks the disk $(lost)"\n'
+        + '[ -z "$(lost)" ] || stop "$name still lacks the disk $(lost)"\n'
         + f'[ "$(btrfs filesystem show --raw "$there" | grep -c "devid ")" = {len(it.case.pool.disks)} ] || '
-        + 'stop "it has another number of disks than listed"\n'
+        + 'stop "$name has another number of disks than listed"\n'
         + 'sync -f "$there"\n'
     )
 

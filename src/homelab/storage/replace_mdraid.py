@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
-from dataclasses import replace
 
 from homelab.model.problems import Problem
 from homelab.storage import guard, mdraid
@@ -35,7 +34,11 @@ swept() {
 }
 # Beside a disk that works the new one is built from it, and the array lacks none meanwhile.
 built() {
-  [ -e "$sys/dev-$new" ] || mdadm --manage "/dev/$md" --add "/dev/$new"
+  if [ ! -e "$sys/dev-$new" ]; then
+    # mdadm asks nobody about what a disk holds: only one that is marked as this array's own already is added.
+    idle "$new"; member "$new" "$uuid" || stop "/dev/$new has left /dev/$md and is no disk of it any more"
+    mdadm --manage "/dev/$md" --add "/dev/$new" || stop "/dev/$new cannot be added to /dev/$md; look at dmesg"
+  fi
   if has "$(state "$old")" in_sync && ! has "$(state "$new")" in_sync && ! has "$(state "$new")" replacement; then
     mdadm --manage "/dev/$md" --replace "/dev/$old" --with "/dev/$new"
   fi
@@ -90,13 +93,12 @@ def steps(it: Situation, noted: Step, *, finished: bool) -> Iterator[Step]:
         yield Step("noop", f"pool {name}", f"{it.says} has taken the place of {it.wish.disk} in {name}")
         return
     if not runs:
-        record = replace(it.record, state="made")
-        start = mdraid.start(record, it.others, degraded=True)
+        start = mdraid.start(it.record, it.others, degraded=True)
         yield step("config", case, f"start {name} without {it.wish.disk}", start)
     if not in_place:
         how = f"beside {it.wish.disk}, which works yet," if works else f"in the place of {it.wish.disk}"
         if it.joined:
-            yield step("config", case, f"go on building {it.says} in {name}", _script(it) + "built\n")
+            yield step("config", case, f"go on building {it.says} in {name}", _script(it) + _same(it) + "built\n")
         else:
             yield step(it.kind, case, f"build {it.says} {how} in {name}", _join(it), it.words)
         says = f"wait until {it.says} is built"
@@ -112,6 +114,7 @@ def _script(it: Situation) -> str:
         + mdraid.ARRAY
         + f'md="$(array {members})"\n[ -n "$md" ] || stop "the array of {it.case.name} does not run"\n'
         + f'[ "$(cat "/sys/block/$md/md/uuid")" = {it.record.uuid} ] || stop "/dev/$md is another array"\n'
+        + f"uuid={it.record.uuid}\n"
         + f"new={_kernel(it.new.name)} old={_kernel(it.old or '')}\n"
         + _FUNCTIONS
     )
@@ -120,6 +123,11 @@ def _script(it: Situation) -> str:
 def _kernel(name: str) -> str:
     """What the kernel calls a device: of an encrypted disk, what its mapping is called when the script runs."""
     return f'"$(kernel {shlex.quote(name)})"' if "/" in name else shlex.quote(name)
+
+
+def _same(it: Situation) -> str:
+    """The new disk is the one that was seen, whatever it holds by now."""
+    return guard.same(it.wish.new, it.new)
 
 
 def _join(it: Situation) -> str:

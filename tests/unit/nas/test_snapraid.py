@@ -159,6 +159,18 @@ def test_a_disk_that_is_lost_comes_back_with_every_hash(tmp_path: Path) -> None:
     host.synced()
 
 
+def test_what_a_fix_that_was_cut_has_not_restored_is_not_taken_for_deleted(tmp_path: Path) -> None:
+    host = raid(tmp_path)
+    host.fill()
+    host.synced()
+    (host.disk("data1") / "data1-0").unlink()
+    real = host.path("/var/lib/homelab/snapraid/media")
+    host.fake("snapraid", "exit 130")
+    assert host.run("homelab-snapraid", "media", "-d", "data1", "fix").returncode == 130
+    said = stopped(host)
+    assert "a fix was begun and is not through" in said and f"rm {real}/fixing" in said
+
+
 def test_more_deleted_files_than_are_let_through_stop_it_until_somebody_has_looked(tmp_path: Path) -> None:
     host = raid(tmp_path, deleted=2, deleted_percent=50)
     host.fill()
@@ -247,7 +259,7 @@ def test_a_comparison_that_cannot_be_read_stops_it(tmp_path: Path, says: str) ->
 
 
 @pytest.mark.parametrize("slot", ["data1", "data2", "parity1"])
-@pytest.mark.parametrize("how", ["not mounted", "another filesystem", "another place", "no mark"])
+@pytest.mark.parametrize("how", ["not mounted", "another filesystem", "another place", "no mark", "the former one"])
 def test_nothing_is_touched_unless_each_disk_is_the_right_one(tmp_path: Path, slot: str, how: str) -> None:
     host = raid(tmp_path)
     host.fill()
@@ -259,6 +271,9 @@ def test_nothing_is_touched_unless_each_disk_is_the_right_one(tmp_path: Path, sl
         (disk / ".homelab-uuid").write_text("another\n")
     elif how == "another place":
         (disk / ".homelab-disk").write_text("media data9 x\n")
+    elif how == "the former one":
+        # It was replaced, and is plugged in again: all is as it was on it, but its serial.
+        host.fake("lsblk", f'case "$*" in *{slot}) echo "  OLD" ;; esac')
     else:
         (disk / ".homelab-disk").unlink()
     said = stopped(host)

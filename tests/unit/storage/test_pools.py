@@ -204,8 +204,18 @@ def test_consent_does_not_join_a_foreign_disk_to_a_pool(kind: str) -> None:
 
 
 def test_a_member_that_was_thrown_out_is_told_of() -> None:
-    plan = planned(mirror().runs("md127", "sda", uuid=U2, degraded="1").record("tank", **NOTED))
+    look = Look().mirror("sda", U1, inner=U2, events=40).mirror("sdb", U1, inner=U2, events=39)
+    plan = planned(look.runs("md127", "sda", uuid=U2, degraded="1").record("tank", **NOTED))
     assert told(plan) == "" and "d2 is not in the array any more" in str(plan.warnings[0])
+    assert "--re-add /dev/sdb" in str(plan.warnings[0])
+
+
+@pytest.mark.parametrize("events", [40, 41])
+def test_a_member_that_is_as_new_as_what_runs_is_not_to_be_overwritten(events: int) -> None:
+    look = Look().mirror("sda", U1, inner=U2, events=40).mirror("sdb", U1, inner=U2, events=events)
+    plan = planned(look.runs("md127", "sda", uuid=U2, degraded="1").record("tank", **NOTED))
+    (warning,) = plan.warnings
+    assert told(plan) == "" and "do not re-add it" in str(warning) and "--re-add" not in str(warning)
 
 
 def test_a_first_resync_is_told_of() -> None:

@@ -230,7 +230,7 @@ def test_a_new_disk_that_is_unfit(each: Level, values: dict[str, Any], words: st
 @every(REDUNDANT)
 def test_a_new_disk_that_is_too_small(each: Level) -> None:
     found = wished(lost(each).disk("sdf", size=(600 << 20)), spec(each))
-    assert "has 600 MiB, and the pool's disks" in lines(found) and found.steps == ()
+    assert "has 600 MiB, and 2048 are needed; take a larger one" in lines(found) and found.steps == ()
 
 
 @every(REDUNDANT)

@@ -189,7 +189,7 @@ def test_disks_that_stay_have_to_be_open() -> None:
 
 def test_a_disk_without_room_for_the_header_too_is_too_small() -> None:
     found = wished(lost("mdraid").disk("sdf", size=looks.SIZE + (8 << 20)))
-    assert "/dev/sdf (serial S-sdf) has 2040 MiB, and the pool's disks 2048" in lines(found) and found.steps == ()
+    assert "/dev/sdf (serial S-sdf) has 2040 MiB, and 2048 are needed" in lines(found) and found.steps == ()
 
 
 def test_an_encrypted_pool_is_listed_as_one_and_a_plain_one_is_not() -> None:

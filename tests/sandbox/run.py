@@ -33,7 +33,7 @@ class Failed(Exception):
 def up(size: str) -> None:
     """Boot the hosts of a set; it shows its own progress."""
     if subprocess.call([sys.executable, "-m", "tests.sandbox", "up"], cwd=ROOT, env=environment(size)) != 0:
-        raise Failed(f"the hosts of the set {size} did not come up; see above and {LOGS}")
+        raise Failed(f"the hosts of the set {size} did not come up; see above{f' and {LOGS}' if LOGS.exists() else ''}")
 
 
 def down() -> None:

@@ -314,8 +314,10 @@ set -eu
 umask 022
 stop() { printf 'homelab: %s\n' "$1" >&2; exit 1; }
 lay() { printf '%s\n' "$2" >"$1.new"; sync "$1.new"; mv -fT "$1.new" "$1"; }
+@AWAKE@
 # PATH UNIT UUID SENTINEL SENTINEL-OF-THE-POOL
 mounted() {
+  awake "$3"
   systemctl enable --quiet "$2"
   systemctl reset-failed "$2" 2>/dev/null || :
   systemctl start "$2" || stop "$1 does not mount: $(systemctl status --no-pager -n 3 "$2" | tail -n 1)"
@@ -331,8 +333,7 @@ mounted() {
   if [ -z "$5" ]; then chmod 0700 "$1"; else lay "$1/@POOL@" "$5"; fi
 }
 systemctl daemon-reload
-udevadm settle --timeout=60 || :
-"""
+""".replace("@AWAKE@", mounts.AWAKE.strip())
 
 
 def _join(record: Record) -> str:

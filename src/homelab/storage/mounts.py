@@ -87,6 +87,19 @@ chattr +i {at}
 """
 
 
+# Shell, for a filesystem's UUID: what udev misses while a disk is being written it looks at once more; systemd would
+# wait for the device in vain until the next boot.
+AWAKE = r"""
+awake() {
+  udevadm settle --timeout=60 || :
+  systemctl is-active --quiet "$(systemd-escape --path --suffix=device "/dev/disk/by-uuid/$1")" && return
+  found="$(blkid -c /dev/null -o device -t "UUID=$1" || :)"
+  for each in $found; do udevadm trigger --action=change "$each" || :; done
+  udevadm settle --timeout=60 || :
+}
+"""
+
+
 def mounted(record: Record) -> str:
     """Enable and start the unit, see that the right filesystem is there, and lay the sentinel."""
     at, name = path(record.pool), unit(record.pool)
@@ -94,8 +107,9 @@ def mounted(record: Record) -> str:
 set -eu
 umask 022
 stop() {{ printf 'homelab: {at}: %s\\n' "$1" >&2; exit 1; }}
+{AWAKE.strip()}
 systemctl daemon-reload
-udevadm settle --timeout=60 || :
+awake {record.filesystem_uuid}
 systemctl enable --quiet {name}
 systemctl reset-failed {name} 2>/dev/null || :
 systemctl start {name} || stop "does not mount: $(systemctl status --no-pager -n 3 {name} | tail -n 1)"

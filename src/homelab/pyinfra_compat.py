@@ -235,14 +235,17 @@ def _connect_all(state: State) -> None:
         try:
             host.connect(show_errors=False, raise_exceptions=True)
         except ConnectError as error:
-            problems[host] = str(error.args[0])
+            problems[host] = _unreachable(host, str(error.args[0]))
+        except PyinfraError as error:
+            # Before it connects pyinfra reads the key, which may not be there or want a passphrase.
+            problems[host] = f"{host.name}: ssh_key: {error}; correct it, or leave it out; nothing was changed"
 
     gevent.joinall([state.pool.spawn(connect, host) for host in hosts], raise_error=True)
     for host in hosts:
         if host not in problems:
             state.activate_host(host)
     if problems:
-        raise Refusal(_unreachable(host, problems[host]) for host in hosts if host in problems)
+        raise Refusal(problems[host] for host in hosts if host in problems)
 
 
 def _unreachable(host: Host, why: str) -> str:

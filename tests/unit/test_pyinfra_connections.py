@@ -17,7 +17,7 @@ from pyinfra.api.inventory import Inventory
 from pyinfra.api.state import State
 from pyinfra.connectors.ssh import SSHConnector
 
-from homelab.pyinfra_compat import NewConnection, logged_in_by_key, reconnect
+from homelab.pyinfra_compat import NewConnection, Refusal, _connect_all, logged_in_by_key, reconnect
 from tests.bench.counted import count
 
 PASSWORD = "right"
@@ -187,3 +187,12 @@ def test_the_bench_counts_every_command_as_the_server_saw_it(daemon: Daemon, mon
     assert list(counted) == ["s1"]
     assert sorted(counted["s1"]) == sorted(daemon.commands)
     assert len(counted["s1"]) >= 3
+
+
+def test_a_key_that_is_not_there_is_one_line(daemon: Daemon, tmp_path: Path) -> None:
+    host = daemon.host(ssh_key=str(tmp_path / "id_ed25519"))
+    with pytest.raises(Refusal) as refused:
+        _connect_all(host.state)
+    said = str(refused.value)
+    assert f"s1: ssh_key: No such private key file: {tmp_path / 'id_ed25519'}; correct it" in said
+    assert daemon.doors == []

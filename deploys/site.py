@@ -4,5 +4,11 @@ from pathlib import Path
 
 from pyinfra import local
 
-for deploy in ("base.py", "nas.py", "k3s.py"):
+from homelab.pyinfra_compat import home
+
+deploys = ["base.py", "nas.py", "k3s.py"]
+cluster = home().cluster
+if cluster is not None and cluster.charts is not None:
+    deploys.append("charts.py")
+for deploy in deploys:
     local.include(str(Path(__file__).resolve().parent / deploy))

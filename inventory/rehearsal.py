@@ -129,9 +129,13 @@ nas = [
         volumes={
             "media": {"pool": "tank", "quota": "500G"},
             "album": {"pool": "pics", "owner": "anna"},
+            "kube": {"pool": "tank"},
         },
         users={"anna": {"uid": 2001}},
-        shares={"media": {"volume": "media", "nfs": {"clients": ["lan"]}}},
+        shares={
+            "media": {"volume": "media", "nfs": {"clients": ["lan"]}},
+            "kube": {"volume": "kube", "nfs": {"clients": ["s1", "s2", "s3", "a1", "a2"], "squash": "none"}},
+        },
         snapshots={"album": {"hourly": 24, "daily": 7}},
         ups={"driver": "usbhid-ups"},
     ),

@@ -8,3 +8,7 @@ tls_san = ["k3s.rehearsal.test"]
 timezone = "Europe/Berlin"
 # A merge into a real kubeconfig is never rehearsed.
 kubeconfig = str(_Path(__file__).resolve().parent.parent.parent / ".sandbox" / "rehearsal-kubeconfig")
+charts = [
+    {"name": "nas-storage", "namespace": "kube-system", "values": {"classes": {"nas": {"share": "kube"}}}},
+    {"name": "health-reader", "namespace": "kube-system"},
+]

@@ -104,6 +104,7 @@ class Deploy(StrEnum):
     base = "base"
     nas = "nas"
     k3s = "k3s"
+    charts = "charts"
 
 
 @app.command(

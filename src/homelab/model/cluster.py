@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from homelab.model.charts import Release
 from homelab.model.names import ArchiveFile, FilePath, Reachable, Tuple
 from homelab.model.networks import Cidrs, cidrs
 from homelab.model.secret import Secret
@@ -16,6 +17,7 @@ class Cluster(Strict):
 
     ``server_config`` and ``agent_config`` hold native K3s keys. ``registries`` is K3s's registries.yaml,
     its passwords as SecretRef. ``image_archives`` are file names in the artifact cache, ``{arch}`` replaced.
+    ``charts`` are the releases that run on it; None where the inventory does not say what does.
     """
 
     version: K3sVersion
@@ -29,3 +31,4 @@ class Cluster(Strict):
     registries: dict[str, object] = Field(default_factory=dict)
     image_archives: Annotated[tuple[ArchiveFile, ...], Tuple] = ()
     kubeconfig: FilePath = "~/.kube/config"
+    charts: Annotated[tuple[Release, ...] | None, Tuple] = None

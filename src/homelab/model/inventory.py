@@ -22,7 +22,7 @@ def validate(raw: RawInventory) -> Home:
         problems.append(Problem(raw.place, "no hosts", f'write {GROUPS[0]} = [("s1", {{"address": ...}})]'))
     seats = [Seat(host) for host in raw.hosts]
     for seat in seats:
-        problems += keys.check(seat.raw, seat.role)
+        problems += keys.check(seat.raw, seat.role, raw.environment)
         problems += seat.build()
     problems += rules.check_roles(raw, seats)
     problems += rules.check_unique(seats)
@@ -37,6 +37,7 @@ def validate(raw: RawInventory) -> Home:
         problems += found
         if cluster:
             problems += rules.check_networks(seats, cluster, base)
+            problems += rules.check_charts(seats, cluster, raw)
     if problems:
         # A group's value is judged once for each host that has it; it is one problem.
         raise InventoryError(dict.fromkeys(problems))

@@ -1,6 +1,6 @@
 """The inventory's keys: what each means and where it is written. inventory/README.md shows this table."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -48,6 +48,7 @@ KEYS = (
     Key("registries", "shared", "Cluster", "K3s's registries.yaml, passwords as references"),
     Key("image_archives", "shared", "Cluster", "image archives in the artifact cache to push, `{arch}` replaced"),
     Key("kubeconfig", "shared", "Cluster", "where the kubeconfig is merged; default `~/.kube/config`"),
+    Key("charts", "shared", "Cluster", "not supported yet: what runs on the cluster, a list of releases of charts"),
     Key("timezone", "shared", "Base", '`"Europe/Berlin"`; default: as the host has it'),
     Key("ntp_servers", "shared", "Base", "time servers; default: the distribution's"),
     Key("packages", "shared", "Base", "further packages for every host"),
@@ -72,10 +73,8 @@ NAS = tuple(key.name for key in KEYS if key.model == "Nas")
 OF_HOST = frozenset(key.name for key in KEYS if key.where != "shared")
 OF_ALL = frozenset(key.name for key in KEYS if key.where != "host")
 
-# Keys of a later step: known, so that nobody is sent looking for a typo.
-LATER = ("charts",)
-# Built, and not seen to hold on a host yet: only hosts that do not exist may have it.
-UNSEEN = ("ups",)
+# Built, and not seen to hold on a host yet: only hosts that do not exist may have it, and those of these inventories.
+UNSEEN: Mapping[str, tuple[str, ...]] = {"ups": (), "charts": ("sandbox",)}
 
 CONFIGS: tuple[tuple[str, native.Role], ...] = (("server_config", "server"), ("agent_config", "agent"))
 
@@ -90,18 +89,18 @@ def table() -> str:
     return "\n".join(rows) + "\n"
 
 
-def check(host: RawHost, role: native.Role | None) -> Iterator[Problem]:
+def check(host: RawHost, role: native.Role | None, environment: str) -> Iterator[Problem]:
     """Keys that nobody reads, keys written in the wrong place, and what is wrong in native and SSH ones."""
     for key, given in host.shared.items():
         if key in NAMES and key not in OF_ALL:
             yield Problem(given.place, "is one host's own", "write it in that host's tuple")
         else:
-            yield from _check_name(key, given, host)
+            yield from _check_name(key, given, host, environment)
     for key, given in host.own.items():
         if key in NAMES and key not in OF_HOST:
             yield Problem(given.place, "is the same for all hosts", f"write {key} in group_data")
         else:
-            yield from _check_name(key, given, host)
+            yield from _check_name(key, given, host, environment)
     connection = {key: given for key, given in {**host.shared, **host.own}.items() if key in ssh.SSH_KEYS}
     for key, found, remedy in ssh.check({key: given.value for key, given in connection.items()}):
         name, dot, rest = key.partition(".")
@@ -112,11 +111,11 @@ def check(host: RawHost, role: native.Role | None) -> Iterator[Problem]:
             yield Problem(host.own[key].place, "this host is no NAS", "write it in nas, or leave this out")
 
 
-def _check_name(key: str, given: Given, host: RawHost) -> Iterator[Problem]:
+def _check_name(key: str, given: Given, host: RawHost, environment: str) -> Iterator[Problem]:
     if key in ssh.FAKE_KEYS:
         if not host.name.startswith("@fake"):
             yield Problem(given.place, "is for pyinfra's @fake hosts", "leave it out")
-    elif key in LATER or (key in UNSEEN and not host.name.startswith("@fake")):
+    elif key in UNSEEN and not host.name.startswith("@fake") and environment not in UNSEEN[key]:
         yield Problem(given.place, "not supported yet", "leave it out for now")
     elif key.startswith("_"):
         if key not in ssh.ARGUMENTS:

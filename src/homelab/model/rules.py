@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from pydantic_core import PydanticCustomError
 
-from homelab.model import nas_rules
+from homelab.model import chart_rules, nas_rules, storage_classes
 from homelab.model.base import Base
 from homelab.model.cluster import Cluster
 from homelab.model.networks import AnyNetwork, overlap
@@ -123,6 +123,21 @@ def check_networks(seats: list[Seat], cluster: Cluster, base: Base) -> Iterator[
         if seat.host and seat.host.address.version not in families:
             found = f"{seat.host.address} is IPv{seat.host.address.version}, but the pods' network is not"
             yield Problem(f"{seat.place}.address", found, "write an address of the family of cluster_cidr")
+
+
+def check_charts(seats: list[Seat], cluster: Cluster, raw: RawInventory) -> Iterator[Problem]:
+    """Releases of charts that are there, with values that these take, and storage that the NAS can give."""
+    nodes = [seat for seat in seats if seat.role and seat.host]
+    given = nodes[0].raw.shared.get("charts") if nodes else None
+    if given is None:
+        return
+    keepers = [(seat.host.address, seat.written.nas) for seat in seats if seat.host and seat.written]
+    around = chart_rules.Around(
+        raw.path.parent.parent / "charts",
+        storage_classes.exports(keepers),
+        {seat.name: seat.host.address for seat in nodes if seat.host},
+    )
+    yield from chart_rules.check(chart_rules.right(given.value), given.place, cluster, around)
 
 
 def _check_apart(place: str, network: AnyNetwork, seats: list[Seat], base: Base) -> Iterator[Problem]:

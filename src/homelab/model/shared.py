@@ -12,7 +12,7 @@ from homelab.model.seat import Location, Seat, below, model
 
 _MISSING = object()
 # What these hold may be secret, so it is never part of a problem's text.
-_UNECHOED = ("k3s_token", "k3s_agent_token", "registries", "server_config", "agent_config")
+_UNECHOED = ("k3s_token", "k3s_agent_token", "registries", "server_config", "agent_config", "charts")
 
 
 def agreed(seats: list[Seat], names: Iterable[str]) -> tuple[dict[str, Given], list[Problem]]:

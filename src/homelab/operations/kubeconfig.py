@@ -35,7 +35,7 @@ def merged(cluster: Cluster) -> Generator[FunctionCommand, None, None]:
         known = kubeconfig.server(existing, name)
         if not state.is_executing:
             if known is None or cluster.plan.steps:
-                yield FunctionCommand(_write, (), {})
+                yield FunctionCommand(write, (), {})
             return
         _, output = host.run_shell_command(StringCommand(f"cat {paths.KUBECONFIG}"), _sudo=True, _timeout=60)
         fetched = "\n".join(output.stdout_lines)
@@ -47,7 +47,7 @@ def merged(cluster: Cluster) -> Generator[FunctionCommand, None, None]:
     if wanted == existing and file.stat().st_mode & 0o777 == 0o600:
         host.noop(f"{file} has {name}")
         return
-    yield FunctionCommand(_write, (file, existing, wanted), {})
+    yield FunctionCommand(write, (file, existing, wanted), {})
 
 
 def _address(home: Home, known: str | None) -> str:
@@ -60,7 +60,8 @@ def _address(home: Home, known: str | None) -> str:
     return config.url(living[0])
 
 
-def _write(file: Path, existing: str, wanted: str) -> bool:
+def write(file: Path, existing: str, wanted: str) -> bool:
+    """Replace a kubeconfig as a whole, 0600, with a backup of what was there; False, and told, when it cannot be."""
     # pyinfra shows a traceback for what a function raises.
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -133,7 +133,7 @@ def test_the_address_in_use_stays_while_it_is_good(
 
 def test_a_place_that_cannot_be_written_fails_in_a_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "kube").write_text("a file, not a folder")
-    assert kubeconfig._write(tmp_path / "kube" / "config", "", "text") is False
+    assert kubeconfig.write(tmp_path / "kube" / "config", "", "text") is False
     assert "cannot be written" in caplog.text
 
 

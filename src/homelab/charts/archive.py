@@ -1,0 +1,69 @@
+"""A chart's archive, the same to the byte whoever makes it and whenever: a second run must change nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import struct
+import tarfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+
+from homelab.model.chart_folder import ChartFolder
+
+# What Helm does not read of a chart, or what is fetched as a release of its own.
+_LEFT_OUT = ("charts", "Chart.lock")
+
+
+def files(chart: ChartFolder) -> dict[str, bytes]:
+    """What is packed of a chart, by path in it; Chart.yaml has the version that tells these very contents."""
+    found = {
+        path.relative_to(chart.path).as_posix(): path.read_bytes() for path in chart.path.rglob("*") if path.is_file()
+    }
+    kept = {name: text for name, text in found.items() if not _left_out(name)}
+    told = yaml.safe_load(kept["Chart.yaml"])
+    told.pop("dependencies", None)
+    told["version"] = f"{chart.version}+{_digest({**kept, 'Chart.yaml': _dumped(told)})}"
+    return {**kept, "Chart.yaml": _dumped(told)}
+
+
+def version(packed: Mapping[str, bytes]) -> str:
+    """The version of a packed chart: its own, and after a + what its contents come to."""
+    return str(yaml.safe_load(packed["Chart.yaml"])["version"])
+
+
+def archive(name: str, packed: Mapping[str, bytes]) -> bytes:
+    """The `.tgz` of a packed chart."""
+    held = io.BytesIO()
+    with tarfile.open(fileobj=held, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for path in sorted(packed):
+            entry = tarfile.TarInfo(f"{name}/{path}")
+            entry.size, entry.mode = len(packed[path]), 0o644
+            tar.addfile(entry, io.BytesIO(packed[path]))
+    return _gzip(held.getvalue())
+
+
+def _left_out(name: str) -> bool:
+    first = name.partition("/")[0]
+    return first in _LEFT_OUT or any(part.startswith(".") and part != ".helmignore" for part in Path(name).parts)
+
+
+def _digest(packed: Mapping[str, bytes]) -> str:
+    total = hashlib.sha256()
+    for path in sorted(packed):
+        total.update(f"{path}\0{len(packed[path])}\0".encode() + packed[path])
+    return total.hexdigest()[:12]
+
+
+def _dumped(value: object) -> bytes:
+    return yaml.safe_dump(value, sort_keys=True, allow_unicode=True).encode()
+
+
+def _gzip(data: bytes) -> bytes:
+    # RFC 1952, stored and not compressed: what another zlib would make of the same bytes is not the same.
+    deflate = zlib.compressobj(0, zlib.DEFLATED, -zlib.MAX_WBITS)
+    stored = deflate.compress(data) + deflate.flush()
+    return b"\x1f\x8b\x08\0\0\0\0\0\0\xff" + stored + struct.pack("<II", zlib.crc32(data), len(data) % 2**32)

@@ -1,0 +1,163 @@
+"""The objects that make K3s's Helm controller install a release. Pure: an inventory in, Kubernetes objects out.
+
+Source: k3s-io/helm-controller, pkg/apis/helm.cattle.io/v1 and pkg/controllers/chart; k3s-io/klipper-helm, entry.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from homelab.charts import archive
+from homelab.model import Home, SecretRef, chart_folder, storage_classes
+from homelab.model.chart_rules import PACKAGED
+from homelab.model.charts import Release
+
+API = "helm.cattle.io/v1"
+# Here the controller's jobs run, with all rights; not in a namespace of which others have rights.
+NAMESPACE = "kube-system"
+MANAGER = "homelab"
+# By it what was ours is known again when it is no longer listed.
+LABELS = {"app.kubernetes.io/managed-by": MANAGER}
+RELEASE_LABEL = "homelab/release"
+
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A release as it should be: what to apply, and what Helm's own record then says.
+
+    `version` is the chart's, "" where K3s chooses it; `secrets` by key of the Secret, `secret` its name.
+    """
+
+    name: str
+    chart: str
+    namespace: str
+    version: str
+    values: Mapping[str, Any]
+    manifest: Object = field(repr=False)
+    secrets: Mapping[str, SecretRef] = field(default_factory=dict)
+    secret: str = ""
+
+    @property
+    def packaged(self) -> bool:
+        """Whether it is K3s's own release, of which only the values are ours."""
+        return bool(self.manifest["kind"] == "HelmChartConfig")
+
+    @property
+    def said(self) -> str:
+        return f"{self.chart} {self.version}".strip() + f" in {self.namespace}"
+
+
+def releases(home: Home, folder: Path) -> tuple[Wanted, ...]:
+    """Every release that the inventory lists, in its order; a chart's dependency stands before it."""
+    assert home.cluster is not None
+    return tuple(each for release in home.cluster.charts or () for each in _wanted(home, release, folder))
+
+
+def _wanted(home: Home, release: Release, folder: Path) -> Iterator[Wanted]:
+    if release.name in PACKAGED:
+        manifest = _object("HelmChartConfig", release.name, {"valuesContent": content(release.values)})
+        yield Wanted(release.name, release.name, NAMESPACE, "", release.values, manifest)
+        return
+    chart = chart_folder.read(folder / release.of)
+    values: dict[str, Any] = dict(release.values)
+    if chart.name == storage_classes.CHART:
+        values = storage_classes.resolved(values, _exports(home))
+    if chart.dependency is not None:
+        inner = merged(chart.values.get(chart.dependency.name) or {}, values.pop(chart.dependency.name, {}))
+        # Without templates the dependency is the release; with them it is one beside it.
+        name = chart.dependency.name if chart.has_templates else release.name
+        mine = {} if chart.has_templates else release.secrets
+        yield _upstream(name, release, chart.dependency, inner, mine)
+    if chart.has_templates:
+        packed = archive.files(chart)
+        encoded = base64.b64encode(archive.archive(chart.name, packed)).decode()
+        spec = {
+            # Before 2022-10 the controller uninstalls only what has a `chart`, whatever chartContent says.
+            "chart": chart.name,
+            "chartContent": encoded,
+            "targetNamespace": release.within,
+            "valuesContent": content(values),
+        }
+        manifest = _object("HelmChart", release.name, spec)
+        version = archive.version(packed)
+        yield Wanted(
+            release.name, chart.name, release.within, version, values, manifest, release.secrets, release.secret
+        )
+
+
+def _upstream(
+    name: str,
+    release: Release,
+    chart: chart_folder.Dependency,
+    values: Mapping[str, Any],
+    secrets: Mapping[str, SecretRef],
+) -> Wanted:
+    spec = {
+        "chart": chart.name,
+        "repo": chart.repository,
+        "version": chart.version,
+        "targetNamespace": release.within,
+        "valuesContent": content(values),
+    }
+    manifest = _object("HelmChart", name, spec)
+    return Wanted(name, chart.name, release.within, chart.version, values, manifest, secrets, release.secret)
+
+
+def _object(kind: str, name: str, spec: Object) -> Object:
+    metadata = {"name": name, "namespace": NAMESPACE, "labels": dict(LABELS)}
+    return {"apiVersion": API, "kind": kind, "metadata": metadata, "spec": spec}
+
+
+def secret(wanted: Wanted, values: Mapping[str, str]) -> Object:
+    """The Secret that the release's templates refer to, of its resolved values."""
+    labels = {**LABELS, RELEASE_LABEL: wanted.name}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": wanted.secret, "namespace": wanted.namespace, "labels": labels},
+        "type": "Opaque",
+        "data": {key: base64.b64encode(value.encode()).decode() for key, value in values.items()},
+    }
+
+
+def content(values: Mapping[str, Any]) -> str:
+    """Values as Helm reads them, typed as they are here; the same text for the same values."""
+    return yaml.safe_dump(dict(values), sort_keys=True, allow_unicode=True) if values else ""
+
+
+def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Values over others as Helm merges them: dicts key by key, all else as a whole."""
+    made = dict(under)
+    for key, value in over.items():
+        held = made.get(key)
+        made[key] = merged(held, value) if isinstance(held, Mapping) and isinstance(value, Mapping) else value
+    return made
+
+
+def unknown_fields(crd: Mapping[str, Any], manifest: Object) -> tuple[str, ...]:
+    """Fields of an object's spec that this cluster's own definition does not know, and so would drop in silence."""
+    for version in crd["spec"]["versions"]:
+        if version["name"] == manifest["apiVersion"].partition("/")[2]:
+            schema = (version.get("schema") or {}).get("openAPIV3Schema") or {}
+            spec = (schema.get("properties") or {}).get("spec") or {}
+            if any(each.get("x-kubernetes-preserve-unknown-fields") for each in (schema, spec)):
+                # It keeps what it does not know; what the controller heeds is what it lists, where it lists anything.
+                return _beyond(spec, manifest) if spec.get("properties") else ()
+            return _beyond(spec, manifest)
+    return tuple(manifest["spec"])
+
+
+def _beyond(spec: Mapping[str, Any], manifest: Object) -> tuple[str, ...]:
+    return tuple(key for key in manifest["spec"] if key not in (spec.get("properties") or {}))
+
+
+def _exports(home: Home) -> dict[str, list[storage_classes.Export]]:
+    return storage_classes.exports((host.address, host.storage) for host in home.nas if host.storage)

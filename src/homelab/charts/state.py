@@ -1,0 +1,132 @@
+"""What became of a release: Helm's own record of it, and why the job that installs it does not get on.
+
+Source: Helm 3, pkg/storage/driver (a Secret of type helm.sh/release.v1 for each revision, its release gzipped JSON).
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from homelab.charts import causes
+from homelab.charts.objects import Wanted
+
+RELEASE_TYPE = "helm.sh/release.v1"
+# The workloads whose being up is the release's.
+WORKLOADS = {"Deployment": "deployments", "StatefulSet": "statefulsets", "DaemonSet": "daemonsets"}
+
+Object = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A release as Helm keeps it: the newest revision."""
+
+    revision: int
+    status: str
+    version: str
+    values: Mapping[str, Any]
+    manifest: str
+
+
+def recorded(secrets: Iterable[Object]) -> Recorded | None:
+    """The newest of a release's records; None when Helm knows no such release."""
+    found = [each for each in map(_record, secrets) if each is not None]
+    return max(found, key=lambda each: each.revision, default=None)
+
+
+def _record(secret: Object) -> Recorded | None:
+    try:
+        packed = base64.b64decode(base64.b64decode(secret["data"]["release"]))
+        held = json.loads(gzip.decompress(packed))
+        return Recorded(
+            int(held["version"]),
+            str(held["info"]["status"]),
+            str(held["chart"]["metadata"]["version"]),
+            held.get("config") or {},
+            str(held.get("manifest", "")),
+        )
+    except (KeyError, TypeError, ValueError, OSError):
+        return None
+
+
+def installed(wanted: Wanted, record: Recorded | None) -> str:
+    """Why the release is not yet what is wanted; "" when it is."""
+    if record is None:
+        return "Helm has not installed it"
+    if record.status != "deployed":
+        return f"Helm has it as {record.status}"
+    if wanted.version and record.version != wanted.version:
+        return f"Helm still has {record.version} deployed"
+    if not _within(wanted.values, record.values) if wanted.packaged else wanted.values != record.values:
+        return "Helm still has other values deployed"
+    return ""
+
+
+def _within(some: Any, all_of_it: Any) -> bool:
+    if isinstance(some, Mapping) and isinstance(all_of_it, Mapping):
+        return all(key in all_of_it and _within(value, all_of_it[key]) for key, value in some.items())
+    return bool(some == all_of_it)
+
+
+def workloads(record: Recorded, namespace: str) -> tuple[tuple[str, str, str], ...]:
+    """Resource, namespace and name of each workload in a release's manifest."""
+    found = []
+    for each in yaml.safe_load_all(record.manifest):
+        if isinstance(each, dict) and each.get("kind") in WORKLOADS:
+            metadata = each["metadata"]
+            found.append((WORKLOADS[each["kind"]], metadata.get("namespace") or namespace, metadata["name"]))
+    return tuple(found)
+
+
+def unready(workload: Object | None) -> str:
+    """Why a workload is not up; "" when it is."""
+    if workload is None:
+        return "is not there"
+    spec, status = workload["spec"], workload.get("status") or {}
+    if status.get("observedGeneration", 0) < workload["metadata"].get("generation", 0):
+        return "was not looked at yet"
+    if "desiredNumberScheduled" in status:
+        wanted, ready = status["desiredNumberScheduled"], status.get("numberReady", 0)
+        updated = status.get("updatedNumberScheduled", 0)
+    else:
+        wanted, ready = spec.get("replicas", 1), status.get("readyReplicas", 0)
+        updated = status.get("updatedReplicas", 0)
+    if updated < wanted:
+        return f"{updated} of {wanted} pods are of this version"
+    return "" if ready >= wanted else f"{ready} of {wanted} pods are ready"
+
+
+def waiting(pods: Iterable[Object]) -> str:
+    """Why pods do not run, in the words of the first that does not; "" when nothing tells."""
+    for pod in pods:
+        status = pod.get("status") or {}
+        for each in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
+            held = (each.get("state") or {}).get("waiting")
+            if held and held.get("reason") not in (None, "ContainerCreating", "PodInitializing"):
+                image = f" {each['image']}" if "Image" in held["reason"] or "Pull" in held["reason"] else ""
+                return f"{held['reason']}{image}: {_line(held.get('message', ''))}".rstrip(": ")
+        for condition in status.get("conditions") or ():
+            if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
+                return f"{condition.get('reason', 'Unschedulable')}: {_line(condition.get('message', ''))}"
+    return ""
+
+
+def why(reason: str, pods: Iterable[Object], log: Iterable[str]) -> tuple[str, ...]:
+    """Why a release did not come up, in lines: what it lacks, what its job waits for, its log's end, the cause."""
+    last = [line.strip() for line in log if line.strip()][-3:]
+    held = waiting(pods)
+    cause = causes.cause([held, *last])
+    lines = [reason if not held else f"{reason}; its job waits, {held}"]
+    lines += [f"its job's log ends: {_line(line)}" for line in last]
+    return (*lines, *([f"that means: {cause}"] if cause else []))
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())[:300]

@@ -1,0 +1,115 @@
+"""A chart as its folder has it: `charts/<name>/` beside `inventory/`. Source: Helm, "Charts"."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+# What a chart of ours tells of itself in Chart.yaml's annotations.
+SECRETS, DATABASE = "homelab/secrets", "homelab/database"
+
+
+class ChartError(Exception):
+    """A chart's folder cannot be used: found, then what to do."""
+
+    def __init__(self, found: str, remedy: str) -> None:
+        super().__init__(f"{found}; {remedy}")
+        self.found, self.remedy = found, remedy
+
+
+@dataclass(frozen=True)
+class Dependency:
+    """The one upstream chart that a chart brings along, pinned."""
+
+    name: str
+    version: str
+    repository: str
+
+
+@dataclass(frozen=True)
+class ChartFolder:
+    """A chart: `values` are its own, `schema` that of values.schema.json.
+
+    `secrets` are keys it cannot start without; `database` what it keeps in files that NFS does not lock well enough.
+    """
+
+    path: Path
+    version: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+    schema: Mapping[str, Any] | None = None
+    dependency: Dependency | None = None
+    secrets: tuple[str, ...] = ()
+    database: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def has_templates(self) -> bool:
+        return (self.path / "templates").is_dir()
+
+
+def names(folder: Path) -> tuple[str, ...]:
+    """The charts in a folder of charts."""
+    return tuple(sorted(path.parent.name for path in folder.glob("*/Chart.yaml")))
+
+
+def read(path: Path) -> ChartFolder:
+    """The chart in a folder. Raise ChartError when it is none, or not one that could be applied as it is."""
+    chart = _yaml(path / "Chart.yaml")
+    if chart.get("name") != path.name:
+        raise ChartError(f"Chart.yaml names {chart.get('name')!r}", f"write name: {path.name}")
+    if not isinstance(chart.get("version"), str):
+        raise ChartError("Chart.yaml has no version", "write version: 0.1.0")
+    told = chart.get("annotations") or {}
+    values = _yaml(path / "values.yaml") if (path / "values.yaml").exists() else {}
+    made = ChartFolder(
+        path,
+        chart["version"],
+        values,
+        _schema(path / "values.schema.json"),
+        _dependency(chart.get("dependencies") or ()),
+        tuple(str(told.get(SECRETS, "")).split()),
+        str(told.get(DATABASE, "")),
+    )
+    if not made.has_templates and made.dependency is None:
+        raise ChartError("has neither templates nor a dependency", "write one of them")
+    return made
+
+
+def _dependency(listed: Any) -> Dependency | None:
+    if not listed:
+        return None
+    if len(listed) > 1:
+        raise ChartError("has more than one dependency", "write a chart for each")
+    (one,) = listed
+    version = str(one.get("version", ""))
+    if not version or not version.replace(".", "").replace("-", "").replace("+", "").isalnum():
+        raise ChartError(f"{one.get('name')}: {version!r} is no one version", "pin it, version: 4.13.4")
+    return Dependency(str(one["name"]), version, str(one.get("repository", "")))
+
+
+def _schema(path: Path) -> Mapping[str, Any] | None:
+    if not path.exists():
+        return None
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ChartError(f"{path.name} cannot be read ({error})", "mend it") from None
+    return held if isinstance(held, dict) else None
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    try:
+        held = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ChartError(f"{path.name} cannot be read ({' '.join(str(error).split())})", "mend it") from None
+    if not isinstance(held, dict):
+        raise ChartError(f"{path.name} is no mapping", "mend it")
+    return held

@@ -1,0 +1,67 @@
+"""Whether values are as a chart's values.schema.json says, before Helm is asked: the keywords our schemas use.
+
+Source: JSON Schema draft 7, which Helm takes. A keyword that is not known here is Helm's to judge.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from homelab.model.problems import did_you_mean
+from homelab.model.strict import shown
+
+# Place below the values, what was found, the remedy.
+Wrong = tuple[str, str, str]
+KEYWORDS = frozenset(
+    ("type", "properties", "additionalProperties", "required", "enum", "pattern", "minimum", "maximum", "items")
+)
+
+_TYPES: Mapping[str, tuple[Callable[[object], bool], str]] = {
+    "object": (lambda value: isinstance(value, dict), 'a dict, {"key": value}'),
+    "array": (lambda value: isinstance(value, list), "a list, [...]"),
+    "string": (lambda value: isinstance(value, str), 'a string, "..."'),
+    "boolean": (lambda value: isinstance(value, bool), "True or False"),
+    "integer": (lambda value: isinstance(value, int) and not isinstance(value, bool), "a whole number"),
+    "number": (lambda value: isinstance(value, int | float) and not isinstance(value, bool), "a number"),
+}
+
+
+def wrong(value: object, schema: Mapping[str, Any], place: str = "") -> Iterator[Wrong]:
+    """What of the values the schema does not take, each with its place."""
+    wanted = schema.get("type")
+    if wanted is not None:
+        takes, word = _TYPES[wanted]
+        if not takes(value):
+            yield place, f"{shown(value)} is of the wrong type", f"write {word}"
+            return
+    if "enum" in schema and value not in schema["enum"]:
+        yield place, f"{shown(value)} is none of its values", f"write {' or '.join(map(json.dumps, schema['enum']))}"
+    if "pattern" in schema and isinstance(value, str) and not re.search(schema["pattern"], value):
+        yield place, f"{shown(value)} is not what it takes", f"write what matches {schema['pattern']}"
+    if "minimum" in schema and isinstance(value, int | float) and value < schema["minimum"]:
+        yield place, f"{shown(value)} is too small", f"write at least {schema['minimum']}"
+    if "maximum" in schema and isinstance(value, int | float) and value > schema["maximum"]:
+        yield place, f"{shown(value)} is too large", f"write at most {schema['maximum']}"
+    if isinstance(value, dict):
+        yield from _members(value, schema, place)
+    if isinstance(value, list) and isinstance(schema.get("items"), dict):
+        for index, each in enumerate(value):
+            yield from wrong(each, schema["items"], f"{place}[{index}]")
+
+
+def _members(value: Mapping[str, object], schema: Mapping[str, Any], place: str) -> Iterator[Wrong]:
+    known, others = schema.get("properties", {}), schema.get("additionalProperties", True)
+    for key, held in value.items():
+        if key in known:
+            yield from wrong(held, known[key], f"{place}.{key}")
+        elif others is False:
+            otherwise = f"write one of {', '.join(known)}" if known else "leave it out"
+            yield f"{place}.{key}", "unknown key", did_you_mean(key, known, otherwise)
+        elif isinstance(others, dict):
+            yield from wrong(held, others, f"{place}.{key}")
+    for key in schema.get("required", ()):
+        if key not in value:
+            yield f"{place}.{key}", "is missing", "write it"

@@ -1,0 +1,143 @@
+"""The cluster's API as the control machine reaches it: read, applied from the server's side, deleted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from homelab.charts.objects import MANAGER
+
+Object = dict[str, Any]
+_TIMEOUT = 30
+# What the server writes beside what was applied.
+_SERVERS = ("managedFields", "resourceVersion", "generation", "creationTimestamp", "uid", "selfLink")
+# Where each kind's objects are.
+_PLURALS = {"Namespace": "namespaces", "Secret": "secrets", "HelmChart": "helmcharts"}
+_PLURALS |= {"HelmChartConfig": "helmchartconfigs"}
+
+
+class ApiError(Exception):
+    """The API does not answer, or refuses: one line. `status` is HTTP's, 0 without an answer."""
+
+    def __init__(self, said: str, status: int = 0) -> None:
+        super().__init__(said)
+        self.status = status
+
+
+@dataclass
+class Api:
+    """The API behind one context of a kubeconfig."""
+
+    client: Any
+
+    def get(self, path: str, query: str = "") -> Object | None:
+        """The object at a path; None when there is none."""
+        try:
+            held: Object = json.loads(self._call("GET", path, query))
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+        return held
+
+    def items(self, path: str, query: str = "") -> list[Object]:
+        """The objects of a list; none where the API has no such list."""
+        return (self.get(path, query) or {}).get("items") or []
+
+    def log(self, namespace: str, pod: str, lines: int) -> list[str]:
+        """The last lines of a pod's log; none while it has none."""
+        try:
+            path = f"/api/v1/namespaces/{namespace}/pods/{quote(pod)}/log"
+            return self._call("GET", path, f"tailLines={lines}").decode(errors="replace").splitlines()
+        except ApiError:
+            return []
+
+    def differs(self, wanted: Object) -> bool:
+        """Whether applying an object would change anything; the server is asked, and keeps nothing of it."""
+        live = self.get(path_of(wanted))
+        if live is None:
+            return True
+        return _kept(live) != _kept(self._apply(wanted, "&dryRun=All"))
+
+    def apply(self, wanted: Object) -> None:
+        """Apply an object as `homelab`, also over what others have written into it."""
+        self._apply(wanted, "")
+
+    def create(self, path: str, made: Object) -> None:
+        """Make an object in a list; one that is there already stays as it is."""
+        try:
+            self._call("POST", path, body=made)
+        except ApiError as error:
+            if error.status != 409:
+                raise
+
+    def delete(self, path: str) -> None:
+        """Delete an object, which may be gone already."""
+        try:
+            self._call("DELETE", path)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+
+    def _apply(self, wanted: Object, more: str) -> Object:
+        query = f"fieldManager={MANAGER}&force=true{more}"
+        # Every JSON is YAML; as text, since the client makes no YAML.
+        body = json.dumps(wanted)
+        held: Object = json.loads(self._call("PATCH", path_of(wanted), query, body, "application/apply-patch+yaml"))
+        return held
+
+    def _call(
+        self, method: str, path: str, query: str = "", body: Object | str | None = None, kind: str = "application/json"
+    ) -> bytes:
+        # Imported here: it costs a quarter of a second, which a run without charts need not pay.
+        import urllib3
+        from kubernetes.client import ApiException
+
+        headers = {"Accept": "application/json", "Content-Type": kind}
+        try:
+            method, url, headers, *_ = self.client.param_serialize(
+                method, path, header_params=headers, auth_settings=["BearerToken"]
+            )
+            answer = self.client.call_api(
+                method, f"{url}?{query}" if query else url, headers, body, _request_timeout=_TIMEOUT
+            )
+            said: bytes = answer.read()
+        except (ApiException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            raise ApiError(str(error).partition("\n")[0] or type(error).__name__) from None
+        if not 200 <= answer.status < 300:
+            raise ApiError(f"{method} {path}: {_reason(said, answer.status)}", answer.status)
+        return said
+
+
+def connect(kubeconfig: Path, context: str) -> Api:
+    """The API of a context. Raise ApiError when the kubeconfig has none, or cannot be read."""
+    from kubernetes.config import ConfigException, new_client_from_config
+
+    try:
+        return Api(new_client_from_config(str(kubeconfig), context=context))
+    except (ConfigException, OSError, ValueError, TypeError, KeyError) as error:
+        raise ApiError(str(error).partition("\n")[0] or type(error).__name__) from None
+
+
+def path_of(wanted: Mapping[str, Any]) -> str:
+    """Where an object is, by what it says of itself."""
+    version, metadata = wanted["apiVersion"], wanted["metadata"]
+    root = f"/api/{version}" if version == "v1" else f"/apis/{version}"
+    within = f"/namespaces/{metadata['namespace']}" if "namespace" in metadata else ""
+    return f"{root}{within}/{_PLURALS[wanted['kind']]}/{metadata['name']}"
+
+
+def _kept(held: Object) -> Object:
+    metadata = {key: value for key, value in held["metadata"].items() if key not in _SERVERS}
+    return {**held, "metadata": metadata}
+
+
+def _reason(said: bytes, status: int) -> str:
+    try:
+        return " ".join(str(json.loads(said)["message"]).split())[:300]
+    except (ValueError, KeyError, TypeError):
+        return f"HTTP {status}"

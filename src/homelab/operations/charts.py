@@ -1,0 +1,371 @@
+"""The charts deploy: releases applied through the API, waited for, and taken away when they are no longer listed."""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import SecretStr
+from pyinfra import host, logger, state
+from pyinfra.api.command import FunctionCommand, StringCommand
+from pyinfra.api.operation import operation
+
+from homelab.charts import objects
+from homelab.charts import state as found
+from homelab.charts.objects import NAMESPACE, Wanted
+from homelab.k3s import kubeconfig
+from homelab.k3s.kubeconfig import KubeconfigError
+from homelab.model import Home, Host
+from homelab.operations import api as apis
+from homelab.operations.api import Api, ApiError
+from homelab.operations.kubeconfig import write
+from homelab.operations.survey import Survey
+from homelab.pyinfra_compat import Refusal
+from homelab.settings import SecretError, resolve_secret
+
+# The job's image, the chart and the workloads' images may all have to be fetched.
+DEADLINE = 300
+READER = "health-reader"
+
+_HELMCHARTS = f"/apis/{objects.API}/namespaces/{NAMESPACE}/helmcharts"
+_CONFIGS = f"/apis/{objects.API}/namespaces/{NAMESPACE}/helmchartconfigs"
+_CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+_OURS = "labelSelector=app.kubernetes.io%2Fmanaged-by%3Dhomelab"
+
+
+@dataclass(frozen=True)
+class Gone:
+    """A release of ours that is no longer listed. `packaged`: only its values were ours."""
+
+    name: str
+    namespace: str
+    packaged: bool = False
+
+
+@dataclass
+class Charts:
+    """One charts deploy: what is wanted, what is to go, and who carries it out."""
+
+    home: Home
+    first: Host
+    wanted: tuple[Wanted, ...]
+    gone: tuple[Gone, ...]
+    secrets: Mapping[str, Mapping[str, SecretStr]] = field(repr=False)
+
+    @property
+    def kubeconfig(self) -> Path:
+        assert self.home.cluster is not None
+        return Path(self.home.cluster.kubeconfig).expanduser()
+
+    @property
+    def context(self) -> str:
+        return kubeconfig.context(self.home.environment)
+
+    @property
+    def readers(self) -> tuple[Wanted, ...]:
+        """The releases whose account is handed out as a kubeconfig."""
+        return tuple(each for each in self.wanted if each.chart == READER)
+
+    def reader_file(self, release: str) -> Path:
+        """Where the kubeconfig of a reader is written."""
+        return self.kubeconfig.with_name(f"{self.kubeconfig.name}.{release}")
+
+    def api(self) -> Api | None:
+        """The cluster's API; None when this control machine has not met the cluster yet."""
+        file = self.kubeconfig
+        try:
+            known = kubeconfig.server(file.read_text(encoding="utf-8") if file.exists() else "", self.context)
+        except (KubeconfigError, OSError, UnicodeDecodeError) as error:
+            raise Refusal([f"{file}: cannot be used ({error})"]) from None
+        return apis.connect(file, self.context) if known is not None else None
+
+
+def charts(site: Survey) -> Charts:
+    """The run's charts deploy; raise Refusal with all that is wrong at once, before anything is touched."""
+    made: Charts = site.once("charts", lambda: _charts(site.home, _first(site)))
+    return made
+
+
+def _first(site: Survey) -> Host:
+    servers = [host for host in site.home.servers if host.name in site.probes]
+    if not servers:
+        raise Refusal(["none of the selected hosts is a K3s server; leave out --limit"])
+    return servers[0]
+
+
+def _charts(home: Home, first: Host) -> Charts:
+    if home.cluster is None or home.cluster.charts is None:
+        raise Refusal(['the inventory lists no charts; write charts = [{"name": "ntfy", ...}] in group_data'])
+    wanted = objects.releases(home, Path.cwd() / "charts")
+    secrets, problems = {}, []
+    for release in wanted:
+        held = {}
+        for key, reference in release.secrets.items():
+            try:
+                held[key] = resolve_secret(reference, base=Path.cwd())
+            except SecretError as error:
+                problems.append(f"charts: {release.name}.secrets.{key}: {error}")
+        secrets[release.name] = held
+    made = Charts(home, first, wanted, (), secrets)
+    api = made.api()
+    if api is not None:
+        try:
+            problems += _unfit(api, wanted)
+            made.gone = _gone(api, wanted)
+        except ApiError as error:
+            problems.append(f"the cluster's API does not answer from here: {error}; see homelab health")
+    if problems:
+        raise Refusal(problems)
+    return made
+
+
+def _unfit(api: Api, wanted: tuple[Wanted, ...]) -> list[str]:
+    """What this cluster would not take, or what is there already and is somebody else's."""
+    problems = []
+    for kind, plural in (("HelmChart", "helmcharts"), ("HelmChartConfig", "helmchartconfigs")):
+        mine = [each for each in wanted if each.manifest["kind"] == kind]
+        if not mine:
+            continue
+        crd = api.get(f"{_CRDS}/{plural}.helm.cattle.io")
+        if crd is None:
+            problems.append(f"this cluster has no {kind}; take disable-helm-controller out of server_config")
+            continue
+        for each in mine:
+            if unknown := objects.unknown_fields(crd, each.manifest):
+                problems.append(f"{each.name}: this K3s's {kind} does not know {', '.join(unknown)}; upgrade K3s")
+            live = api.get(apis.path_of(each.manifest))
+            labels = (live or {}).get("metadata", {}).get("labels") or {}
+            if live is not None and not objects.LABELS.items() <= labels.items():
+                found = f"{each.name}: {kind} {NAMESPACE}/{each.name} is there and not this toolkit's"
+                problems.append(f"{found}; delete it, or give the release another name")
+    return problems
+
+
+def _gone(api: Api, wanted: tuple[Wanted, ...]) -> tuple[Gone, ...]:
+    listed = {(each.manifest["kind"], each.name) for each in wanted}
+    found = []
+    for kind, path in (("HelmChart", _HELMCHARTS), ("HelmChartConfig", _CONFIGS)):
+        for each in api.items(path, _OURS):
+            name = each["metadata"]["name"]
+            if (kind, name) not in listed:
+                target = each["spec"].get("targetNamespace") or NAMESPACE
+                found.append(Gone(name, target, packaged=kind == "HelmChartConfig"))
+    return tuple(sorted(found, key=lambda each: each.name))
+
+
+# Operations, on the one host that carries them: they run here, against the API
+#
+
+
+@operation()
+def applied(charts: Charts, wanted: Wanted) -> Generator[FunctionCommand, None, None]:
+    """Ensure a release's namespace, Secret and HelmChart or HelmChartConfig; a dry run asks the API what differs."""
+    api = charts.api()
+    if api is None:
+        if state.is_executing:
+            raise Refusal([f"{charts.kubeconfig}: has no context {charts.context}; run deploys/k3s.py first"])
+        yield FunctionCommand(_carried_out, (), {})
+        return
+    try:
+        things = _things(charts, wanted)
+        missing = api.get(_namespace(wanted.namespace)) is None
+        differing = [each for each in things if missing or api.differs(each)]
+    except ApiError as error:
+        raise Refusal([f"{wanted.name}: {error}"]) from None
+    if not differing:
+        host.noop(f"{wanted.name} is {wanted.said}")
+        return
+    yield FunctionCommand(_carried_out, (lambda: _apply(api, wanted, differing, missing),), {})
+
+
+def _things(charts: Charts, wanted: Wanted) -> list[dict[str, Any]]:
+    held = charts.secrets.get(wanted.name) or {}
+    # The Secret first: pods of the release start with it.
+    secrets = [objects.secret(wanted, {key: value.get_secret_value() for key, value in held.items()})] if held else []
+    return [*secrets, wanted.manifest]
+
+
+def _namespace(name: str) -> str:
+    return f"/api/v1/namespaces/{name}"
+
+
+def _apply(api: Api, wanted: Wanted, differing: list[dict[str, Any]], missing: bool) -> None:
+    if missing:
+        api.create(
+            "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": wanted.namespace}}
+        )
+    for each in differing:
+        api.apply(each)
+
+
+def _carried_out(act: Callable[[], None]) -> bool:
+    # pyinfra shows a traceback for what a function raises.
+    try:
+        act()
+    except ApiError as error:
+        Refusal([error]).show()
+        return False
+    except Refusal as refusal:
+        refusal.show()
+        return False
+    return True
+
+
+@operation()
+def up(charts: Charts, deadline: float = DEADLINE) -> Generator[StringCommand, None, None]:
+    """Wait until every release is as wanted and its workloads are up; end the run with why where one is not."""
+    if state.is_executing:
+        api = charts.api()
+        assert api is not None, "applied before"
+        _prove(api, charts.wanted, deadline)
+    yield from ()
+
+
+def _prove(api: Api, wanted: tuple[Wanted, ...], deadline: float) -> None:
+    end = time.monotonic() + deadline
+    while True:
+        lacking = {}
+        try:
+            for each in wanted:
+                if lacks := lack(api, each):
+                    lacking[each.name] = lacks
+        except ApiError as error:
+            lacking[""] = str(error)
+        if not lacking:
+            logger.info(f"{host.print_prefix}{len(wanted)} releases up: {', '.join(each.said for each in wanted)}")
+            return
+        if time.monotonic() > end:
+            lines = [f"{error}; see homelab health" for name, error in lacking.items() if not name]
+            for each in wanted:
+                if each.name in lacking:
+                    told = told_of(api, each.name, f"install-{each.name}", lacking[each.name])
+                    lines += [f"{each.name}: {line}" for line in told]
+            raise Refusal(lines)
+        time.sleep(2)
+
+
+def lack(api: Api, wanted: Wanted) -> str:
+    """What a release lacks to be up; "" when it is. Raise ApiError when the API cannot be asked."""
+    record = found.recorded(api.items(f"{_namespace(wanted.namespace)}/secrets", _records(wanted.name)))
+    if lacks := found.installed(wanted, record):
+        return lacks
+    assert record is not None
+    for resource, namespace, name in found.workloads(record, wanted.namespace):
+        if why := found.unready(api.get(f"/apis/apps/v1/namespaces/{namespace}/{resource}/{name}")):
+            pods = api.items(
+                f"{_namespace(namespace)}/pods", f"labelSelector=app.kubernetes.io%2Finstance%3D{wanted.name}"
+            )
+            held = found.waiting(pods)
+            return f"{resource[:-1]} {namespace}/{name}: {why}" + (f"; {held}" if held else "")
+    return ""
+
+
+def _records(release: str) -> str:
+    return f"labelSelector=owner%3Dhelm%2Cname%3D{release}"
+
+
+def told_of(api: Api, release: str, job: str, reason: str) -> tuple[str, ...]:
+    """Why Helm's job did not do its work, in lines."""
+    try:
+        pods = api.items(f"{_namespace(NAMESPACE)}/pods", f"labelSelector=job-name%3Dhelm-{job}")
+        newest = sorted(pods, key=lambda each: each["metadata"].get("creationTimestamp") or "")
+        log = api.log(NAMESPACE, newest[-1]["metadata"]["name"], 20) if newest else []
+    except ApiError as error:
+        return reason, str(error)
+    return found.why(reason, pods, log)
+
+
+@operation()
+def uninstalled(charts: Charts, gone: Gone, deadline: float = DEADLINE) -> Generator[FunctionCommand, None, None]:
+    """Take a release away that is no longer listed; what may hold data stays, and is told."""
+    yield FunctionCommand(_carried_out, (lambda: _uninstall(charts, gone, deadline),), {})
+
+
+def _uninstall(charts: Charts, gone: Gone, deadline: float) -> None:
+    api = charts.api()
+    assert api is not None, "it was found there"
+    path = f"{_CONFIGS if gone.packaged else _HELMCHARTS}/{gone.name}"
+    api.delete(path)
+    end = time.monotonic() + deadline
+    while api.get(path) is not None:
+        if time.monotonic() > end:
+            told = told_of(api, gone.name, f"delete-{gone.name}", "Helm has not uninstalled it")
+            raise Refusal(f"{gone.name}: {line}" for line in told)
+        time.sleep(2)
+    if gone.packaged:
+        return
+    api.delete(f"{_namespace(gone.namespace)}/secrets/{gone.name}-homelab")
+    left = stays(api, gone)
+    if (file := charts.reader_file(gone.name)).exists():
+        left.append(f"{file}, which opens nothing any more")
+    for line in left:
+        logger.info(f"{host.print_prefix}{gone.name}: stays: {line}")
+
+
+def stays(api: Api, gone: Gone) -> list[str]:
+    """What an uninstalled release leaves behind: its claims, its namespace, its definitions."""
+
+    def its(each: Mapping[str, Any]) -> bool:
+        notes = each["metadata"].get("annotations") or {}
+        labels = each["metadata"].get("labels") or {}
+        return gone.name in (notes.get("meta.helm.sh/release-name"), labels.get("app.kubernetes.io/instance"))
+
+    claims = api.items(f"{_namespace(gone.namespace)}/persistentvolumeclaims")
+    lines = [f"PersistentVolumeClaim {gone.namespace}/{each['metadata']['name']}" for each in claims if its(each)]
+    lines += [f"CustomResourceDefinition {each['metadata']['name']}" for each in api.items(_CRDS) if its(each)]
+    return [*lines, f"namespace {gone.namespace}"]
+
+
+# The reader's kubeconfig
+#
+
+
+@operation()
+def handed_out(charts: Charts, wanted: Wanted) -> Generator[FunctionCommand, None, None]:
+    """Ensure the kubeconfig of a health-reader beside the merged one, 0600."""
+    file = charts.reader_file(wanted.name)
+    if not state.is_executing:
+        if not file.exists():
+            yield FunctionCommand(_carried_out, (), {})
+        return
+    api = charts.api()
+    assert api is not None, "its release is up"
+    try:
+        text = reader(charts, api, wanted)
+        existing = file.read_text(encoding="utf-8") if file.exists() else ""
+    except (ApiError, OSError, UnicodeDecodeError) as error:
+        raise Refusal([f"{file}: {error}; the release itself is up"]) from None
+    if text == existing and file.stat().st_mode & 0o777 == 0o600:
+        host.noop(f"{file} is the account's")
+        return
+    yield FunctionCommand(write, (file, "", text), {})
+
+
+def reader(charts: Charts, api: Api, wanted: Wanted) -> str:
+    """The kubeconfig of a health-reader's account. Raise ApiError when it has no token yet, or cannot be read.
+
+    Its context has the merged one's name, by which `homelab health` knows the inventory.
+    """
+    held = api.get(f"{_namespace(wanted.namespace)}/secrets/{wanted.name}-token")
+    token = base64.b64decode(((held or {}).get("data") or {}).get("token") or "").decode()
+    if not token:
+        raise ApiError(f"the account {wanted.namespace}/{wanted.name} has no token yet; deploy again")
+    merged = yaml.safe_load(charts.kubeconfig.read_text(encoding="utf-8"))
+    cluster = next(each["cluster"] for each in merged["clusters"] if each["name"] == charts.context)
+    entry = {"cluster": charts.context, "user": wanted.name}
+    return yaml.safe_dump(
+        {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": charts.context, "cluster": cluster}],
+            "users": [{"name": wanted.name, "user": {"token": token}}],
+            "contexts": [{"name": charts.context, "context": entry}],
+            "current-context": charts.context,
+        },
+        sort_keys=False,
+    )

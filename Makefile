@@ -17,11 +17,11 @@ $(VENV)/.done: requirements.lock pyproject.toml
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@
 
-check: setup ## format, lint, types, unit tests, rehearsal; needs no machine
+check: setup ## format, lint, types, unit tests, rehearsal, charts; needs no machine
 	@$(VENV)/bin/ruff format --check --quiet .
 	@$(VENV)/bin/ruff check --quiet .
 	@$(VENV)/bin/mypy
-	@env -u HOMELAB_ENV -u HOMELAB_K3S_VERSION -u HOMELAB_REQUIRE $(VENV)/bin/pytest -q -n 2 tests/unit tests/deploys
+	@env -u HOMELAB_ENV -u HOMELAB_K3S_VERSION -u HOMELAB_REQUIRE $(VENV)/bin/pytest -q -n 2 tests/unit tests/deploys tests/charts
 
 sandbox: setup ## simulated hosts, deployed, verified and healthy; SANDBOX=small|ha|full
 	@$(PY) -m tests.sandbox.run sandbox

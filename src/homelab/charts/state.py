@@ -120,7 +120,8 @@ def waiting(pods: Iterable[Object]) -> str:
 
 def why(reason: str, pods: Iterable[Object], log: Iterable[str]) -> tuple[str, ...]:
     """Why a release did not come up, in lines: what it lacks, what its job waits for, its log's end, the cause."""
-    last = [line.strip() for line in log if line.strip()][-3:]
+    # The job's script shows each of its commands with a + before it.
+    last = [line.strip() for line in log if line.strip() and not line.startswith("+")][-3:]
     held = waiting(pods)
     cause = causes.cause([held, *last])
     lines = [reason if not held else f"{reason}; its job waits, {held}"]

@@ -1,0 +1,63 @@
+"""A chart's archive: what is in it, and that it is the same whoever makes it."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import tarfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+from homelab.charts import archive
+from homelab.model import chart_folder
+
+CHARTS = Path(__file__).parents[3] / "charts"
+
+
+def packed(path: Path) -> tuple[str, bytes]:
+    files = archive.files(chart_folder.read(path))
+    return archive.version(files), archive.archive(path.name, files)
+
+
+@pytest.mark.parametrize("name", chart_folder.names(CHARTS))
+def test_it_is_the_same_to_the_byte_wherever_the_chart_lies(tmp_path: Path, name: str) -> None:
+    copy = tmp_path / name
+    shutil.copytree(CHARTS / name, copy)
+    for number, path in enumerate(copy.rglob("*")):
+        os.utime(path, (number, number))
+        path.chmod(0o700)
+    assert packed(copy) == packed(CHARTS / name)
+
+
+def test_it_is_a_tar_of_the_charts_own_files(tmp_path: Path) -> None:
+    _, data = packed(CHARTS / "nas-storage")
+    with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as tar:
+        entries = tar.getmembers()
+        told = yaml.safe_load(tar.extractfile("nas-storage/Chart.yaml").read())  # type: ignore[union-attr]
+    assert [each.name for each in entries] == [
+        f"nas-storage/{name}"
+        for name in ("Chart.yaml", "README.md", "templates/classes.yaml", "values.schema.json", "values.yaml")
+    ]
+    assert {(each.mtime, each.uid, each.gid, each.mode, each.uname) for each in entries} == {(0, 0, 0, 0o644, "")}
+    assert "dependencies" not in told, "what is not packed beside it would make Helm refuse it"
+
+
+def test_a_changed_template_is_another_version(tmp_path: Path) -> None:
+    shutil.copytree(CHARTS / "ntfy", tmp_path / "ntfy")
+    before, _ = packed(tmp_path / "ntfy")
+    template = tmp_path / "ntfy" / "templates" / "service.yaml"
+    template.write_text(template.read_text() + "# changed\n")
+    after, _ = packed(tmp_path / "ntfy")
+    assert before.partition("+")[0] == after.partition("+")[0] == "0.1.0"
+    assert before != after
+
+
+def test_what_an_editor_leaves_behind_is_not_packed(tmp_path: Path) -> None:
+    shutil.copytree(CHARTS / "ntfy", tmp_path / "ntfy")
+    (tmp_path / "ntfy" / ".service.yaml.swp").write_text("x")
+    (tmp_path / "ntfy" / "charts").mkdir()
+    (tmp_path / "ntfy" / "charts" / "other.tgz").write_text("x")
+    assert packed(tmp_path / "ntfy") == packed(CHARTS / "ntfy")

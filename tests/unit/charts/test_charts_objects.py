@@ -1,0 +1,102 @@
+"""The objects for K3s's Helm controller, made of an inventory."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import yaml
+
+from homelab.charts import objects
+from tests.unit.charts.homes import CHARTS, NTFY, READER, STORAGE, home
+
+
+def wanted(tmp_path: Path, *charts, **shared) -> dict[str, objects.Wanted]:
+    return {each.name: each for each in objects.releases(home(tmp_path, *charts, **shared), CHARTS)}
+
+
+def test_a_chart_of_ours_is_embedded_with_its_values_typed(tmp_path: Path) -> None:
+    release = wanted(tmp_path, {**NTFY, "values": {"hostname": "n.home.arpa", "storage": {"size": "2Gi"}}})["ntfy"]
+    assert release.manifest["kind"] == "HelmChart"
+    assert release.manifest["metadata"] == {
+        "name": "ntfy",
+        "namespace": "kube-system",
+        "labels": {"app.kubernetes.io/managed-by": "homelab"},
+    }
+    spec = release.manifest["spec"]
+    assert set(spec) == {"chart", "chartContent", "targetNamespace", "valuesContent"}
+    assert (spec["chart"], spec["targetNamespace"]) == ("ntfy", "ntfy")
+    assert base64.b64decode(spec["chartContent"])[:2] == b"\x1f\x8b"
+    assert yaml.safe_load(spec["valuesContent"]) == {"hostname": "n.home.arpa", "storage": {"size": "2Gi"}}
+
+
+def test_the_same_inventory_makes_the_same_objects(tmp_path: Path) -> None:
+    one = wanted(tmp_path / "one", NTFY, STORAGE, READER)
+    other = wanted(tmp_path / "other", NTFY, STORAGE, READER)
+    assert [each.manifest for each in one.values()] == [each.manifest for each in other.values()]
+
+
+def test_a_dependency_is_a_release_of_its_own_before_the_chart_that_needs_it(tmp_path: Path) -> None:
+    overridden = {**STORAGE, "values": {**STORAGE["values"], "csi-driver-nfs": {"controller": {"replicas": 2}}}}
+    found = wanted(tmp_path, overridden)
+    assert list(found) == ["csi-driver-nfs", "nas-storage"]
+    driver = found["csi-driver-nfs"]
+    assert {key: driver.manifest["spec"][key] for key in ("chart", "version", "targetNamespace")} == {
+        "chart": "csi-driver-nfs",
+        "version": "4.13.4",
+        "targetNamespace": "kube-system",
+    }
+    assert driver.manifest["spec"]["repo"].startswith("https://")
+    assert driver.values == {
+        "controller": {"replicas": 2, "defaultOnDeletePolicy": "retain", "enableSnapshotter": False}
+    }
+    assert "csi-driver-nfs" not in found["nas-storage"].values
+
+
+def test_a_class_is_made_of_the_nass_share(tmp_path: Path) -> None:
+    assert wanted(tmp_path, STORAGE)["nas-storage"].values == {
+        "classes": {"nas": {"server": "192.0.2.31", "path": "/srv/tank/kube"}}
+    }
+
+
+def test_k3ss_own_chart_gets_a_config(tmp_path: Path) -> None:
+    release = wanted(tmp_path, {"name": "traefik", "values": {"replicas": 2}})["traefik"]
+    assert release.packaged
+    assert release.manifest == {
+        "apiVersion": "helm.cattle.io/v1",
+        "kind": "HelmChartConfig",
+        "metadata": {
+            "name": "traefik",
+            "namespace": "kube-system",
+            "labels": {"app.kubernetes.io/managed-by": "homelab"},
+        },
+        "spec": {"valuesContent": "replicas: 2\n"},
+    }
+
+
+def test_passwords_are_in_the_secret_alone(tmp_path: Path) -> None:
+    release = wanted(tmp_path, NTFY)["ntfy"]
+    made = objects.secret(release, {"users": "hunter2"})
+    assert (made["metadata"]["name"], made["metadata"]["namespace"]) == ("ntfy-homelab", "ntfy")
+    assert base64.b64decode(made["data"]["users"]) == b"hunter2"
+    assert "NTFY_USERS" not in str(release.manifest) and "hunter2" not in repr(release)
+
+
+def test_what_text_yaml_would_take_for_something_else_stays_text() -> None:
+    values = {"tag": "1.10", "on": "yes", "octal": "0755", "count": 3, "nothing": None}
+    assert yaml.safe_load(objects.content(values)) == values
+
+
+def test_fields_that_a_clusters_definition_does_not_know_are_found() -> None:
+    def definition(**spec) -> dict:
+        schema = {"properties": {"spec": spec}}
+        return {"spec": {"versions": [{"name": "v1", "schema": {"openAPIV3Schema": schema}}]}}
+
+    manifest = {"apiVersion": "helm.cattle.io/v1", "spec": {"chart": "a", "valuesSecrets": []}}
+    known = {"chart": {"type": "string"}}
+    assert objects.unknown_fields(definition(properties=known), manifest) == ("valuesSecrets",)
+    # What keeps unknown fields only stores them; the controller heeds those that it lists.
+    keeps = {"x-kubernetes-preserve-unknown-fields": True}
+    assert objects.unknown_fields(definition(properties=known, **keeps), manifest) == ("valuesSecrets",)
+    assert objects.unknown_fields(definition(**keeps), manifest) == ()
+    assert objects.unknown_fields({"spec": {"versions": [{"name": "v2"}]}}, manifest) == ("chart", "valuesSecrets")

@@ -1,0 +1,146 @@
+"""Helm's record of a release, and why one did not come up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from homelab.charts import causes, objects, state
+from tests.charts_api import ChartsApi
+from tests.unit.charts.homes import CHARTS, NTFY, home
+
+MANIFEST = """
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: ntfy}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: ntfy}
+---
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: node, namespace: kube-system}
+"""
+
+
+@pytest.fixture
+def wanted(tmp_path: Path) -> objects.Wanted:
+    (release,) = objects.releases(home(tmp_path, NTFY), CHARTS)
+    return release
+
+
+def records(*releases: dict[str, Any]) -> state.Recorded | None:
+    api = ChartsApi()
+    for each in releases:
+        api.release("ntfy", "ntfy", **each)
+    return state.recorded(api.objects.values())
+
+
+def test_what_helm_has_is_the_newest_revision(wanted: objects.Wanted) -> None:
+    old = {"version": "0.0.9", "revision": 9, "status": "superseded"}
+    found = records({"version": wanted.version, "revision": 10, "values": wanted.values}, old)
+    assert found is not None and (found.revision, found.version) == (10, wanted.version)
+    assert state.installed(wanted, found) == ""
+
+
+def test_a_record_that_is_none_is_passed_over() -> None:
+    assert state.recorded([{"data": {"release": "bm90IG9uZQ=="}}, {"metadata": {}}, {"data": {}}]) is None
+
+
+@pytest.mark.parametrize(
+    ("record", "lacks"),
+    [
+        (None, "Helm has not installed it"),
+        ({"status": "pending-install"}, "Helm has it as pending-install"),
+        ({"version": "0.0.1+abc"}, "Helm still has 0.0.1+abc deployed"),
+        ({"values": {"hostname": "other"}}, "Helm still has other values deployed"),
+    ],
+)
+def test_what_a_release_lacks(wanted: objects.Wanted, record: dict[str, Any] | None, lacks: str) -> None:
+    found = None if record is None else records({"version": wanted.version, "values": wanted.values, **record})
+    assert state.installed(wanted, found) == lacks
+
+
+def test_of_k3ss_own_release_only_our_values_count(tmp_path: Path) -> None:
+    (traefik,) = objects.releases(home(tmp_path, {"name": "traefik", "values": {"a": {"b": 1}}}), CHARTS)
+    assert state.installed(traefik, records({"version": "99", "values": {"a": {"b": 1, "c": 2}, "d": 3}})) == ""
+    told = state.installed(traefik, records({"version": "99", "values": {"a": {"c": 2}}}))
+    assert told == "Helm still has other values deployed"
+
+
+def test_the_workloads_of_a_manifest() -> None:
+    found = records({"version": "1", "manifest": MANIFEST})
+    assert found is not None
+    assert state.workloads(found, "media") == (("deployments", "media", "ntfy"), ("daemonsets", "kube-system", "node"))
+
+
+@pytest.mark.parametrize(
+    ("workload", "lacks"),
+    [
+        (None, "is not there"),
+        ({"status": {"observedGeneration": 1}}, "was not looked at yet"),
+        ({"status": {"observedGeneration": 2}}, "0 of 2 pods are of this version"),
+        ({"status": {"observedGeneration": 2, "updatedReplicas": 2, "readyReplicas": 1}}, "1 of 2 pods are ready"),
+        ({"status": {"observedGeneration": 2, "updatedReplicas": 2, "readyReplicas": 2}}, ""),
+        (
+            {"status": {"observedGeneration": 2, "desiredNumberScheduled": 3, "updatedNumberScheduled": 3}},
+            "0 of 3 pods are ready",
+        ),
+        ({"status": {"observedGeneration": 2, "desiredNumberScheduled": 0}}, ""),
+    ],
+)
+def test_what_a_workload_lacks(workload: dict[str, Any] | None, lacks: str) -> None:
+    made = workload and {"metadata": {"generation": 2}, "spec": {"replicas": 2}, **workload}
+    assert state.unready(made) == lacks
+
+
+def pod(reason: str, message: str, image: str = "rancher/klipper-helm:v0.9") -> dict[str, Any]:
+    held = {"waiting": {"reason": reason, "message": message}}
+    return {"status": {"containerStatuses": [{"image": image, "state": held}]}}
+
+
+def test_why_it_did_not_come_up_is_told_with_the_known_cause() -> None:
+    assert state.why("Helm has not installed it", [pod("ImagePullBackOff", "Back-off\npulling")], []) == (
+        "Helm has not installed it; its job waits, ImagePullBackOff rancher/klipper-helm:v0.9: Back-off pulling",
+        "that means: the image of K3s's Helm job cannot be had; an airgapped site needs it among image_archives",
+    )
+    log = ["Upgrading ntfy", "+ helm upgrade", "", "Error: UPGRADE FAILED: updates to parameters are forbidden."]
+    told = state.why("Helm has it as failed", [], log)
+    assert told[1:3] == (
+        "its job's log ends: Upgrading ntfy",
+        "its job's log ends: Error: UPGRADE FAILED: updates to parameters are forbidden.",
+    )
+    assert told[3].startswith("that means: a StorageClass cannot be changed")
+
+
+def test_a_pod_that_only_starts_waits_for_nothing() -> None:
+    assert state.waiting([pod("ContainerCreating", "")]) == ""
+
+
+def test_a_pod_that_fits_nowhere_says_so() -> None:
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes fit"}
+    assert state.waiting([{"status": {"conditions": [condition]}}]) == "Unschedulable: 0/1 nodes fit"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Error: INSTALLATION FAILED: rendered manifests contain a resource that already exists. Unable to continue "
+        'with install: Service "x" exists and cannot be imported into the current release: invalid ownership metadata',
+        'Error: looks like "https://x" is not a valid chart repository or cannot be reached',
+        "Error: INSTALLATION FAILED: cannot re-use a name that is still in use",
+        'Error: unable to build kubernetes objects: no matches for kind "HTTPRoute" in version "x/v1"',
+        "Error: values don't meet the specifications of the schema(s) in the following chart(s): ntfy",
+        "0/3 nodes are available: 3 Insufficient memory.",
+    ],
+)
+def test_causes_that_are_known(line: str) -> None:
+    assert causes.cause(["earlier", line]) != ""
+
+
+def test_a_cause_that_is_not_known_is_not_guessed() -> None:
+    assert causes.cause(["all is well", ""]) == ""

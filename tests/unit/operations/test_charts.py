@@ -1,0 +1,288 @@
+"""The charts deploy against an API that keeps what is applied to it."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from homelab.operations import charts as operations
+from homelab.operations.charts import Charts, Gone
+from homelab.pyinfra_compat import Refusal
+from tests.charts_api import ChartsApi, crd
+from tests.unit.charts.homes import NTFY, READER, REPOSITORY, STORAGE, home
+
+FIELDS = ("chart", "chartContent", "targetNamespace", "valuesContent", "repo", "version")
+HELMCHARTS = "/apis/helm.cattle.io/v1/namespaces/kube-system/helmcharts"
+PODS = "/api/v1/namespaces/kube-system/pods"
+
+
+@pytest.fixture
+def api() -> Iterator[ChartsApi]:
+    known = dict([crd("helmcharts", *FIELDS), crd("helmchartconfigs", "valuesContent")])
+    with ChartsApi({**known, "/api/v1/namespaces/kube-system": {"metadata": {"name": "kube-system"}}}) as server:
+        yield server
+
+
+@pytest.fixture
+def deploy(api: ChartsApi, tmp_path: Path, host: Any, state: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """What a run with these charts begins with; the API is the one of the kubeconfig."""
+    monkeypatch.chdir(REPOSITORY)
+    monkeypatch.setenv("NTFY_USERS", "anna:$2a$10$hash:admin")
+    file = tmp_path / "kube" / "config"
+    file.parent.mkdir()
+    api.kubeconfig(file, "homelab-sandbox")
+
+    def begin(*charts: dict[str, Any]) -> Charts:
+        known = home(tmp_path, *charts, kubeconfig=str(file))
+        return operations._charts(known, known.servers[0])
+
+    return begin
+
+
+def run(operation: Any, *arguments: Any, **more: Any) -> int:
+    """Carry an operation out; the number of its changes. It has to succeed."""
+    commands = list(operation._inner(*arguments, **more))
+    for command in commands:
+        assert command.function(*command.args, **command.kwargs) is True
+    return len(commands)
+
+
+def apply(made: Charts) -> int:
+    return sum(run(operations.applied, made, each) for each in made.wanted)
+
+
+def test_a_release_is_applied_with_its_namespace_and_secret_and_the_second_time_nothing(
+    api: ChartsApi, deploy: Any, host: Any
+) -> None:
+    assert apply(deploy(NTFY)) == 1
+    assert api.written == ["POST v1/namespaces", "PATCH secrets/ntfy-homelab", "PATCH helmcharts/ntfy"]
+    secret = api.objects["/api/v1/namespaces/ntfy/secrets/ntfy-homelab"]
+    assert base64.b64decode(secret["data"]["users"]) == b"anna:$2a$10$hash:admin"
+    assert api.objects[f"{HELMCHARTS}/ntfy"]["spec"]["targetNamespace"] == "ntfy"
+    assert all("fieldManager=homelab" in path for method, path in api.asked if method == "PATCH")
+    before = list(api.written)
+    assert apply(deploy(NTFY)) == 0
+    assert api.written == before
+    assert host.noops[-1].startswith("ntfy is ntfy 0.1.0+")
+
+
+def test_a_dry_run_tells_what_differs_and_keeps_nothing(api: ChartsApi, deploy: Any) -> None:
+    apply(deploy(NTFY))
+    before, written = dict(api.objects), list(api.written)
+    changed = {**NTFY, "values": {"hostname": "other.home.arpa"}}
+    made = deploy(changed)
+    assert len(list(operations.applied._inner(made, made.wanted[0]))) == 1
+    assert (api.objects, api.written) == (before, written)
+
+
+def test_a_changed_value_a_changed_secret_and_a_hand_edit_are_each_set_right(
+    api: ChartsApi, deploy: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apply(deploy(NTFY))
+    changed = {**NTFY, "values": {"hostname": "other.home.arpa"}}
+    api.asked.clear()
+    assert apply(deploy(changed)) == 1
+    assert api.written == ["PATCH helmcharts/ntfy"]
+    monkeypatch.setenv("NTFY_USERS", "ben:hash:user")
+    api.asked.clear()
+    assert apply(deploy(changed)) == 1
+    assert api.written == ["PATCH secrets/ntfy-homelab"]
+    live = api.objects[f"{HELMCHARTS}/ntfy"]
+    live["spec"]["valuesContent"] = "hostname: by.hand\n"
+    live["metadata"]["annotations"] = {"helmcharts.helm.cattle.io/managed-by": "helm-controller"}
+    live["status"] = {"jobName": "helm-install-ntfy"}
+    assert apply(deploy(changed)) == 1
+    live = api.objects[f"{HELMCHARTS}/ntfy"]
+    assert live["spec"]["valuesContent"] == "hostname: other.home.arpa\n"
+    assert live["metadata"]["annotations"] and live["status"], "what the controller writes is its own"
+    assert apply(deploy(changed)) == 0
+
+
+def test_an_older_cluster_is_asked_what_it_knows_and_not_given_more(api: ChartsApi, deploy: Any) -> None:
+    api.objects |= dict([crd("helmcharts", "chart", "valuesContent", "targetNamespace")])
+    with pytest.raises(Refusal) as told:
+        deploy(NTFY, READER, STORAGE)
+    assert str(told.value.message).splitlines() == [
+        "ntfy: this K3s's HelmChart does not know chartContent; upgrade K3s",
+        "health-reader: this K3s's HelmChart does not know chartContent; upgrade K3s",
+        "csi-driver-nfs: this K3s's HelmChart does not know repo, version; upgrade K3s",
+        "nas-storage: this K3s's HelmChart does not know chartContent; upgrade K3s",
+    ]
+    assert api.written == []
+
+
+def test_what_is_missing_or_somebody_elses_is_told_at_once_and_nothing_is_touched(
+    api: ChartsApi, deploy: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NTFY_USERS")
+    api.objects[f"{HELMCHARTS}/health-reader"] = {"metadata": {"name": "health-reader"}, "spec": {"chart": "x"}}
+    with pytest.raises(Refusal) as told:
+        deploy(NTFY, READER)
+    assert str(told.value.message).splitlines() == [
+        "charts: ntfy.secrets.users: env:NTFY_USERS: the variable is not set; export NTFY_USERS",
+        "health-reader: HelmChart kube-system/health-reader is there and not this toolkit's; "
+        "delete it, or give the release another name",
+    ]
+    assert api.written == []
+
+
+def test_a_cluster_without_the_controller_is_told(api: ChartsApi, deploy: Any) -> None:
+    api.objects = {path: each for path, each in api.objects.items() if "customresourcedefinitions" not in path}
+    with pytest.raises(Refusal, match="this cluster has no HelmChart; take disable-helm-controller out"):
+        deploy(READER)
+
+
+def test_an_api_that_does_not_answer_is_one_line(api: ChartsApi, deploy: Any, tmp_path: Path) -> None:
+    api.refused[crd("helmcharts")[0]] = 503
+    with pytest.raises(Refusal, match=r"the cluster's API does not answer from here: .*refused; see homelab health"):
+        deploy(READER)
+
+
+def test_before_there_is_a_cluster_everything_would_be_applied(deploy: Any, tmp_path: Path, state: Any) -> None:
+    (tmp_path / "kube" / "config").unlink()
+    made = deploy(NTFY, READER)
+    state.is_executing = False
+    assert [len(list(operations.applied._inner(made, each))) for each in made.wanted] == [1, 1]
+    assert [len(list(operations.handed_out._inner(made, each))) for each in made.readers] == [1]
+    state.is_executing = True
+    with pytest.raises(Refusal, match=r"has no context homelab-sandbox; run deploys/k3s\.py first"):
+        list(operations.applied._inner(made, made.wanted[0]))
+
+
+def test_a_refused_object_is_a_line_without_the_secret(
+    api: ChartsApi, deploy: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = deploy(NTFY)
+    api.refused["/api/v1/namespaces/ntfy/secrets/ntfy-homelab"] = 403
+    (command,) = operations.applied._inner(made, made.wanted[0])
+    assert command.function(*command.args) is False
+    assert "secrets/ntfy-homelab is refused" in caplog.text and "anna" not in caplog.text
+
+
+# Waiting
+#
+
+
+def deployment(generation: int = 1, ready: int = 1) -> dict[str, Any]:
+    status = {"observedGeneration": generation, "updatedReplicas": 1, "readyReplicas": ready}
+    return {"metadata": {"name": "ntfy", "generation": 1}, "spec": {"replicas": 1}, "status": status}
+
+
+MANIFEST = yaml.safe_dump({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "ntfy"}})
+WORKLOAD = "/apis/apps/v1/namespaces/ntfy/deployments/ntfy"
+
+
+def test_a_release_is_up_when_helm_says_so_and_its_pods_are_ready(api: ChartsApi, deploy: Any) -> None:
+    made = deploy(NTFY)
+    (release,) = made.wanted
+    reached = made.api()
+    assert operations.lack(reached, release) == "Helm has not installed it"
+    api.release("ntfy", "ntfy", release.version, values=release.values, manifest=MANIFEST)
+    assert operations.lack(reached, release) == "deployment ntfy/ntfy: is not there"
+    api.objects[WORKLOAD] = deployment(ready=0)
+    assert operations.lack(reached, release) == "deployment ntfy/ntfy: 0 of 1 pods are ready"
+    api.objects[WORKLOAD] = deployment()
+    assert operations.lack(reached, release) == ""
+    assert run(operations.up, made, deadline=0) == 0
+
+
+def job_pod(release: str, **status: Any) -> dict[str, Any]:
+    return {"metadata": {"name": f"helm-install-{release}-x", "labels": {"job-name": f"helm-install-{release}"}}} | {
+        "status": status
+    }
+
+
+def test_what_does_not_come_up_is_told_with_the_jobs_last_words_and_the_cause(api: ChartsApi, deploy: Any) -> None:
+    made = deploy(NTFY, READER)
+    held = {"waiting": {"reason": "ErrImagePull", "message": "no route"}}
+    statuses = [{"image": "rancher/klipper-helm:v0.6.1", "state": held}]
+    api.objects[f"{PODS}/helm-install-ntfy-x"] = job_pod("ntfy", containerStatuses=statuses)
+    api.objects[f"{PODS}/helm-install-health-reader-x"] = job_pod("health-reader")
+    log = "+ helm install\nError: INSTALLATION FAILED: cannot re-use a name that is still in use\n"
+    api.logs[f"{PODS}/helm-install-health-reader-x/log"] = log
+    with pytest.raises(Refusal) as told:
+        run(operations.up, made, deadline=0)
+    assert str(told.value.message).splitlines() == [
+        "ntfy: Helm has not installed it; its job waits, ErrImagePull rancher/klipper-helm:v0.6.1: no route",
+        "ntfy: that means: the image of K3s's Helm job cannot be had; an airgapped site needs it among image_archives",
+        "health-reader: Helm has not installed it",
+        "health-reader: its job's log ends: Error: INSTALLATION FAILED: cannot re-use a name that is still in use",
+        "health-reader: that means: an older release of that name is left over; uninstall it, or give this one another "
+        "name",
+    ]
+
+
+# Uninstalling
+#
+
+
+def test_what_is_no_longer_listed_is_uninstalled_and_what_holds_data_stays(
+    api: ChartsApi, deploy: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    apply(deploy(NTFY, READER))
+    claim = {"metadata": {"name": "ntfy", "annotations": {"meta.helm.sh/release-name": "ntfy"}}}
+    api.objects["/api/v1/namespaces/ntfy/persistentvolumeclaims/ntfy"] = claim
+    api.objects["/api/v1/namespaces/ntfy/persistentvolumeclaims/else"] = {"metadata": {"name": "else"}}
+    api.objects[f"{HELMCHARTS}/foreign"] = {"metadata": {"name": "foreign"}, "spec": {"chart": "x"}}
+    made = deploy(READER)
+    assert made.gone == (Gone("ntfy", "ntfy"),)
+    api.asked.clear()
+    assert run(operations.uninstalled, made, made.gone[0]) == 1
+    assert api.written == ["DELETE helmcharts/ntfy", "DELETE secrets/ntfy-homelab"]
+    assert operations.stays(made.api(), made.gone[0]) == ["PersistentVolumeClaim ntfy/ntfy", "namespace ntfy"]
+    assert {f"{HELMCHARTS}/foreign", f"{HELMCHARTS}/health-reader"} <= set(api.objects)
+    assert deploy(READER).gone == ()
+
+
+def test_an_uninstall_that_does_not_end_is_told_and_fails(
+    api: ChartsApi, deploy: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    apply(deploy(NTFY))
+    api.finalized.add(f"{HELMCHARTS}/ntfy")
+    made = deploy()
+    (command,) = operations.uninstalled._inner(made, made.gone[0], deadline=0)
+    assert command.function(*command.args) is False
+    assert "ntfy: Helm has not uninstalled it" in caplog.text
+    assert "/api/v1/namespaces/ntfy/secrets/ntfy-homelab" in api.objects, "its pods may still need it"
+
+
+def test_values_of_k3ss_own_chart_are_taken_back_without_a_job(api: ChartsApi, deploy: Any) -> None:
+    apply(deploy({"name": "traefik", "values": {"replicas": 2}}))
+    made = deploy()
+    assert made.gone == (Gone("traefik", "kube-system", packaged=True),)
+    api.asked.clear()
+    run(operations.uninstalled, made, made.gone[0])
+    assert api.written == ["DELETE helmchartconfigs/traefik"]
+
+
+# The reader's kubeconfig
+#
+
+
+def test_the_readers_kubeconfig_is_for_its_owner_alone(api: ChartsApi, deploy: Any) -> None:
+    made = deploy(READER)
+    (release,) = made.readers
+    with pytest.raises(Refusal, match="has no token yet; deploy again; the release itself is up"):
+        run(operations.handed_out, made, release)
+    token = {"token": base64.b64encode(b"the.token").decode()}
+    path = "/api/v1/namespaces/kube-system/secrets/health-reader-token"
+    api.objects[path] = {"metadata": {"name": "health-reader-token"}, "data": token}
+    assert run(operations.handed_out, made, release) == 1
+    file = made.reader_file(release.name)
+    assert file == made.kubeconfig.with_name("config.health-reader")
+    assert file.stat().st_mode & 0o777 == 0o600
+    held = yaml.safe_load(file.read_text())
+    assert held["users"] == [{"name": "health-reader", "user": {"token": "the.token"}}]
+    assert held["clusters"] == [{"name": "homelab-sandbox", "cluster": {"server": api.url}}]
+    assert held["current-context"] == "homelab-sandbox"
+    assert run(operations.handed_out, made, release) == 0
+    os.chmod(file, 0o644)  # noqa: PTH101
+    assert run(operations.handed_out, made, release) == 1
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert list(file.parent.glob("*backup*")) == []

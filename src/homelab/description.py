@@ -35,6 +35,8 @@ def secrets(home: Home) -> Iterator[tuple[str, SecretRef]]:
         if home.cluster.agent_token:
             yield "k3s_agent_token", home.cluster.agent_token
         yield from _in("registries", home.cluster.registries)
+        for release in home.cluster.charts or ():
+            yield from _in(f"charts.{release.name}.secrets", release.secrets)
     for host in home.nas:
         if host.storage is not None:
             for name, user in host.storage.users.items():
@@ -154,6 +156,8 @@ def _shared(home: Home) -> Iterator[tuple[str, str]]:
         if cluster.tls_san:
             yield "also called", ", ".join(cluster.tls_san)
         yield "kubeconfig", cluster.kubeconfig
+        for release in cluster.charts or ():
+            yield f"release {release.name}", f"chart {release.of} in {release.runs_in}"
     for name, network in home.base.networks.items():
         yield f"network {name}", str(network)
     for host in home.nas:

@@ -64,6 +64,14 @@ def home() -> Home:
     return _home
 
 
+_charts = Path("charts")
+
+
+def charts_folder() -> Path:
+    """The folder of charts beside this run's inventory."""
+    return _charts
+
+
 _given: dict[str, Any] = {}
 
 
@@ -110,7 +118,7 @@ def install() -> None:
 
 def _make_inventory(original: Callable[..., Inventory]) -> Callable[..., Inventory]:
     def make_inventory(inventory: str, **kwargs: Any) -> Inventory:
-        global _home
+        global _home, _charts
         _given.update(options())
         _refuse_options()
         path = Path(inventory)
@@ -119,7 +127,7 @@ def _make_inventory(original: Callable[..., Inventory]) -> Callable[..., Invento
             if path.is_dir():
                 path = choose(path, os.environ)
             if path.is_file():
-                _home = load(path)
+                _home, _charts = load(path), path.resolve().parent.parent / "charts"
         except (InventoryError, SettingsError) as error:
             raise Refusal(str(error).splitlines()) from error
         if _home is not None:

@@ -45,6 +45,7 @@ def test_a_right_inventory_is_described() -> None:
     assert done.returncode == 0
     assert "rehearsal: 6 hosts" in done.stdout
     assert "gpu=yes:NoSchedule" in done.stdout
+    assert "release nas-storage: chart nas-storage in kube-system" in done.stdout
     assert done.stderr == "homelab: inventory inventory/rehearsal.py\n"
 
 
@@ -56,6 +57,7 @@ def test_json_is_versioned_and_alone_on_stdout() -> None:
     assert [host["name"] for host in described["hosts"]] == ["s1", "s2", "s3", "a1", "a2", "nas"]
     assert described["hosts"][4]["taints"] == ["gpu=yes:NoSchedule"]
     assert described["cluster"]["cluster_cidr"] == ["10.42.0.0/16"]
+    assert [release["name"] for release in described["cluster"]["charts"]] == ["nas-storage", "health-reader"]
     assert described["base"]["networks"] == {"lan": "192.0.2.0/24"}
     assert set(described["hosts"][0]) == {
         "name",

@@ -15,12 +15,11 @@ import yaml
 
 from homelab.charts import archive
 from homelab.model import Home, SecretRef, chart_folder, storage_classes
-from homelab.model.chart_rules import PACKAGED
-from homelab.model.charts import Release
+from homelab.model.charts import PACKAGED, SYSTEM, Release
 
 API = "helm.cattle.io/v1"
 # Here the controller's jobs run, with all rights; not in a namespace of which others have rights.
-NAMESPACE = "kube-system"
+NAMESPACE = SYSTEM
 MANAGER = "homelab"
 # By it what was ours is known again when it is no longer listed.
 LABELS = {"app.kubernetes.io/managed-by": MANAGER}
@@ -83,13 +82,13 @@ def _wanted(home: Home, release: Release, folder: Path) -> Iterator[Wanted]:
             # Before 2022-10 the controller uninstalls only what has a `chart`, whatever chartContent says.
             "chart": chart.name,
             "chartContent": encoded,
-            "targetNamespace": release.within,
+            "targetNamespace": release.runs_in,
             "valuesContent": content(values),
         }
         manifest = _object("HelmChart", release.name, spec)
         version = archive.version(packed)
         yield Wanted(
-            release.name, chart.name, release.within, version, values, manifest, release.secrets, release.secret
+            release.name, chart.name, release.runs_in, version, values, manifest, release.secrets, release.secret
         )
 
 
@@ -104,11 +103,11 @@ def _upstream(
         "chart": chart.name,
         "repo": chart.repository,
         "version": chart.version,
-        "targetNamespace": release.within,
+        "targetNamespace": release.runs_in,
         "valuesContent": content(values),
     }
     manifest = _object("HelmChart", name, spec)
-    return Wanted(name, chart.name, release.within, chart.version, values, manifest, secrets, release.secret)
+    return Wanted(name, chart.name, release.runs_in, chart.version, values, manifest, secrets, release.secret)
 
 
 def _object(kind: str, name: str, spec: Object) -> Object:

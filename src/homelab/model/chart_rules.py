@@ -12,14 +12,12 @@ from pydantic import ValidationError
 
 from homelab.model import chart_folder, storage_classes, values_schema
 from homelab.model.chart_folder import ChartError, ChartFolder
-from homelab.model.charts import Release
+from homelab.model.charts import PACKAGED, Release
 from homelab.model.cluster import Cluster
 from homelab.model.networks import AnyAddress
 from homelab.model.problems import Problem, did_you_mean
 from homelab.model.storage_classes import Export
 
-# HelmCharts that K3s lays itself, with the name in `disable` that takes them away: values go to a HelmChartConfig.
-PACKAGED = {"traefik": "traefik", "traefik-crd": "traefik"}
 # Of these keys a value is a secret; existingSecret and secretName only name one.
 _SECRET = re.compile(r"(?i)(passw(or)?d|passphrase|token|api_?key|private_?key|credentials?)$")
 

@@ -15,6 +15,10 @@ _RELEASE = re.compile(r"[a-z]([a-z0-9-]{0,48}[a-z0-9])?")
 _NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _SECRET_KEY = re.compile(r"[A-Za-z0-9._-]{1,253}")
 
+# HelmCharts that K3s lays itself, in its own namespace, with the name in `disable` that takes them away.
+PACKAGED = {"traefik": "traefik", "traefik-crd": "traefik"}
+SYSTEM = "kube-system"
+
 
 def _matching(pattern: re.Pattern[str], what: str, example: str) -> BeforeValidator:
     def check(value: object) -> str:
@@ -61,9 +65,9 @@ class Release(Strict):
         return self.chart or self.name
 
     @property
-    def within(self) -> str:
-        """The namespace it runs in: by default one of its own."""
-        return self.namespace or self.name
+    def runs_in(self) -> str:
+        """Its namespace: by default one of its own, K3s's where it is K3s's own release."""
+        return self.namespace or (SYSTEM if self.name in PACKAGED else self.name)
 
     @property
     def secret(self) -> str:

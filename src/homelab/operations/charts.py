@@ -25,7 +25,7 @@ from homelab.operations import api as apis
 from homelab.operations.api import Api, ApiError
 from homelab.operations.kubeconfig import write
 from homelab.operations.survey import Survey
-from homelab.pyinfra_compat import Refusal
+from homelab.pyinfra_compat import Refusal, charts_folder
 from homelab.settings import SecretError, resolve_secret
 
 # The job's image, the chart and the workloads' images may all have to be fetched.
@@ -87,7 +87,7 @@ class Charts:
 
 def charts(site: Survey) -> Charts:
     """The run's charts deploy; raise Refusal with all that is wrong at once, before anything is touched."""
-    made: Charts = site.once("charts", lambda: _charts(site.home, _first(site)))
+    made: Charts = site.once("charts", lambda: _charts(site.home, _first(site), charts_folder()))
     return made
 
 
@@ -98,10 +98,10 @@ def _first(site: Survey) -> Host:
     return servers[0]
 
 
-def _charts(home: Home, first: Host) -> Charts:
+def _charts(home: Home, first: Host, folder: Path) -> Charts:
     if home.cluster is None or home.cluster.charts is None:
         raise Refusal(['the inventory lists no charts; write charts = [{"name": "ntfy", ...}] in group_data'])
-    wanted = objects.releases(home, Path.cwd() / "charts")
+    wanted = objects.releases(home, folder)
     secrets, problems = {}, []
     for release in wanted:
         held = {}

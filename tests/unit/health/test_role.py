@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from homelab.health import role
+from homelab.health import ClusterUnreachable, role, run_checks
 from homelab.health.kinds import BY_NAME
 from homelab.health.snapshot import APIS, READYZ, VERSION
 from tests import api_server
@@ -64,3 +64,78 @@ def test_a_namespace_that_cannot_be_is_one_line(tmp_path: Path, name: str) -> No
     done = homelab("role", "-n", name, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (3, "")
     assert "no name of a namespace" in done.stderr
+
+
+# Each right, taken away alone
+#
+
+
+def rights() -> list[tuple[str, str]]:
+    """Group and resource of every list that the role allows, and "" with every path."""
+    return [
+        (group, resource)
+        for rule in role.rules()
+        for group in rule.get("apiGroups", [""])
+        for resource in rule.get("resources", rule.get("nonResourceURLs", []))
+    ]
+
+
+def _served(group: str, resource: str) -> dict[str, str]:
+    """What a cluster serves that has this resource in this group, and in no other."""
+    served = dict(api_server.SERVED)
+    for name, kind in BY_NAME.items():
+        for each in kind.served:
+            core = each == "v1" or each.startswith("v1/")
+            plural = (each.partition("/")[2] if core else "") or name.partition(".")[0]
+            if (plural, "" if core else each.partition("/")[0]) == (resource, group):
+                served.pop(name, None)
+                served[plural if core else name] = "v1" if core else each
+    return served
+
+
+def _allowed_by(right: tuple[str, str] | None, server: api_server.ApiServer) -> None:
+    """Answer as an API server does to an account with this role, less one right."""
+    left = {each for each in rights() if each != right}
+    for path in (*server.at, APIS, READYZ, VERSION):
+        # /apis/<group>/<version>/<resource>, /api/v1/<resource>
+        parts = path.split("/")
+        group = parts[2] if path.startswith("/apis/") else ""
+        asked = (group, parts[-1]) if path in server.at else ("", path)
+        if asked not in left:
+            server.faults[path] = api_server.refuse(403, "forbidden by RBAC")
+
+
+def _seen(right: tuple[str, str] | None, served: dict[str, str], folder: Path, namespace: str = "") -> object:
+    with serving(served=served) as server:
+        _allowed_by(right, server)
+        try:
+            snapshot = read(server, folder, namespace=namespace)
+        except ClusterUnreachable as error:
+            return str(error)
+        runs = run_checks(snapshot).runs
+    return {each.code: (each.status, each.reason) for each in runs}, {
+        name: (source.state, source.why) for name, source in snapshot.sources.items()
+    }
+
+
+_WHOLE: dict[object, object] = {}
+
+
+def _seen_with_all(served: dict[str, str], folder: Path, namespace: str = "") -> object:
+    key = (frozenset(served.items()), namespace)
+    if key not in _WHOLE:
+        _WHOLE[key] = _seen(None, served, folder, namespace)
+    return _WHOLE[key]
+
+
+@pytest.mark.parametrize("right", rights(), ids=lambda right: "/".join(filter(None, right)))
+def test_without_any_one_of_its_rights_less_is_seen(tmp_path: Path, right: tuple[str, str]) -> None:
+    served = _served(*right)
+    # Of a namespace that is named it has to be known whether there is one.
+    namespace = "nowhere" if right == ("", "namespaces") else ""
+    assert _seen(right, served, tmp_path, namespace) != _seen_with_all(served, tmp_path, namespace)
+
+
+def test_without_a_right_that_it_has_not_the_same_is_seen(tmp_path: Path) -> None:
+    served = dict(api_server.SERVED)
+    assert _seen(("", "secrets"), served, tmp_path) == _seen_with_all(served, tmp_path)

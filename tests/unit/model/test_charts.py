@@ -25,11 +25,11 @@ def refused(tmp_path: Path, charts: object, **shared: Any) -> list[str]:
 def test_what_is_right_is_taken(tmp_path: Path) -> None:
     cluster = home(tmp_path, NTFY, STORAGE, READER, {"name": "traefik", "values": {"replicas": 2}}).cluster
     assert cluster is not None and cluster.charts is not None
-    assert [(each.name, each.of, each.within) for each in cluster.charts] == [
+    assert [(each.name, each.of, each.runs_in) for each in cluster.charts] == [
         ("ntfy", "ntfy", "ntfy"),
         ("nas-storage", "nas-storage", "kube-system"),
         ("health-reader", "health-reader", "kube-system"),
-        ("traefik", "traefik", "traefik"),
+        ("traefik", "traefik", "kube-system"),
     ]
     assert str(cluster.charts[0].secrets["users"]) == "env:NTFY_USERS"
 

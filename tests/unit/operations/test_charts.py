@@ -15,7 +15,7 @@ from homelab.operations import charts as operations
 from homelab.operations.charts import Charts, Gone
 from homelab.pyinfra_compat import Refusal
 from tests.charts_api import ChartsApi, crd
-from tests.unit.charts.homes import NTFY, READER, REPOSITORY, STORAGE, home
+from tests.unit.charts.homes import CHARTS, NTFY, READER, REPOSITORY, STORAGE, home
 
 FIELDS = ("chart", "chartContent", "targetNamespace", "valuesContent", "repo", "version")
 HELMCHARTS = "/apis/helm.cattle.io/v1/namespaces/kube-system/helmcharts"
@@ -40,7 +40,7 @@ def deploy(api: ChartsApi, tmp_path: Path, host: Any, state: Any, monkeypatch: p
 
     def begin(*charts: dict[str, Any]) -> Charts:
         known = home(tmp_path, *charts, kubeconfig=str(file))
-        return operations._charts(known, known.servers[0])
+        return operations._charts(known, known.servers[0], CHARTS)
 
     return begin
 

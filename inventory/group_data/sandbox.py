@@ -1,6 +1,5 @@
 """What the simulated hosts share."""
 
-import json as _json
 import os as _os
 import runpy as _runpy
 from pathlib import Path as _Path
@@ -24,7 +23,3 @@ _CACHE = _Path(_os.environ.get("XDG_CACHE_HOME") or _Path.home() / ".cache") / "
 
 # An image archive in the artifact cache is pushed to the nodes; without one they pull from the registries.
 image_archives = ("k3s-airgap-images-{arch}.tar",) if any(_CACHE.glob("k3s-airgap-images-*.tar")) else ()
-
-# What a test wants to run there; without it nothing does.
-if _os.environ.get("SANDBOX_CHARTS"):
-    charts = _json.loads(_os.environ["SANDBOX_CHARTS"])

@@ -148,12 +148,13 @@ class Lab:
     ) -> str:
         """A copy of the sandbox's inventory with lines appended to some files and host data changed; gives its folder.
 
-        It lies under `.sandbox`, with a link that makes the paths in it lead to the same keys and kubeconfig.
+        It lies under `.sandbox`, with links that make the paths in it lead to the same keys, kubeconfig and charts.
         """
         folder = SANDBOX / "cases" / case / "inventory"
         shutil.rmtree(folder.parent, ignore_errors=True)
         shutil.copytree(ROOT / "inventory", folder, ignore=shutil.ignore_patterns("home.py", "__pycache__"))
         (folder.parent / ".sandbox").symlink_to(SANDBOX)
+        (folder.parent / "charts").symlink_to(ROOT / "charts")
         for name, lines in (append or {}).items():
             with (folder / name).open("a", encoding="utf-8") as file:
                 file.write(f"\n{lines}\n")

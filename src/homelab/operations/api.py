@@ -15,9 +15,6 @@ Object = dict[str, Any]
 _TIMEOUT = 30
 # What the server writes beside what was applied.
 _SERVERS = ("managedFields", "resourceVersion", "generation", "creationTimestamp", "uid", "selfLink")
-# Where each kind's objects are.
-_PLURALS = {"Namespace": "namespaces", "Secret": "secrets", "HelmChart": "helmcharts"}
-_PLURALS |= {"HelmChartConfig": "helmchartconfigs"}
 
 
 class ApiError(Exception):
@@ -76,9 +73,9 @@ class Api:
                 raise
 
     def delete(self, path: str) -> None:
-        """Delete an object, which may be gone already."""
+        """Delete an object, and what it owns after it; it may be gone already."""
         try:
-            self._call("DELETE", path)
+            self._call("DELETE", path, "propagationPolicy=Background")
         except ApiError as error:
             if error.status != 404:
                 raise
@@ -128,7 +125,12 @@ def path_of(wanted: Mapping[str, Any]) -> str:
     version, metadata = wanted["apiVersion"], wanted["metadata"]
     root = f"/api/{version}" if version == "v1" else f"/apis/{version}"
     within = f"/namespaces/{metadata['namespace']}" if "namespace" in metadata else ""
-    return f"{root}{within}/{_PLURALS[wanted['kind']]}/{metadata['name']}"
+    return f"{root}{within}/{_plural(wanted['kind'])}/{metadata['name']}"
+
+
+def _plural(kind: str) -> str:
+    # As Kubernetes spells the kinds that are applied here: secrets, ingresses, storageclasses.
+    return kind.lower() + ("es" if kind.endswith("s") else "s")
 
 
 def _kept(held: Object) -> Object:

@@ -1,0 +1,457 @@
+"""The charts on a real cluster: K3s takes the HelmCharts as they are written, and what Helm makes of each chart works.
+
+K3s's own Helm job needs an image that cannot be had everywhere. Where it can not, its part is skipped by name, and what
+Helm renders here, from the very archives that the job would get, is applied by hand.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from kubernetes import client, config
+from pydantic import SecretStr
+
+from homelab.charts import causes, objects
+from homelab.charts.objects import Wanted
+from homelab.health import role
+from homelab.health.codes import CODES
+from homelab.health.kinds import BY_NAME
+from homelab.model import Home
+from homelab.operations import api as apis
+from homelab.operations import charts as operations
+from homelab.operations.api import Api, ApiError
+from homelab.operations.charts import Charts, Gone
+from tests.charts_engine import CHARTS, rendered
+from tests.cluster.conftest import health_of, until
+from tests.cluster.test_pods import IMAGE, fetch
+from tests.cluster.test_role import checks
+from tests.sandbox.lab import BIN, ROOT, Lab, environment
+from tests.unit.charts import homes
+
+CONTEXT = "homelab-sandbox"
+SYSTEM = objects.NAMESPACE
+# Not those that a person would choose: what another run has left behind is told apart.
+NTFY, READER = "homelab-test-ntfy", "homelab-test-reader"
+CLUSTER_WIDE = ("ClusterRole", "ClusterRoleBinding", "StorageClass", "PersistentVolume", "Namespace")
+# K3s's Helm job gets this long to be where it stays without its image.
+DEADLINE = 120
+
+
+@pytest.fixture(scope="module")
+def reached(home: Home, lab: Lab) -> Api:
+    """The API as the deploy reaches it."""
+    assert home.cluster is not None
+    return apis.connect(Path(home.cluster.kubeconfig), CONTEXT)
+
+
+@pytest.fixture(scope="module")
+def made(home: Home, tmp_path_factory: pytest.TempPathFactory) -> Charts:
+    """A charts deploy of one release of every chart of ours, and of values for K3s's own."""
+    listed = [
+        {**homes.NTFY, "name": NTFY, "chart": "ntfy", "namespace": NTFY},
+        homes.STORAGE,
+        {"name": READER, "chart": "health-reader", "namespace": SYSTEM},
+        {"name": "traefik", "values": {"replicas": 1}},
+    ]
+    assert home.cluster is not None
+    known = homes.home(tmp_path_factory.mktemp("charts"), *listed, kubeconfig=home.cluster.kubeconfig)
+    secrets = {NTFY: {"users": SecretStr("anna:hash:admin")}}
+    return Charts(known, known.servers[0], objects.releases(known, CHARTS), (), secrets)
+
+
+def apply(reached: Api, made: Charts, wanted: Wanted) -> list[dict[str, Any]]:
+    """What of a release differs, and apply it, as the deploy does; raise ApiError when the API refuses."""
+    things = operations._things(made, wanted)
+    missing = reached.get(f"/api/v1/namespaces/{wanted.namespace}") is None
+    differing = [each for each in things if missing or reached.differs(each)]
+    operations._apply(reached, wanted, differing, missing)
+    return differing
+
+
+def unmake(reached: Api, name: str, path: str) -> None:
+    """Take a HelmChart away with what its controller made, also where no job could uninstall it."""
+    reached.delete(path)
+    if reached.get(path) is not None:
+        # Without the job's image nothing was installed, and the controller would wait for ever to take that away.
+        with suppress(ApiError):
+            merge(reached, path, {"metadata": {"finalizers": None}})
+    for job in ("install", "delete"):
+        reached.delete(f"/apis/batch/v1/namespaces/{SYSTEM}/jobs/helm-{job}-{name}")
+    reached.delete(f"/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/helm-{SYSTEM}-{name}")
+    reached.delete(f"/api/v1/namespaces/{SYSTEM}/serviceaccounts/helm-{name}")
+    for config_map in ("chart-values", "chart-content"):
+        reached.delete(f"/api/v1/namespaces/{SYSTEM}/configmaps/{config_map}-{name}")
+
+
+def merge(reached: Api, path: str, patch: dict[str, Any]) -> None:
+    """Change an object as somebody does who does not ask the deploy."""
+    reached._call("PATCH", path, "fieldManager=hand", patch, "application/merge-patch+json")
+
+
+# HelmCharts, as K3s takes them
+#
+
+
+@pytest.fixture(scope="module")
+def applied(reached: Api, made: Charts) -> Iterator[Mapping[str, Wanted]]:
+    """Every release applied; all of it is gone afterwards, also where no job could uninstall it."""
+    wanted = {each.name: each for each in made.wanted}
+    for each in wanted.values():
+        assert apply(reached, made, each)
+    yield wanted
+    for each in wanted.values():
+        unmake(reached, each.name, apis.path_of(each.manifest))
+    reached.delete(f"/api/v1/namespaces/{NTFY}")
+
+
+def test_this_k3ss_definitions_know_every_field_that_is_written(reached: Api, made: Charts) -> None:
+    for each in made.wanted:
+        plural = "helmchartconfigs" if each.packaged else "helmcharts"
+        crd = reached.get(f"{operations._CRDS}/{plural}.helm.cattle.io")
+        assert crd is not None
+        assert objects.unknown_fields(crd, each.manifest) == (), each.name
+    assert operations._unfit(reached, made.wanted) == []
+
+
+def test_the_objects_are_taken_as_they_are_written(reached: Api, applied: Mapping[str, Wanted]) -> None:
+    for each in applied.values():
+        live = reached.get(apis.path_of(each.manifest))
+        assert live is not None
+        # A newer definition adds its defaults.
+        assert each.manifest["spec"].items() <= live["spec"].items(), f"{each.name}: something was dropped"
+        assert objects.LABELS.items() <= live["metadata"]["labels"].items()
+        assert "homelab" in {one["manager"] for one in live["metadata"]["managedFields"]}
+
+
+def test_a_second_run_changes_nothing_also_after_the_controller_has_written(
+    reached: Api, made: Charts, applied: Mapping[str, Wanted]
+) -> None:
+    def jobs() -> bool:
+        found = {each["metadata"]["name"] for each in reached.items(f"/apis/batch/v1/namespaces/{SYSTEM}/jobs")}
+        return {f"helm-install-{name}" for name, each in applied.items() if not each.packaged} <= found
+
+    until("the controller has made a job for each HelmChart", jobs, DEADLINE)
+    for each in applied.values():
+        assert apply(reached, made, each) == [], each.name
+
+
+def test_a_hand_edit_is_found_and_set_right(reached: Api, made: Charts, applied: Mapping[str, Wanted]) -> None:
+    wanted = applied["nas-storage"]
+    path = apis.path_of(wanted.manifest)
+    merge(reached, path, {"spec": {"valuesContent": "classes: {}\n"}})
+    assert [each["kind"] for each in apply(reached, made, wanted)] == ["HelmChart"]
+    assert apply(reached, made, wanted) == []
+    live = reached.get(path)
+    assert live is not None and wanted.manifest["spec"].items() <= live["spec"].items()
+
+
+def test_a_field_that_this_k3ss_definition_does_not_list_is_found(reached: Api, applied: Mapping[str, Wanted]) -> None:
+    """Whether its API would refuse, drop or only store it: the definition is asked first."""
+    wanted = applied[READER]
+    more = {**wanted.manifest, "spec": {**wanted.manifest["spec"], "nobodyKnowsThis": "x"}}
+    crd = reached.get(f"{operations._CRDS}/helmcharts.helm.cattle.io")
+    assert crd is not None
+    assert objects.unknown_fields(crd, more) == ("nobodyKnowsThis",)
+
+
+def test_k3ss_job_installs_them_or_says_why_not(reached: Api, applied: Mapping[str, Wanted]) -> None:
+    def settled() -> bool:
+        lines = operations.told_of(reached, READER, f"install-{READER}", "")
+        return not operations.lack(reached, applied[READER]) or any("that means: " in line for line in lines)
+
+    until("the job has done its work, or waits for something known", settled, DEADLINE)
+    if operations.lack(reached, applied[READER]):
+        lines = operations.told_of(reached, READER, f"install-{READER}", operations.lack(reached, applied[READER]))
+        assert lines[0].startswith("Helm has not installed it; its job waits, ")
+        assert lines[-1].startswith("that means: the image of K3s's Helm job cannot be had")
+        pytest.skip(f"not seen: {lines[0]}")
+
+
+# The deploy itself
+#
+
+
+@pytest.mark.long
+def test_a_run_says_what_did_not_come_up_and_the_next_has_nothing_to_apply(lab: Lab, reached: Api) -> None:
+    name = "homelab-test-run"
+    listed = [{"name": name, "chart": "health-reader", "namespace": SYSTEM}]
+    inventory = lab.inventory("charts", append={"group_data/sandbox.py": f"charts = {listed!r}"})
+    path = f"{operations._HELMCHARTS}/{name}"
+    applies = f"Apply {name}: "
+    try:
+        assert any(each.startswith(applies) for each in planned(lab, inventory))
+        assert reached.get(path) is None, "a dry run touches nothing"
+        done = lab.deploy("charts", inventory=inventory)
+        assert reached.get(path) is not None, done.said
+        if done.code:
+            assert any(line.split(": ", 1)[1].startswith(f"{name}: Helm has not") for line in done.reasons), done.said
+        assert not any(each.startswith(applies) for each in planned(lab, inventory)), "what stands is left alone"
+    finally:
+        unmake(reached, name, path)
+
+
+def planned(lab: Lab, inventory: str) -> list[str]:
+    """The operations by which a dry run would change something."""
+    done = subprocess.run(
+        [str(BIN / "pyinfra"), "--dry", "--json", inventory, "deploys/charts.py"],
+        cwd=ROOT,
+        env=environment(lab.size, lab.version),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return [each["name"] for each in json.loads(done.stdout)["plan"] if each["hosts_with_change"]]
+
+
+# What Helm makes of the charts
+#
+
+
+def placed(each: dict[str, Any], namespace: str) -> dict[str, Any]:
+    """An object with the namespace that Helm would give it."""
+    if each["kind"] in CLUSTER_WIDE:
+        return each
+    return {**each, "metadata": {"namespace": namespace, **each["metadata"]}}
+
+
+def test_classes_of_the_nas_are_applied_changed_and_removed(reached: Api) -> None:
+    def classes(**given: dict[str, Any]) -> list[dict[str, Any]]:
+        return rendered("nas-storage", {"classes": given}, namespace=SYSTEM)
+
+    nas = {"server": "10.17.77.31", "path": "/srv/tank/kube"}
+    (first,) = classes(**{"homelab-test": nas})
+    try:
+        reached.apply(first)
+        assert not reached.differs(first)
+        live = reached.get(apis.path_of(first))
+        assert live is not None and live["mountOptions"][:2] == ["nfsvers=4.2", "hard"]
+        more = classes(**{"homelab-test": nas, "homelab-test-2": {**nas, "path": "/srv/tank/more"}})
+        for each in more:
+            reached.apply(each)
+        assert reached.get(apis.path_of(more[1])) is not None
+        (moved,) = classes(**{"homelab-test": {**nas, "path": "/srv/tank/other"}})
+        with pytest.raises(ApiError) as refused:
+            reached.apply(moved)
+        assert causes.cause([str(refused.value)]).startswith("a StorageClass cannot be changed"), refused.value
+    finally:
+        for name in ("homelab-test", "homelab-test-2"):
+            reached.delete(f"/apis/storage.k8s.io/v1/storageclasses/{name}")
+    assert reached.get(apis.path_of(first)) is None
+
+
+STAND_IN = """
+mkdir -p /var/lib/ntfy/www/v1; cd /var/lib/ntfy
+echo start >>starts; echo healthy >www/v1/health
+{ if touch /written 2>/dev/null; then echo -n 'root filesystem writable, '; fi
+  echo "uid $(id -u), starts $(wc -l <starts), users $NTFY_AUTH_USERS, at $NTFY_BASE_URL"; } >www/index.html
+exec httpd -f -p 8080 -h www
+"""
+
+
+def standing_in(each: dict[str, Any]) -> dict[str, Any]:
+    """ntfy's Deployment with busybox's web server in its place: the image alone, and what it is started with."""
+    if each["kind"] == "Deployment":
+        (container,) = each["spec"]["template"]["spec"]["containers"]
+        container |= {"image": IMAGE, "command": ["sh", "-c", STAND_IN]}
+        del container["args"]
+    return each
+
+
+@pytest.fixture(scope="module")
+def place(home: Home, lab: Lab, reached: Api) -> Iterator[str]:
+    """A namespace, and a volume on the agent's disk for its claim: ntfy's own would need a provisioner's image."""
+    namespace, node, folder = "homelab-test-served", home.agents[0].name, "/var/lib/homelab-test-ntfy"
+    lab.ssh(node, f"rm -rf {folder}; mkdir -m 0755 {folder}")
+    term = {"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}
+    volume = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": namespace},
+        "spec": {
+            "storageClassName": namespace,
+            "capacity": {"storage": "1Gi"},
+            "accessModes": ["ReadWriteOnce"],
+            "persistentVolumeReclaimPolicy": "Retain",
+            "local": {"path": folder},
+            "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [term]}]}},
+        },
+    }
+    reached.create("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+    reached.apply(volume)
+    yield namespace
+    reached.delete(f"/api/v1/namespaces/{namespace}")
+    until("the namespace is gone", lambda: reached.get(f"/api/v1/namespaces/{namespace}") is None)
+    reached.delete(apis.path_of(volume))
+    lab.ssh(node, f"rm -rf {folder}")
+
+
+def test_ntfys_own_templates_serve_a_pod_through_change_and_removal(
+    place: str, home: Home, lab: Lab, reached: Api
+) -> None:
+    """The image is a stand-in; Deployment, Service, claim, Ingress, rights and probes are the chart's own."""
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "ntfy-homelab", "namespace": place},
+        "stringData": {"users": "anna"},
+    }
+    reached.apply(secret)
+    values = {"hostname": "one.home.arpa", "storage": {"class": place}}
+
+    def release(**more: Any) -> list[dict[str, Any]]:
+        made = rendered("ntfy", {**values, **more}, namespace=place, release="ntfy")
+        return [standing_in(placed(each, place)) for each in made]
+
+    def why() -> str:
+        pods = reached.items(f"/api/v1/namespaces/{place}/pods")
+        return yaml.safe_dump([each.get("status") for each in pods])
+
+    def served(wanted: str) -> None:
+        def ready() -> bool:
+            live = reached.get(f"/apis/apps/v1/namespaces/{place}/deployments/ntfy")
+            return operations.found.unready(live) == ""
+
+        until("ntfy's Deployment is up", ready, told=why)
+        service = reached.get(f"/api/v1/namespaces/{place}/services/ntfy")
+        assert service is not None
+        asking = home.servers[0].name
+        until(f"served is {wanted}", lambda: fetch(lab, asking, service["spec"]["clusterIP"]) == wanted, 60)
+
+    for each in release():
+        reached.apply(each)
+    served("uid 10001, starts 1, users anna, at https://one.home.arpa")
+    assert [each["kind"] for each in release() if reached.differs(each)] == []
+
+    for each in release(hostname="two.home.arpa"):
+        reached.apply(each)
+    served("uid 10001, starts 2, users anna, at https://two.home.arpa")
+    ingress = reached.get(f"/apis/networking.k8s.io/v1/namespaces/{place}/ingresses/ntfy")
+    assert ingress is not None and ingress["spec"]["rules"][0]["host"] == "two.home.arpa"
+
+    # As Helm does: all but what its policy keeps.
+    kept = [each for each in release() if "helm.sh/resource-policy" in each["metadata"].get("annotations", {})]
+    assert [each["kind"] for each in kept] == ["PersistentVolumeClaim"]
+    for each in release():
+        if each not in kept:
+            reached.delete(apis.path_of(each))
+    pods = f"/api/v1/namespaces/{place}/pods"
+    until("its pods are gone", lambda: not reached.items(pods))
+    assert operations.stays(reached, Gone("ntfy", place))[0] == f"PersistentVolumeClaim {place}/ntfy"
+    for each in release():
+        reached.apply(each)
+    served("uid 10001, starts 3, users anna, at https://one.home.arpa")
+
+
+# health with exactly the reader's rights
+#
+
+
+@pytest.fixture(scope="module")
+def account(home: Home, reached: Api, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The kubeconfig that the deploy hands out for a health-reader, whose objects are as Helm renders them."""
+    assert home.cluster is not None
+    listed = {"name": READER, "chart": "health-reader", "namespace": SYSTEM}
+    known = homes.home(tmp_path_factory.mktemp("reader"), listed, kubeconfig=home.cluster.kubeconfig)
+    (wanted,) = objects.releases(known, CHARTS)
+    deploy = Charts(known, known.servers[0], (wanted,), (), {})
+    parts = [placed(each, SYSTEM) for each in rendered("health-reader", {}, namespace=SYSTEM, release=READER)]
+    for each in parts:
+        reached.apply(each)
+    assert not [each["kind"] for each in parts if reached.differs(each)]
+
+    def given() -> str:
+        try:
+            return operations.reader(deploy, reached, wanted)
+        except ApiError:
+            return ""
+
+    path = tmp_path_factory.mktemp("account") / "kubeconfig"
+    assert operations.write(path, "", str(until("the account has a token", given)))
+    assert path.stat().st_mode & 0o777 == 0o600
+    yield path
+    for each in reversed(parts):
+        reached.delete(apis.path_of(each))
+    assert not [each["kind"] for each in parts if reached.get(apis.path_of(each)) is not None]
+
+
+# What depends on who asks: the other account shows a certificate.
+_OWN = ("CERT002",)
+
+
+def test_with_the_readers_rights_every_check_runs(account: Path, lab: Lab, home: Home) -> None:
+    assert home.cluster is not None
+    code, mine = checks(lab, account)
+    _, whole = checks(lab, home.cluster.kubeconfig)
+    assert code in (0, 1, 2)
+    assert {name for name, (status, _) in mine.items() if status == "failed"} == set()
+    skipped = {name: why for name, (status, why) in mine.items() if status == "skipped" and name not in _OWN}
+    assert skipped == {name: why for name, (status, why) in whole.items() if status == "skipped" and name not in _OWN}
+
+
+def test_with_the_readers_rights_nothing_is_written_and_no_secret_read(account: Path) -> None:
+    core = client.CoreV1Api(config.new_client_from_config(str(account)))
+    tried = {
+        "read a Secret": lambda: core.read_namespaced_secret(f"{READER}-token", SYSTEM),
+        "list Secrets": lambda: core.list_secret_for_all_namespaces(),
+        "list ConfigMaps": lambda: core.list_config_map_for_all_namespaces(),
+        "make a namespace": lambda: core.create_namespace({"metadata": {"name": "tried"}}),
+        "delete a pod": lambda: core.delete_namespaced_pod("tried", SYSTEM),
+        "cordon a node": lambda: core.patch_node(core.list_node().items[0].metadata.name, {"spec": {}}),
+        "run in a pod": lambda: core.connect_post_namespaced_pod_exec("tried", SYSTEM),
+        "read a log": lambda: core.read_namespaced_pod_log("tried", SYSTEM),
+    }
+    for what, act in tried.items():
+        with pytest.raises(client.ApiException) as refused:
+            act()
+        assert refused.value.status == 403, what
+
+
+def needed_groups(reached: Api) -> set[str]:
+    """The API groups in which this cluster serves something that a check cannot do without."""
+    listed = reached.get("/apis") or {}
+    served = frozenset(one["groupVersion"] for group in listed["groups"] for one in group["versions"])
+    found = set()
+    for name in {each for row in CODES.values() for each in row.needs} & set(BY_NAME):
+        for path in BY_NAME[name].paths("", served):
+            # Of an aggregated API whose server is down nothing is lost.
+            with suppress(ApiError):
+                if reached.get(path, "limit=1") is not None:
+                    found.add(path.split("/")[2] if path.startswith("/apis/") else "")
+                    break
+    return found
+
+
+def test_without_any_one_rule_something_is_skipped_and_said(account: Path, lab: Lab, reached: Api) -> None:
+    path = f"/apis/rbac.authorization.k8s.io/v1/clusterroles/{READER}"
+    _, before = checks(lab, account)
+    wanted = needed_groups(reached)
+    try:
+        for number, rule in enumerate(role.rules()):
+            if not set(rule.get("apiGroups", ())) & wanted:
+                continue
+            less = role.rules()[:number] + role.rules()[number + 1 :]
+            merge(reached, path, {"rules": less})
+
+            def told(rule: dict[str, list[str]] = rule) -> bool:
+                done = health_of(lab, account, "--format", "json")
+                after = {each["code"]: each for each in json.loads(done.stdout)["checks"]} if done.stdout else {}
+                lost = [
+                    each["reason"]
+                    for name, each in after.items()
+                    if each["status"] in ("skipped", "failed") and before[name][0] not in ("skipped", "failed")
+                ]
+                return any("forbidden" in why or "may not be read" in why for why in lost)
+
+            until(f"less is seen without {rule}", told, 60)
+    finally:
+        merge(reached, path, {"rules": role.rules()})
+    until("all is seen again", lambda: checks(lab, account)[1].keys() == before.keys(), 60)

@@ -14,6 +14,7 @@ FORBIDDEN = {
     "k3s": ("pyinfra", "kubernetes", "homelab.facts", "homelab.operations", "homelab.health"),
     "storage": ("pyinfra", "kubernetes", "homelab.facts", "homelab.operations", "homelab.health"),
     "nas": ("pyinfra", "kubernetes", "homelab.facts", "homelab.operations", "homelab.health"),
+    "charts": ("pyinfra", "kubernetes", "homelab.facts", "homelab.operations", "homelab.health", "homelab.settings"),
     "facts": ("homelab.operations", "homelab.health", "homelab.cli"),
     "operations": ("homelab.health", "homelab.cli"),
     "health": ("pyinfra", "homelab.facts", "homelab.operations", "homelab.pyinfra_compat"),

@@ -113,8 +113,7 @@ def applied(reached: Api, made: Charts) -> Iterator[Mapping[str, Wanted]]:
 
 def test_this_k3ss_definitions_know_every_field_that_is_written(reached: Api, made: Charts) -> None:
     for each in made.wanted:
-        plural = "helmchartconfigs" if each.packaged else "helmcharts"
-        crd = reached.get(f"{operations._CRDS}/{plural}.helm.cattle.io")
+        crd = reached.get(operations._crd(each.manifest["kind"]))
         assert crd is not None
         assert objects.unknown_fields(crd, each.manifest) == (), each.name
     assert operations._unfit(reached, made.wanted) == []
@@ -156,7 +155,7 @@ def test_a_field_that_this_k3ss_definition_does_not_list_is_found(reached: Api, 
     """Whether its API would refuse, drop or only store it: the definition is asked first."""
     wanted = applied[READER]
     more = {**wanted.manifest, "spec": {**wanted.manifest["spec"], "nobodyKnowsThis": "x"}}
-    crd = reached.get(f"{operations._CRDS}/helmcharts.helm.cattle.io")
+    crd = reached.get(operations._crd("HelmChart"))
     assert crd is not None
     assert objects.unknown_fields(crd, more) == ("nobodyKnowsThis",)
 

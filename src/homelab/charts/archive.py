@@ -26,6 +26,8 @@ def files(chart: ChartFolder) -> dict[str, bytes]:
     kept = {name: text for name, text in found.items() if not _left_out(name)}
     told = yaml.safe_load(kept["Chart.yaml"])
     told.pop("dependencies", None)
+    # Without one, klipper-helm of 2021 takes the release for none when it is to uninstall it.
+    told.setdefault("appVersion", chart.version)
     told["version"] = f"{chart.version}+{_digest({**kept, 'Chart.yaml': _dumped(told)})}"
     return {**kept, "Chart.yaml": _dumped(told)}
 

@@ -99,9 +99,10 @@ def _upstream(
     values: Mapping[str, Any],
     secrets: Mapping[str, SecretRef],
 ) -> Wanted:
+    # Of a registry the chart itself is named, K3s: "Using OCI"; a repository has an index.
+    oci = chart.repository.startswith("oci://")
     spec = {
-        "chart": chart.name,
-        "repo": chart.repository,
+        **({"chart": f"{chart.repository}/{chart.name}"} if oci else {"chart": chart.name, "repo": chart.repository}),
         "version": chart.version,
         "targetNamespace": release.runs_in,
         "valuesContent": content(values),

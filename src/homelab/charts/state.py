@@ -64,9 +64,17 @@ def installed(wanted: Wanted, record: Recorded | None) -> str:
         return f"Helm has it as {record.status}"
     if wanted.version and record.version != wanted.version:
         return f"Helm still has {record.version} deployed"
-    if not _within(wanted.values, record.values) if wanted.packaged else wanted.values != record.values:
+    mine, theirs = _without_nulls(wanted.values), _without_nulls(record.values)
+    if not (_within(mine, theirs) if wanted.packaged else mine == theirs):
         return "Helm still has other values deployed"
     return ""
+
+
+def _without_nulls(values: Any) -> Any:
+    # By a null Helm takes a default away; whether it keeps it in its record depends on its version.
+    if isinstance(values, Mapping):
+        return {key: _without_nulls(each) for key, each in values.items() if each is not None}
+    return values
 
 
 def _within(some: Any, all_of_it: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,6 +69,8 @@ def read(path: Path) -> ChartFolder:
     if not isinstance(chart.get("version"), str):
         raise ChartError("Chart.yaml has no version", "write version: 0.1.0")
     told = chart.get("annotations") or {}
+    if not isinstance(told, dict):
+        raise ChartError("Chart.yaml's annotations are no mapping", "mend them")
     values = _yaml(path / "values.yaml") if (path / "values.yaml").exists() else {}
     made = ChartFolder(
         path,
@@ -86,13 +89,22 @@ def read(path: Path) -> ChartFolder:
 def _dependency(listed: Any) -> Dependency | None:
     if not listed:
         return None
-    if len(listed) > 1:
+    if not isinstance(listed, list) or len(listed) > 1:
         raise ChartError("has more than one dependency", "write a chart for each")
     (one,) = listed
-    version = str(one.get("version", ""))
-    if not version or not version.replace(".", "").replace("-", "").replace("+", "").isalnum():
-        raise ChartError(f"{one.get('name')}: {version!r} is no one version", "pin it, version: 4.13.4")
-    return Dependency(str(one["name"]), version, str(one.get("repository", "")))
+    if not isinstance(one, dict) or not isinstance(one.get("name"), str):
+        raise ChartError("has a dependency without a name", "write name, version and repository")
+    # An alias or a condition would mean something to Helm, which is never shown it.
+    if more := set(one) - {"name", "version", "repository"}:
+        raise ChartError(f"{one['name']}: {', '.join(sorted(more))} of a dependency is not heeded", "leave it out")
+    version, repository = str(one.get("version", "")), str(one.get("repository", ""))
+    if not re.fullmatch(r"v?[0-9]+(\.[0-9]+){2}([-+][0-9A-Za-z.+-]+)?", version):
+        raise ChartError(f"{one['name']}: {version!r} is no one version", "pin it, version: 4.13.4")
+    if not repository.startswith(("https://", "http://", "oci://")):
+        raise ChartError(
+            f"{one['name']}: {repository!r} is nothing that a cluster can fetch from", "write its https://"
+        )
+    return Dependency(one["name"], version, repository.rstrip("/"))
 
 
 def _schema(path: Path) -> Mapping[str, Any] | None:
@@ -102,7 +114,9 @@ def _schema(path: Path) -> Mapping[str, Any] | None:
         held = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ChartError(f"{path.name} cannot be read ({error})", "mend it") from None
-    return held if isinstance(held, dict) else None
+    if not isinstance(held, dict):
+        raise ChartError(f"{path.name} is no object", "mend it")
+    return held
 
 
 def _yaml(path: Path) -> dict[str, Any]:
@@ -110,6 +124,6 @@ def _yaml(path: Path) -> dict[str, Any]:
         held = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise ChartError(f"{path.name} cannot be read ({' '.join(str(error).split())})", "mend it") from None
-    if not isinstance(held, dict):
+    if held is not None and not isinstance(held, dict):
         raise ChartError(f"{path.name} is no mapping", "mend it")
-    return held
+    return held or {}

@@ -45,6 +45,8 @@ def check(releases: Mapping[int, Release], place: str, cluster: Cluster, around:
     first: dict[str, str] = {}
     folders: dict[int, ChartFolder] = {}
     known = chart_folder.names(around.folder)
+    if releases and cluster.server_config.get("disable-helm-controller"):
+        yield Problem(place, "server_config disables K3s's Helm controller, which installs them", "take that out of it")
     for index, release in releases.items():
         at = f"{place}[{index}]"
         if release.name in first:

@@ -11,6 +11,8 @@ from homelab.model.problems import did_you_mean
 from homelab.model.strict import shown
 
 CHART = "nas-storage"
+# Its driver, by the names of its chart and of what provisions.
+DRIVER, PROVISIONER = "csi-driver-nfs", "nfs.csi.k8s.io"
 Wrong = tuple[str, str, str]
 
 

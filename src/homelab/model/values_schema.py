@@ -26,20 +26,24 @@ _TYPES: Mapping[str, tuple[Callable[[object], bool], str]] = {
     "boolean": (lambda value: isinstance(value, bool), "True or False"),
     "integer": (lambda value: isinstance(value, int) and not isinstance(value, bool), "a whole number"),
     "number": (lambda value: isinstance(value, int | float) and not isinstance(value, bool), "a number"),
+    "null": (lambda value: value is None, "None"),
 }
 
 
-def wrong(value: object, schema: Mapping[str, Any], place: str = "") -> Iterator[Wrong]:
+def wrong(value: object, schema: object, place: str = "") -> Iterator[Wrong]:
     """What of the values the schema does not take, each with its place."""
-    wanted = schema.get("type")
-    if wanted is not None:
-        takes, word = _TYPES[wanted]
-        if not takes(value):
-            yield place, f"{shown(value)} is of the wrong type", f"write {word}"
-            return
+    if not isinstance(schema, Mapping):
+        return
+    listed = schema.get("type")
+    wanted = [_TYPES[each] for each in ([listed] if isinstance(listed, str) else listed or ()) if each in _TYPES]
+    if wanted and not any(takes(value) for takes, _ in wanted):
+        # Of a dict or a list only the type is told: nobody knows what it holds.
+        found = "is of the wrong type" if isinstance(value, dict | list) else f"{shown(value)} is of the wrong type"
+        yield place, found, f"write {' or '.join(word for _, word in wanted)}"
+        return
     if "enum" in schema and value not in schema["enum"]:
         yield place, f"{shown(value)} is none of its values", f"write {' or '.join(map(json.dumps, schema['enum']))}"
-    if "pattern" in schema and isinstance(value, str) and not re.search(schema["pattern"], value):
+    if "pattern" in schema and isinstance(value, str) and not _matches(schema["pattern"], value):
         yield place, f"{shown(value)} is not what it takes", f"write what matches {schema['pattern']}"
     if "minimum" in schema and isinstance(value, int | float) and value < schema["minimum"]:
         yield place, f"{shown(value)} is too small", f"write at least {schema['minimum']}"
@@ -52,11 +56,19 @@ def wrong(value: object, schema: Mapping[str, Any], place: str = "") -> Iterator
             yield from wrong(each, schema["items"], f"{place}[{index}]")
 
 
+def _matches(pattern: str, value: str) -> bool:
+    try:
+        return re.search(pattern, value) is not None
+    except re.error:
+        return True  # what only other dialects take is Helm's to judge
+
+
 def _members(value: Mapping[str, object], schema: Mapping[str, Any], place: str) -> Iterator[Wrong]:
     known, others = schema.get("properties", {}), schema.get("additionalProperties", True)
     for key, held in value.items():
         if key in known:
-            yield from wrong(held, known[key], f"{place}.{key}")
+            # A null takes a default away before Helm looks.
+            yield from () if held is None else wrong(held, known[key], f"{place}.{key}")
         elif others is False:
             otherwise = f"write one of {', '.join(known)}" if known else "leave it out"
             yield f"{place}.{key}", "unknown key", did_you_mean(key, known, otherwise)

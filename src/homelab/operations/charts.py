@@ -20,7 +20,7 @@ from homelab.charts import state as found
 from homelab.charts.objects import NAMESPACE, Wanted
 from homelab.k3s import kubeconfig
 from homelab.k3s.kubeconfig import KubeconfigError
-from homelab.model import Home, Host
+from homelab.model import Home, Host, storage_classes
 from homelab.operations import api as apis
 from homelab.operations.api import Api, ApiError
 from homelab.operations.kubeconfig import write
@@ -44,6 +44,7 @@ class Gone:
 
     name: str
     namespace: str
+    chart: str = ""
     packaged: bool = False
 
 
@@ -117,6 +118,7 @@ def _charts(home: Home, first: Host, folder: Path) -> Charts:
         try:
             problems += _unfit(api, wanted)
             made.gone = _gone(api, wanted)
+            problems += _needed(api, made.gone)
         except ApiError as error:
             problems.append(f"the cluster's API does not answer from here: {error}; see homelab health")
     if problems:
@@ -127,11 +129,11 @@ def _charts(home: Home, first: Host, folder: Path) -> Charts:
 def _unfit(api: Api, wanted: tuple[Wanted, ...]) -> list[str]:
     """What this cluster would not take, or what is there already and is somebody else's."""
     problems = []
-    for kind, plural in (("HelmChart", "helmcharts"), ("HelmChartConfig", "helmchartconfigs")):
+    for kind in ("HelmChart", "HelmChartConfig"):
         mine = [each for each in wanted if each.manifest["kind"] == kind]
         if not mine:
             continue
-        crd = api.get(f"{_CRDS}/{plural}.helm.cattle.io")
+        crd = api.get(_crd(kind))
         if crd is None:
             problems.append(f"this cluster has no {kind}; take disable-helm-controller out of server_config")
             continue
@@ -154,8 +156,25 @@ def _gone(api: Api, wanted: tuple[Wanted, ...]) -> tuple[Gone, ...]:
             name = each["metadata"]["name"]
             if (kind, name) not in listed:
                 target = each["spec"].get("targetNamespace") or NAMESPACE
-                found.append(Gone(name, target, packaged=kind == "HelmChartConfig"))
+                chart = each["spec"].get("chart", "")
+                found.append(Gone(name, target, chart, packaged=kind == "HelmChartConfig"))
     return tuple(sorted(found, key=lambda each: each.name))
+
+
+def _needed(api: Api, gone: tuple[Gone, ...]) -> list[str]:
+    """Why a release cannot be taken away: without their driver, volumes could neither be mounted nor let go."""
+    driver = next((each.name for each in gone if each.chart == storage_classes.DRIVER), None)
+    if driver is None:
+        return []
+    volumes = [
+        each["spec"].get("claimRef") or {}
+        for each in api.items("/api/v1/persistentvolumes")
+        if (each["spec"].get("csi") or {}).get("driver") == storage_classes.PROVISIONER
+    ]
+    claims = sorted(f"{claim.get('namespace')}/{claim.get('name')}" for claim in volumes)
+    if not claims:
+        return []
+    return [f"{driver}: claims still have volumes of it ({', '.join(claims)}); delete those first, the folders stay"]
 
 
 # Operations, on the one host that carries them: they run here, against the API
@@ -172,6 +191,11 @@ def applied(charts: Charts, wanted: Wanted) -> Generator[FunctionCommand, None, 
         yield FunctionCommand(_carried_out, (), {})
         return
     try:
+        if state.is_executing:
+            # What was not there when the run began could not be asked then.
+            _defined(api, wanted)
+            if problems := _unfit(api, (wanted,)):
+                raise Refusal(problems)
         things = _things(charts, wanted)
         missing = api.get(_namespace(wanted.namespace)) is None
         differing = [each for each in things if missing or api.differs(each)]
@@ -181,6 +205,17 @@ def applied(charts: Charts, wanted: Wanted) -> Generator[FunctionCommand, None, 
         host.noop(f"{wanted.name} is {wanted.said}")
         return
     yield FunctionCommand(_carried_out, (lambda: _apply(api, wanted, differing, missing),), {})
+
+
+def _defined(api: Api, wanted: Wanted, deadline: float = 60) -> None:
+    """Wait until K3s, which may just have started, has laid the definition of what is to be applied."""
+    end = time.monotonic() + deadline
+    while api.get(_crd(wanted.manifest["kind"])) is None and time.monotonic() < end:
+        time.sleep(1)
+
+
+def _crd(kind: str) -> str:
+    return f"{_CRDS}/{kind.lower()}s.helm.cattle.io"
 
 
 def _things(charts: Charts, wanted: Wanted) -> list[dict[str, Any]]:
@@ -356,7 +391,9 @@ def reader(charts: Charts, api: Api, wanted: Wanted) -> str:
     if not token:
         raise ApiError(f"the account {wanted.namespace}/{wanted.name} has no token yet; deploy again")
     merged = yaml.safe_load(charts.kubeconfig.read_text(encoding="utf-8"))
-    cluster = next(each["cluster"] for each in merged["clusters"] if each["name"] == charts.context)
+    cluster = next((each["cluster"] for each in merged["clusters"] if each["name"] == charts.context), None)
+    if cluster is None:
+        raise ApiError(f"{charts.kubeconfig} has no cluster {charts.context}; run deploys/k3s.py")
     entry = {"cluster": charts.context, "user": wanted.name}
     return yaml.safe_dump(
         {

@@ -61,3 +61,11 @@ def test_what_an_editor_leaves_behind_is_not_packed(tmp_path: Path) -> None:
     (tmp_path / "ntfy" / "charts").mkdir()
     (tmp_path / "ntfy" / "charts" / "other.tgz").write_text("x")
     assert packed(tmp_path / "ntfy") == packed(CHARTS / "ntfy")
+
+
+def test_each_has_an_app_version_without_which_an_older_job_would_not_uninstall_it(tmp_path: Path) -> None:
+    shutil.copytree(CHARTS / "health-reader", tmp_path / "health-reader")
+    told = tmp_path / "health-reader" / "Chart.yaml"
+    told.write_text(told.read_text().replace("appVersion: 0.1.0\n", ""))
+    files = archive.files(chart_folder.read(tmp_path / "health-reader"))
+    assert yaml.safe_load(files["Chart.yaml"])["appVersion"] == "0.1.0"

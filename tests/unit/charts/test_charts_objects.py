@@ -53,6 +53,29 @@ def test_a_dependency_is_a_release_of_its_own_before_the_chart_that_needs_it(tmp
     assert "csi-driver-nfs" not in found["nas-storage"].values
 
 
+def test_a_chart_that_is_only_a_dependency_is_that_release(tmp_path: Path) -> None:
+    for name, repository in (("plain", "https://charts.example.org/"), ("registry", "oci://r.example.org/charts")):
+        (tmp_path / "charts" / name).mkdir(parents=True)
+        pinned = {"name": "upstream", "version": "1.2.3", "repository": repository}
+        chart = {"name": name, "version": "0.1.0", "dependencies": [pinned]}
+        (tmp_path / "charts" / name / "Chart.yaml").write_text(yaml.safe_dump(chart))
+        (tmp_path / "charts" / name / "values.yaml").write_text("upstream: {replicas: 1}\n")
+    listed = {"name": "mine", "chart": "plain", "secrets": {"key": "env:KEY"}}
+    known = home(tmp_path, listed, {"name": "registry", "values": {"upstream": {"replicas": 2}}})
+    plain, registry = objects.releases(known, tmp_path / "charts")
+    assert (plain.name, plain.chart, plain.version, plain.namespace) == ("mine", "upstream", "1.2.3", "mine")
+    assert plain.manifest["spec"] == {
+        "chart": "upstream",
+        "repo": "https://charts.example.org",
+        "version": "1.2.3",
+        "targetNamespace": "mine",
+        "valuesContent": "replicas: 1\n",
+    }
+    assert list(plain.secrets) == ["key"] and plain.secret == "mine-homelab"
+    assert registry.manifest["spec"]["chart"] == "oci://r.example.org/charts/upstream"
+    assert "repo" not in registry.manifest["spec"] and registry.values == {"replicas": 2}
+
+
 def test_a_class_is_made_of_the_nass_share(tmp_path: Path) -> None:
     assert wanted(tmp_path, STORAGE)["nas-storage"].values == {
         "classes": {"nas": {"server": "192.0.2.31", "path": "/srv/tank/kube"}}

@@ -72,6 +72,11 @@ def test_of_k3ss_own_release_only_our_values_count(tmp_path: Path) -> None:
     assert told == "Helm still has other values deployed"
 
 
+def test_a_null_counts_for_nothing(tmp_path: Path) -> None:
+    (ntfy,) = objects.releases(home(tmp_path, {**NTFY, "values": {"resources": {"limits": {"memory": None}}}}), CHARTS)
+    assert state.installed(ntfy, records({"version": ntfy.version, "values": {"resources": {"limits": {}}}})) == ""
+
+
 def test_the_workloads_of_a_manifest() -> None:
     found = records({"version": "1", "manifest": MANIFEST})
     assert found is not None

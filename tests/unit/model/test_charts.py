@@ -176,6 +176,20 @@ def test_our_charts_can_be_read() -> None:
             "a: '^1.2' is no one version; pin it, version: 4.13.4",
         ),
         (lambda chart: chart | {"dependencies": [{}, {}]}, "has more than one dependency; write a chart for each"),
+        (
+            lambda chart: chart | {"dependencies": [{}]},
+            "has a dependency without a name; write name, version and repository",
+        ),
+        (
+            lambda chart: chart | {"dependencies": [{"name": "a", "version": "1.2.3", "repository": "file://../a"}]},
+            "a: 'file://../a' is nothing that a cluster can fetch from; write its https://",
+        ),
+        (
+            lambda chart: chart | {"dependencies": [{"name": "a", "version": "1.2.3", "alias": "b"}]},
+            "a: alias of a dependency is not heeded; leave it out",
+        ),
+        (lambda chart: chart | {"annotations": ["x"]}, "Chart.yaml's annotations are no mapping; mend them"),
+        (lambda chart: ["x"], "Chart.yaml is no mapping; mend it"),
     ],
 )
 def test_a_chart_that_cannot_be_applied_as_it_is(tmp_path: Path, change: Any, says: str) -> None:
@@ -185,6 +199,30 @@ def test_a_chart_that_cannot_be_applied_as_it_is(tmp_path: Path, change: Any, sa
     with pytest.raises(ChartError) as told:
         chart_folder.read(tmp_path / "ntfy")
     assert str(told.value) == says
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "found"),
+    [
+        ({"type": ["string", "null"]}, None, []),
+        ({"type": ["string", "null"]}, 1, ["1 is of the wrong type"]),
+        ({"type": "string"}, {"password": "hunter2"}, ["is of the wrong type"]),
+        ({"type": "integer"}, True, ["True is of the wrong type"]),
+        ({"maximum": 3}, 4, ["4 is too large"]),
+        ({"items": {"type": "string"}}, ["a", 1], ["1 is of the wrong type"]),
+        ({"anyOf": [{"type": "string"}], "type": "what"}, 1, []),
+        ({"pattern": "(?<name>x"}, "y", []),
+        (True, 1, []),
+    ],
+)
+def test_values_are_held_against_a_schema(schema: Any, value: object, found: list[str]) -> None:
+    assert [each for _, each, _ in values_schema.wrong(value, schema)] == found
+
+
+def test_without_the_controller_nothing_would_be_installed(tmp_path: Path) -> None:
+    assert refused(tmp_path, [READER], server_config={"disable-helm-controller": True}) == [
+        ": server_config disables K3s's Helm controller, which installs them; take that out of it"
+    ]
 
 
 @pytest.mark.parametrize("name", chart_folder.names(CHARTS))

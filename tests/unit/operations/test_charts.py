@@ -231,7 +231,7 @@ def test_what_is_no_longer_listed_is_uninstalled_and_what_holds_data_stays(
     api.objects["/api/v1/namespaces/ntfy/persistentvolumeclaims/else"] = {"metadata": {"name": "else"}}
     api.objects[f"{HELMCHARTS}/foreign"] = {"metadata": {"name": "foreign"}, "spec": {"chart": "x"}}
     made = deploy(READER)
-    assert made.gone == (Gone("ntfy", "ntfy"),)
+    assert made.gone == (Gone("ntfy", "ntfy", "ntfy"),)
     api.asked.clear()
     assert run(operations.uninstalled, made, made.gone[0]) == 1
     assert api.written == ["DELETE helmcharts/ntfy", "DELETE secrets/ntfy-homelab"]
@@ -250,6 +250,35 @@ def test_an_uninstall_that_does_not_end_is_told_and_fails(
     assert command.function(*command.args) is False
     assert "ntfy: Helm has not uninstalled it" in caplog.text
     assert "/api/v1/namespaces/ntfy/secrets/ntfy-homelab" in api.objects, "its pods may still need it"
+
+
+def test_a_driver_whose_volumes_are_in_use_is_not_taken_away(api: ChartsApi, deploy: Any) -> None:
+    apply(deploy(STORAGE))
+    claim = {"namespace": "media", "name": "films"}
+    spec = {"csi": {"driver": "nfs.csi.k8s.io"}, "claimRef": claim}
+    api.objects["/api/v1/persistentvolumes/pvc-1"] = {"metadata": {"name": "pvc-1"}, "spec": spec}
+    api.objects["/api/v1/persistentvolumes/pvc-2"] = {"metadata": {"name": "pvc-2"}, "spec": {"local": {}}}
+    with pytest.raises(Refusal) as told:
+        deploy()
+    assert str(told.value.message).splitlines() == [
+        "csi-driver-nfs: claims still have volumes of it (media/films); delete those first, the folders stay"
+    ]
+    del api.objects["/api/v1/persistentvolumes/pvc-1"]
+    assert [each.name for each in deploy().gone] == ["csi-driver-nfs", "nas-storage"]
+
+
+def test_a_cluster_that_was_made_in_this_run_is_asked_before_anything_is_applied(
+    api: ChartsApi, deploy: Any, tmp_path: Path
+) -> None:
+    file = tmp_path / "kube" / "config"
+    text = file.read_text()
+    file.unlink()
+    made = deploy(READER)
+    file.write_text(text)
+    api.objects |= dict([crd("helmcharts", "chart")])
+    with pytest.raises(Refusal, match="this K3s's HelmChart does not know chartContent, targetNamespace, values"):
+        list(operations.applied._inner(made, made.wanted[0]))
+    assert api.written == []
 
 
 def test_values_of_k3ss_own_chart_are_taken_back_without_a_job(api: ChartsApi, deploy: Any) -> None:

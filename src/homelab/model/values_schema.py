@@ -66,14 +66,11 @@ def _matches(pattern: str, value: str) -> bool:
 def _members(value: Mapping[str, object], schema: Mapping[str, Any], place: str) -> Iterator[Wrong]:
     known, others = schema.get("properties", {}), schema.get("additionalProperties", True)
     for key, held in value.items():
-        if key in known:
-            # A null takes a default away before Helm looks.
-            yield from () if held is None else wrong(held, known[key], f"{place}.{key}")
-        elif others is False:
+        if key not in known and others is False:
             otherwise = f"write one of {', '.join(known)}" if known else "leave it out"
             yield f"{place}.{key}", "unknown key", did_you_mean(key, known, otherwise)
-        elif isinstance(others, dict):
-            yield from wrong(held, others, f"{place}.{key}")
+        elif held is not None:  # a null takes a default away before Helm looks
+            yield from wrong(held, known.get(key, others), f"{place}.{key}")
     for key in schema.get("required", ()):
         if key not in value:
             yield f"{place}.{key}", "is missing", "write it"

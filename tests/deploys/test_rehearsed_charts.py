@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from homelab.charts import objects
+from homelab.model import load
+from tests.charts_api import ChartsApi, crd
 from tests.deploys.rehearsal import REPOSITORY, pyinfra
-from tests.unit.charts.homes import NTFY
+from tests.unit.charts.homes import CHARTS, NTFY, READER
 
 
 @pytest.fixture(scope="module")
@@ -64,3 +70,97 @@ def test_a_secret_that_cannot_be_read_stops_it_before_anything(tmp_path: Path) -
     assert done.returncode == 1
     told = "charts: ntfy.secrets.users: env:NTFY_USERS: the variable is not set; export NTFY_USERS"
     assert told in done.stderr and "Traceback" not in done.stderr
+
+
+# On an API that keeps what is applied to it; of Helm's job only the record is played
+#
+
+
+class Rehearsed:
+    """A copy of the rehearsal's inventory whose cluster is an API in this process."""
+
+    def __init__(self, api: ChartsApi, folder: Path) -> None:
+        self.api, self.folder = api, folder
+        shutil.copytree(REPOSITORY / "inventory", folder / "inventory")
+        (folder / "charts").symlink_to(CHARTS)
+        self.kubeconfig = folder / "kube" / "config"
+        self.kubeconfig.parent.mkdir()
+        api.kubeconfig(self.kubeconfig, "homelab-rehearsal")
+        self.shared = folder / "inventory" / "group_data" / "rehearsal.py"
+        self.before = self.shared.read_text()
+
+    def lists(self, *charts: dict[str, object]) -> None:
+        more = f"kubeconfig = {str(self.kubeconfig)!r}\ncharts = {list(charts)!r}\n"
+        self.shared.write_text(self.before + more)
+
+    def helm_installs(self) -> None:
+        """What K3s's job would do: each release is deployed as its HelmChart has it."""
+        for each in objects.releases(load(self.folder / "inventory" / "rehearsal.py", self.folder), CHARTS):
+            self.api.release(each.name, each.namespace, each.version, values=each.values)
+
+    def run(self, *options: str) -> subprocess.CompletedProcess[str]:
+        done = pyinfra(*options, str(self.folder / "inventory"), "deploys/charts.py", NTFY_USERS="anna:hunter2:admin")
+        assert "Traceback" not in done.stderr and "hunter2" not in done.stdout + done.stderr
+        return done
+
+    def changes(self) -> list[str]:
+        done = self.run("--dry", "--json")
+        assert done.returncode == 0, done.stderr
+        return [each["name"].partition(":")[0] for each in json.loads(done.stdout)["plan"] if each["hosts_with_change"]]
+
+
+@pytest.fixture
+def rehearsed(tmp_path: Path) -> Iterator[Rehearsed]:
+    fields = ("chart", "chartContent", "targetNamespace", "valuesContent", "repo", "version")
+    known = dict([crd("helmcharts", *fields), crd("helmchartconfigs", "valuesContent")])
+    with ChartsApi(known) as api:
+        yield Rehearsed(api, tmp_path)
+
+
+def test_a_run_applies_waits_and_hands_out_and_the_next_changes_nothing(rehearsed: Rehearsed) -> None:
+    rehearsed.lists(NTFY, READER)
+    rehearsed.helm_installs()
+    token = {"data": {"token": base64.b64encode(b"the.token").decode()}, "metadata": {"name": "health-reader-token"}}
+    rehearsed.api.objects["/api/v1/namespaces/kube-system/secrets/health-reader-token"] = token
+    handed = rehearsed.kubeconfig.with_name("config.health-reader")
+    planned = ["Apply ntfy", "Apply health-reader", f"Hand out the kubeconfig {handed}"]
+    assert rehearsed.changes() == planned
+    assert rehearsed.api.written == [] and not handed.exists()
+
+    done = rehearsed.run("-y")
+    assert done.returncode == 0, done.stderr
+    assert "2 releases up: ntfy 0.1.0+" in done.stderr
+    assert handed.stat().st_mode & 0o777 == 0o600
+    assert rehearsed.api.written[-3:] == [
+        "PATCH helmcharts/ntfy",
+        "POST v1/namespaces",
+        "PATCH helmcharts/health-reader",
+    ]
+
+    rehearsed.api.asked.clear()
+    assert rehearsed.run("-y").returncode == 0
+    assert rehearsed.changes() == [] and rehearsed.api.written == []
+
+
+def test_a_changed_value_and_a_release_that_is_no_longer_listed_are_the_plan(rehearsed: Rehearsed) -> None:
+    rehearsed.lists(NTFY, {"name": "traefik", "values": {"replicas": 2}})
+    rehearsed.helm_installs()
+    assert rehearsed.run("-y").returncode == 0
+    rehearsed.lists({**NTFY, "values": {"hostname": "other.home.arpa"}})
+    rehearsed.helm_installs()
+    assert rehearsed.changes() == ["Uninstall traefik, which is no longer listed", "Apply ntfy"]
+    assert rehearsed.run("-y").returncode == 0
+    rehearsed.lists()
+    done = rehearsed.run("-y")
+    assert done.returncode == 0, done.stderr
+    assert "ntfy: stays: namespace ntfy" in done.stderr
+    left = [path for path in rehearsed.api.objects if "/helmchart" in path and "definitions" not in path]
+    assert left == []
+
+
+def test_what_the_api_refuses_ends_the_run_in_a_line(rehearsed: Rehearsed) -> None:
+    rehearsed.lists(READER)
+    rehearsed.api.refused["/apis/helm.cattle.io/v1/namespaces/kube-system/helmcharts/health-reader"] = 403
+    done = rehearsed.run("-y")
+    assert done.returncode == 1
+    assert "helmcharts/health-reader is refused; see homelab health" in done.stderr

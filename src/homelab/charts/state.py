@@ -17,7 +17,8 @@ import yaml
 from homelab.charts import causes
 from homelab.charts.objects import Wanted
 
-RELEASE_TYPE = "helm.sh/release.v1"
+# What Helm has not done begins so.
+HELMS = "Helm "
 # The workloads whose being up is the release's.
 WORKLOADS = {"Deployment": "deployments", "StatefulSet": "statefulsets", "DaemonSet": "daemonsets"}
 
@@ -59,14 +60,14 @@ def _record(secret: Object) -> Recorded | None:
 def installed(wanted: Wanted, record: Recorded | None) -> str:
     """Why the release is not yet what is wanted; "" when it is."""
     if record is None:
-        return "Helm has not installed it"
+        return f"{HELMS}has not installed it"
     if record.status != "deployed":
-        return f"Helm has it as {record.status}"
+        return f"{HELMS}has it as {record.status}"
     if wanted.version and record.version != wanted.version:
-        return f"Helm still has {record.version} deployed"
+        return f"{HELMS}still has {record.version} deployed"
     mine, theirs = _without_nulls(wanted.values), _without_nulls(record.values)
     if not (_within(mine, theirs) if wanted.packaged else mine == theirs):
-        return "Helm still has other values deployed"
+        return f"{HELMS}still has other values deployed"
     return ""
 
 
@@ -131,7 +132,7 @@ def why(reason: str, pods: Iterable[Object], log: Iterable[str]) -> tuple[str, .
     # The job's script shows each of its commands with a + before it.
     last = [line.strip() for line in log if line.strip() and not line.startswith("+")][-3:]
     held = waiting(pods)
-    cause = causes.cause([held, *last])
+    cause = causes.cause([reason, held, *last])
     lines = [reason if not held else f"{reason}; its job waits, {held}"]
     lines += [f"its job's log ends: {_line(line)}" for line in last]
     return (*lines, *([f"that means: {cause}"] if cause else []))

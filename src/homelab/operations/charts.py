@@ -50,13 +50,17 @@ class Gone:
 
 @dataclass
 class Charts:
-    """One charts deploy: what is wanted, what is to go, and who carries it out."""
+    """One charts deploy: what is wanted, what is to go, and who carries it out.
+
+    `asked` is whether the API could be asked when the run began: not before K3s has made or revived the cluster.
+    """
 
     home: Home
     first: Host
     wanted: tuple[Wanted, ...]
     gone: tuple[Gone, ...]
     secrets: Mapping[str, Mapping[str, SecretStr]] = field(repr=False)
+    asked: bool = False
 
     @property
     def kubeconfig(self) -> Path:
@@ -88,7 +92,7 @@ class Charts:
 
 def charts(site: Survey) -> Charts:
     """The run's charts deploy; raise Refusal with all that is wrong at once, before anything is touched."""
-    made: Charts = site.once("charts", lambda: _charts(site.home, _first(site), charts_folder()))
+    made: Charts = site.once("charts", lambda: _charts(site.home, _first(site), charts_folder(), "k3s" in site.plans))
     return made
 
 
@@ -99,7 +103,7 @@ def _first(site: Survey) -> Host:
     return servers[0]
 
 
-def _charts(home: Home, first: Host, folder: Path) -> Charts:
+def _charts(home: Home, first: Host, folder: Path, k3s_before: bool = False) -> Charts:
     if home.cluster is None or home.cluster.charts is None:
         raise Refusal(['the inventory lists no charts; write charts = [{"name": "ntfy", ...}] in group_data'])
     wanted = objects.releases(home, folder)
@@ -119,8 +123,15 @@ def _charts(home: Home, first: Host, folder: Path) -> Charts:
             problems += _unfit(api, wanted)
             made.gone = _gone(api, wanted)
             problems += _needed(api, made.gone)
+            made.asked = True
         except ApiError as error:
-            problems.append(f"the cluster's API does not answer from here: {error}; see homelab health")
+            # A cluster that is down is not kept down by what would run on it.
+            if not k3s_before:
+                problems.append(f"the cluster's API does not answer from here: {error}; see homelab health")
+            else:
+                logger.info(
+                    "    the cluster's API does not answer yet: what is no longer listed stays until the next run"
+                )
     if problems:
         raise Refusal(problems)
     return made
@@ -141,10 +152,14 @@ def _unfit(api: Api, wanted: tuple[Wanted, ...]) -> list[str]:
             if unknown := objects.unknown_fields(crd, each.manifest):
                 problems.append(f"{each.name}: this K3s's {kind} does not know {', '.join(unknown)}; upgrade K3s")
             live = api.get(apis.path_of(each.manifest))
-            labels = (live or {}).get("metadata", {}).get("labels") or {}
-            if live is not None and not objects.LABELS.items() <= labels.items():
+            if live is None:
+                continue
+            if not objects.LABELS.items() <= (live["metadata"].get("labels") or {}).items():
                 found = f"{each.name}: {kind} {NAMESPACE}/{each.name} is there and not this toolkit's"
                 problems.append(f"{found}; delete it, or give the release another name")
+            elif "deletionTimestamp" in live["metadata"]:
+                found = f"{each.name}: is still being uninstalled by the job helm-delete-{each.name}"
+                problems.append(f"{found}; see its pod in {NAMESPACE}, and deploy again when it is done")
     return problems
 
 
@@ -184,12 +199,12 @@ def _needed(api: Api, gone: tuple[Gone, ...]) -> list[str]:
 @operation()
 def applied(charts: Charts, wanted: Wanted) -> Generator[FunctionCommand, None, None]:
     """Ensure a release's namespace, Secret and HelmChart or HelmChartConfig; a dry run asks the API what differs."""
-    api = charts.api()
-    if api is None:
-        if state.is_executing:
-            raise Refusal([f"{charts.kubeconfig}: has no context {charts.context}; run deploys/k3s.py first"])
+    if not state.is_executing and not charts.asked:
         yield FunctionCommand(_carried_out, (), {})
         return
+    api = charts.api()
+    if api is None:
+        raise Refusal([f"{charts.kubeconfig}: has no context {charts.context}; run deploys/k3s.py first"])
     try:
         if state.is_executing:
             # What was not there when the run began could not be asked then.
@@ -263,7 +278,7 @@ def up(charts: Charts, deadline: float = DEADLINE) -> Generator[StringCommand, N
 
 def _prove(api: Api, wanted: tuple[Wanted, ...], deadline: float) -> None:
     end = time.monotonic() + deadline
-    while True:
+    while wanted:
         lacking = {}
         try:
             for each in wanted:
@@ -277,11 +292,19 @@ def _prove(api: Api, wanted: tuple[Wanted, ...], deadline: float) -> None:
         if time.monotonic() > end:
             lines = [f"{error}; see homelab health" for name, error in lacking.items() if not name]
             for each in wanted:
-                if each.name in lacking:
-                    told = told_of(api, each.name, f"install-{each.name}", lacking[each.name])
-                    lines += [f"{each.name}: {line}" for line in told]
+                lines += [f"{each.name}: {line}" for line in _why(api, each, lacking.get(each.name, ""))]
             raise Refusal(lines)
         time.sleep(2)
+
+
+def _why(api: Api, wanted: Wanted, lacks: str) -> tuple[str, ...]:
+    """Why a release lacks something, in lines; none where it lacks nothing."""
+    if not lacks:
+        return ()
+    if not lacks.startswith(found.HELMS):
+        # Helm's job did its work: what it said of that does not tell why a workload is not up.
+        return found.why(lacks, (), ())
+    return told_of(api, wanted.name, f"install-{wanted.name}", lacks)
 
 
 def lack(api: Api, wanted: Wanted) -> str:

@@ -144,6 +144,20 @@ def test_an_api_that_does_not_answer_is_one_line(api: ChartsApi, deploy: Any, tm
         deploy(READER)
 
 
+def test_a_cluster_that_is_down_is_not_kept_down_by_its_charts(
+    api: ChartsApi, deploy: Any, state: Any, host: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = deploy(READER).home
+    api.refused[crd("helmcharts")[0]] = 503
+    made = operations._charts(known, known.servers[0], CHARTS, k3s_before=True)
+    assert (made.asked, made.gone) == (False, ())
+    state.is_executing = False
+    assert len(list(operations.applied._inner(made, made.wanted[0]))) == 1
+    api.refused.clear()
+    state.is_executing = True
+    assert run(operations.applied, made, made.wanted[0]) == 1
+
+
 def test_before_there_is_a_cluster_everything_would_be_applied(deploy: Any, tmp_path: Path, state: Any) -> None:
     (tmp_path / "kube" / "config").unlink()
     made = deploy(NTFY, READER)
@@ -218,6 +232,26 @@ def test_what_does_not_come_up_is_told_with_the_jobs_last_words_and_the_cause(ap
     ]
 
 
+def test_of_a_workload_that_is_not_up_its_pods_tell_why_and_not_helms_job(api: ChartsApi, deploy: Any) -> None:
+    made = deploy(NTFY)
+    (release,) = made.wanted
+    api.release("ntfy", "ntfy", release.version, values=release.values, manifest=MANIFEST)
+    api.objects[WORKLOAD] = deployment(ready=0)
+    api.objects[f"{PODS}/helm-install-ntfy-x"] = job_pod("ntfy")
+    api.logs[f"{PODS}/helm-install-ntfy-x/log"] = "Upgrading ntfy\n"
+    labels = {"app.kubernetes.io/instance": "ntfy"}
+    held = {"waiting": {"reason": "CreateContainerConfigError", "message": 'secret "ntfy-homelab" not found'}}
+    pod = {"metadata": {"name": "ntfy-x", "labels": labels}, "status": {"containerStatuses": [{"state": held}]}}
+    api.objects["/api/v1/namespaces/ntfy/pods/ntfy-x"] = pod
+    with pytest.raises(Refusal) as told:
+        run(operations.up, made, deadline=0)
+    assert str(told.value.message).splitlines() == [
+        "ntfy: deployment ntfy/ntfy: 0 of 1 pods are ready; "
+        'CreateContainerConfigError: secret "ntfy-homelab" not found',
+        "ntfy: that means: a Secret that the chart refers to is missing; see secrets",
+    ]
+
+
 # Uninstalling
 #
 
@@ -250,6 +284,8 @@ def test_an_uninstall_that_does_not_end_is_told_and_fails(
     assert command.function(*command.args) is False
     assert "ntfy: Helm has not uninstalled it" in caplog.text
     assert "/api/v1/namespaces/ntfy/secrets/ntfy-homelab" in api.objects, "its pods may still need it"
+    with pytest.raises(Refusal, match="ntfy: is still being uninstalled by the job helm-delete-ntfy; see its pod"):
+        deploy(NTFY)
 
 
 def test_a_driver_whose_volumes_are_in_use_is_not_taken_away(api: ChartsApi, deploy: Any) -> None:

@@ -143,20 +143,17 @@ def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unknown_fields(crd: Mapping[str, Any], manifest: Object) -> tuple[str, ...]:
-    """Fields of an object's spec that this cluster's own definition does not know, and so would drop in silence."""
-    for version in crd["spec"]["versions"]:
-        if version["name"] == manifest["apiVersion"].partition("/")[2]:
-            schema = (version.get("schema") or {}).get("openAPIV3Schema") or {}
-            spec = (schema.get("properties") or {}).get("spec") or {}
-            if any(each.get("x-kubernetes-preserve-unknown-fields") for each in (schema, spec)):
-                # It keeps what it does not know; what the controller heeds is what it lists, where it lists anything.
-                return _beyond(spec, manifest) if spec.get("properties") else ()
-            return _beyond(spec, manifest)
-    return tuple(manifest["spec"])
+    """Fields of an object's spec that this cluster's own definition does not list: dropped, or kept and heeded by none.
 
-
-def _beyond(spec: Mapping[str, Any], manifest: Object) -> tuple[str, ...]:
-    return tuple(key for key in manifest["spec"] if key not in (spec.get("properties") or {}))
+    None where the definition lists no fields at all, as those of older K3s do: then nothing can be told.
+    """
+    named = manifest["apiVersion"].partition("/")[2]
+    version = next((each for each in crd["spec"]["versions"] if each["name"] == named), None)
+    if version is None:
+        return tuple(manifest["spec"])
+    schema = (version.get("schema") or {}).get("openAPIV3Schema") or {}
+    listed = ((schema.get("properties") or {}).get("spec") or {}).get("properties") or {}
+    return tuple(key for key in manifest["spec"] if key not in listed) if listed else ()
 
 
 def _exports(home: Home) -> dict[str, list[storage_classes.Export]]:

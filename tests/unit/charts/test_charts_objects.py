@@ -122,4 +122,7 @@ def test_fields_that_a_clusters_definition_does_not_know_are_found() -> None:
     keeps = {"x-kubernetes-preserve-unknown-fields": True}
     assert objects.unknown_fields(definition(properties=known, **keeps), manifest) == ("valuesSecrets",)
     assert objects.unknown_fields(definition(**keeps), manifest) == ()
+    # As apiextensions/v1 tells one of v1beta1 without a schema.
+    old = {"spec": {"preserveUnknownFields": True, "versions": [{"name": "v1"}]}}
+    assert objects.unknown_fields(old, manifest) == ()
     assert objects.unknown_fields({"spec": {"versions": [{"name": "v2"}]}}, manifest) == ("chart", "valuesSecrets")

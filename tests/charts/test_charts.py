@@ -108,6 +108,16 @@ def test_its_readme_fits_on_a_screen(name: str) -> None:
     assert lines[0] == f"# {name}" and 6 <= len(lines) <= 16
 
 
+# Images and files of databases, SQLite's among them.
+_DATABASES = re.compile(r"postgres|mysql|mariadb|mongo|redis|valkey|influxdb|sqlite|\.(db|sqlite3?)\b", re.IGNORECASE)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_chart_with_a_database_says_so_and_is_kept_off_the_nas(name: str) -> None:
+    has = _DATABASES.search(yaml.safe_dump_all(objects(name))) is not None
+    assert bool(chart_folder.read(CHARTS / name).database) is has
+
+
 # What each chart promises
 #
 

@@ -160,6 +160,19 @@ def _unfit(api: Api, wanted: tuple[Wanted, ...]) -> list[str]:
             elif "deletionTimestamp" in live["metadata"]:
                 found = f"{each.name}: is still being uninstalled by the job helm-delete-{each.name}"
                 problems.append(f"{found}; see its pod in {NAMESPACE}, and deploy again when it is done")
+            else:
+                problems += _moved(each, live["spec"])
+    return problems
+
+
+def _moved(wanted: Wanted, live: Mapping[str, Any]) -> list[str]:
+    """Why a release cannot become this one: Helm would install a second, and leave the first behind."""
+    problems = []
+    for key, word in (("targetNamespace", "in namespace"), ("chart", "of chart")):
+        has, mine = live.get(key), wanted.manifest["spec"].get(key)
+        if has and has != mine:
+            remedy = "take it out of the list, deploy, put it back and deploy again"
+            problems.append(f"{wanted.name}: is {word} {has}, and a release cannot become one {word} {mine}; {remedy}")
     return problems
 
 

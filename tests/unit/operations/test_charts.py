@@ -132,6 +132,17 @@ def test_what_is_missing_or_somebody_elses_is_told_at_once_and_nothing_is_touche
     assert api.written == []
 
 
+def test_a_release_neither_moves_nor_becomes_another_charts(api: ChartsApi, deploy: Any) -> None:
+    apply(deploy(NTFY))
+    with pytest.raises(Refusal) as told:
+        deploy({"name": "ntfy", "chart": "health-reader", "namespace": "elsewhere"})
+    remedy = "take it out of the list, deploy, put it back and deploy again"
+    assert str(told.value.message).splitlines() == [
+        f"ntfy: is in namespace ntfy, and a release cannot become one in namespace elsewhere; {remedy}",
+        f"ntfy: is of chart ntfy, and a release cannot become one of chart health-reader; {remedy}",
+    ]
+
+
 def test_a_cluster_without_the_controller_is_told(api: ChartsApi, deploy: Any) -> None:
     api.objects = {path: each for path, each in api.objects.items() if "customresourcedefinitions" not in path}
     with pytest.raises(Refusal, match="this cluster has no HelmChart; take disable-helm-controller out"):

@@ -32,7 +32,7 @@ Object = dict[str, Any]
 class Wanted:
     """A release as it should be: what to apply, and what Helm's own record then says.
 
-    `version` is the chart's, "" where K3s chooses it; `secrets` by key of the Secret, `secret` its name.
+    `version` is the chart's, "" where K3s chooses it; `secrets` by key of the Secret that they become.
     """
 
     name: str
@@ -42,7 +42,6 @@ class Wanted:
     values: Mapping[str, Any]
     manifest: Object = field(repr=False)
     secrets: Mapping[str, SecretRef] = field(default_factory=dict)
-    secret: str = ""
 
     @property
     def packaged(self) -> bool:
@@ -87,9 +86,7 @@ def _wanted(home: Home, release: Release, folder: Path) -> Iterator[Wanted]:
         }
         manifest = _object("HelmChart", release.name, spec)
         version = archive.version(packed)
-        yield Wanted(
-            release.name, chart.name, release.runs_in, version, values, manifest, release.secrets, release.secret
-        )
+        yield Wanted(release.name, chart.name, release.runs_in, version, values, manifest, release.secrets)
 
 
 def _upstream(
@@ -108,12 +105,17 @@ def _upstream(
         "valuesContent": content(values),
     }
     manifest = _object("HelmChart", name, spec)
-    return Wanted(name, chart.name, release.runs_in, chart.version, values, manifest, secrets, release.secret)
+    return Wanted(name, chart.name, release.runs_in, chart.version, values, manifest, secrets)
 
 
 def _object(kind: str, name: str, spec: Object) -> Object:
     metadata = {"name": name, "namespace": NAMESPACE, "labels": dict(LABELS)}
     return {"apiVersion": API, "kind": kind, "metadata": metadata, "spec": spec}
+
+
+def secret_name(release: str) -> str:
+    """The Secret with a release's `secrets`, by which its templates refer to it."""
+    return f"{release}-homelab"
 
 
 def secret(wanted: Wanted, values: Mapping[str, str]) -> Object:
@@ -122,7 +124,7 @@ def secret(wanted: Wanted, values: Mapping[str, str]) -> Object:
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": {"name": wanted.secret, "namespace": wanted.namespace, "labels": labels},
+        "metadata": {"name": secret_name(wanted.name), "namespace": wanted.namespace, "labels": labels},
         "type": "Opaque",
         "data": {key: base64.b64encode(value.encode()).decode() for key, value in values.items()},
     }

@@ -68,8 +68,3 @@ class Release(Strict):
     def runs_in(self) -> str:
         """Its namespace: by default one of its own, K3s's where it is K3s's own release."""
         return self.namespace or (SYSTEM if self.name in PACKAGED else self.name)
-
-    @property
-    def secret(self) -> str:
-        """The name of the Secret with its ``secrets``."""
-        return f"{self.name}-homelab"

@@ -227,12 +227,15 @@ def applied(charts: Charts, wanted: Wanted) -> Generator[FunctionCommand, None, 
         things = _things(charts, wanted)
         missing = api.get(_namespace(wanted.namespace)) is None
         differing = [each for each in things if missing or api.differs(each)]
+        # A password that is described no more is not left in the cluster.
+        stale = _secret(wanted.namespace, wanted.name) if len(things) == 1 and not wanted.packaged else ""
+        stale = stale if stale and api.get(stale) is not None else ""
     except ApiError as error:
         raise Refusal([f"{wanted.name}: {error}"]) from None
-    if not differing:
+    if not differing and not stale:
         host.noop(f"{wanted.name} is {wanted.said}")
         return
-    yield FunctionCommand(_carried_out, (lambda: _apply(api, wanted, differing, missing),), {})
+    yield FunctionCommand(_carried_out, (lambda: _apply(api, wanted, differing, missing, stale),), {})
 
 
 def _defined(api: Api, wanted: Wanted, deadline: float = 60) -> None:
@@ -257,13 +260,19 @@ def _namespace(name: str) -> str:
     return f"/api/v1/namespaces/{name}"
 
 
-def _apply(api: Api, wanted: Wanted, differing: list[dict[str, Any]], missing: bool) -> None:
+def _secret(namespace: str, release: str) -> str:
+    return f"{_namespace(namespace)}/secrets/{objects.secret_name(release)}"
+
+
+def _apply(api: Api, wanted: Wanted, differing: list[dict[str, Any]], missing: bool, stale: str = "") -> None:
     if missing:
         api.create(
             "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": wanted.namespace}}
         )
     for each in differing:
         api.apply(each)
+    if stale:
+        api.delete(stale)
 
 
 def _carried_out(act: Callable[[], None]) -> bool:
@@ -370,7 +379,7 @@ def _uninstall(charts: Charts, gone: Gone, deadline: float) -> None:
         time.sleep(2)
     if gone.packaged:
         return
-    api.delete(f"{_namespace(gone.namespace)}/secrets/{gone.name}-homelab")
+    api.delete(_secret(gone.namespace, gone.name))
     left = stays(api, gone)
     if (file := charts.reader_file(gone.name)).exists():
         left.append(f"{file}, which opens nothing any more")

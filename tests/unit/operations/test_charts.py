@@ -104,6 +104,15 @@ def test_a_changed_value_a_changed_secret_and_a_hand_edit_are_each_set_right(
     assert apply(deploy(changed)) == 0
 
 
+def test_a_secret_that_is_described_no_more_is_taken_out_of_the_cluster(api: ChartsApi, deploy: Any) -> None:
+    apply(deploy({**READER, "secrets": {"key": "env:NTFY_USERS"}}))
+    secret = "/api/v1/namespaces/kube-system/secrets/health-reader-homelab"
+    assert secret in api.objects
+    assert apply(deploy(READER)) == 1
+    assert secret not in api.objects
+    assert apply(deploy(READER)) == 0
+
+
 def test_an_older_cluster_is_asked_what_it_knows_and_not_given_more(api: ChartsApi, deploy: Any) -> None:
     api.objects |= dict([crd("helmcharts", "chart", "valuesContent", "targetNamespace")])
     with pytest.raises(Refusal) as told:

@@ -34,12 +34,11 @@ class Api:
     def get(self, path: str, query: str = "") -> Object | None:
         """The object at a path; None when there is none."""
         try:
-            held: Object = json.loads(self._call("GET", path, query))
+            return _object(self._call("GET", path, query))
         except ApiError as error:
             if error.status == 404:
                 return None
             raise
-        return held
 
     def items(self, path: str, query: str = "") -> list[Object]:
         """The objects of a list; none where the API has no such list."""
@@ -84,8 +83,7 @@ class Api:
         query = f"fieldManager={MANAGER}&force=true{more}"
         # Every JSON is YAML; as text, since the client makes no YAML.
         body = json.dumps(wanted)
-        held: Object = json.loads(self._call("PATCH", path_of(wanted), query, body, "application/apply-patch+yaml"))
-        return held
+        return _object(self._call("PATCH", path_of(wanted), query, body, "application/apply-patch+yaml"))
 
     def _call(
         self, method: str, path: str, query: str = "", body: Object | str | None = None, kind: str = "application/json"
@@ -131,6 +129,16 @@ def path_of(wanted: Mapping[str, Any]) -> str:
 def _plural(kind: str) -> str:
     # As Kubernetes spells the kinds that are applied here: secrets, ingresses, storageclasses.
     return kind.lower() + ("es" if kind.endswith("s") else "s")
+
+
+def _object(said: bytes) -> Object:
+    try:
+        held = json.loads(said)
+    except ValueError:
+        held = None
+    if not isinstance(held, dict):
+        raise ApiError("it answers with something else than an object; see what is at that address")
+    return held
 
 
 def _kept(held: Object) -> Object:

@@ -85,9 +85,9 @@ class Charts:
         file = self.kubeconfig
         try:
             known = kubeconfig.server(file.read_text(encoding="utf-8") if file.exists() else "", self.context)
-        except (KubeconfigError, OSError, UnicodeDecodeError) as error:
-            raise Refusal([f"{file}: cannot be used ({error})"]) from None
-        return apis.connect(file, self.context) if known is not None else None
+            return apis.connect(file, self.context) if known is not None else None
+        except (KubeconfigError, ApiError, OSError, UnicodeDecodeError) as error:
+            raise Refusal([f"{file}: {self.context} cannot be used ({error}); run deploys/k3s.py"]) from None
 
 
 def charts(site: Survey) -> Charts:

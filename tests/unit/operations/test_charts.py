@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from homelab.operations import charts as operations
+from homelab.operations.api import ApiError
 from homelab.operations.charts import Charts, Gone
 from homelab.pyinfra_compat import Refusal
 from tests.charts_api import ChartsApi, crd
@@ -162,6 +163,28 @@ def test_an_api_that_does_not_answer_is_one_line(api: ChartsApi, deploy: Any, tm
     api.refused[crd("helmcharts")[0]] = 503
     with pytest.raises(Refusal, match=r"the cluster's API does not answer from here: .*refused; see homelab health"):
         deploy(READER)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda text: "{broken", "is not YAML"),
+        (lambda text: text.replace("server: http", "certificate-authority: /nowhere\n    server: https"), "nowhere"),
+        (lambda text: text.replace("http://", "https://"), "does not answer from here"),
+    ],
+)
+def test_a_kubeconfig_that_leads_nowhere_is_one_line(deploy: Any, tmp_path: Path, change: Any, says: str) -> None:
+    file = tmp_path / "kube" / "config"
+    file.write_text(change(file.read_text()))
+    with pytest.raises(Refusal, match=says) as told:
+        deploy(READER)
+    assert len(str(told.value.message).splitlines()) == 1
+
+
+def test_an_answer_that_is_no_object_is_one_line(api: ChartsApi, deploy: Any) -> None:
+    api.logs["/log"] = "<html>"
+    with pytest.raises(ApiError, match="something else than an object"):
+        deploy(READER).api().get("/log")
 
 
 def test_a_cluster_that_is_down_is_not_kept_down_by_its_charts(

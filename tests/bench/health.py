@@ -92,12 +92,14 @@ def _peers(kubeconfig: Path, pods: int) -> dict[str, list[str]]:
 
 def meter(command: Sequence[str]) -> Took:
     """What a command took; raise Broken unless it ends with 0."""
+    # What is installed has its bytecode.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     with tempfile.TemporaryDirectory(prefix="homelab-") as home:
         # kubectl keeps what it learnt in the home folder, and each run is to be a first one.
         done = subprocess.run(
             [sys.executable, "-I", "-S", "-c", _METER, *command],
             cwd=home,
-            env={**os.environ, "HOME": home},
+            env={**environment, "HOME": home},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

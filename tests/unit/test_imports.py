@@ -73,7 +73,7 @@ def test_one_file_of_health_knows_the_client_and_one_the_inventory() -> None:
         module: {path.name for path in files("health") for name in imports(path) if under(name, module)}
         for module in ("kubernetes", "homelab.model")
     }
-    assert knows == {"kubernetes": {"api.py"}, "homelab.model": {"expected.py"}}
+    assert knows == {"kubernetes": {"kubernetes_compat.py"}, "homelab.model": {"expected.py"}}
 
 
 def test_nothing_imports_deploys_or_inventory() -> None:

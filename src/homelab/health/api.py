@@ -1,6 +1,7 @@
 """The way to a cluster's API: the official client's own loading and transport, and plain bytes from it.
 
-Only this file knows the Kubernetes client. Importing its typed APIs would cost a second; ApiClient alone does not.
+Of the Kubernetes client this takes the loading of credentials and the transport below its typed APIs; importing those
+would cost a second.
 """
 
 from __future__ import annotations
@@ -17,27 +18,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import urllib3.exceptions as errors
 import yaml
-from kubernetes.client.api_client import ApiClient
-from kubernetes.client.configuration import Configuration
-from kubernetes.client.exceptions import ApiException
-from kubernetes.config import (
-    ConfigException,
-    list_kube_config_contexts,
-    load_incluster_config,
-    load_kube_config,
-)
 
-from homelab.health import certificates
+from homelab.health import certificates, kubernetes_compat
 
 _CHUNK = 1 << 18
 _CONNECT = 10.0
 _K3S_FILE = "/etc/rancher/k3s/k3s.yaml"
 # What a kubeconfig of another shape makes the client's loader raise, besides its own ConfigException.
 _MALFORMED = (TypeError, KeyError, AttributeError, ValueError, IndexError)
+
+_official = kubernetes_compat.load()
 
 
 class ClusterUnreachable(Exception):
@@ -95,39 +90,37 @@ class Deadline:
 class Connection:
     """A client for one cluster. `context` is the kubeconfig's, "" in a pod."""
 
-    def __init__(self, configuration: Configuration, context: str, place: str) -> None:
+    def __init__(self, configuration: Any, context: str, place: str) -> None:
         # The client would wait as long as the server says, deadline or not.
         configuration.retries = False
         self.context = context
         self.place = place
         self.url = str(configuration.host)
         self._configuration = configuration
-        self._client = ApiClient(configuration)
+        self._transport = _official.RESTClientObject(configuration)
         # Compression pays on a wire; on one machine it costs both ends.
-        self._headers = {"Accept": "application/json"}
+        self._headers = {"Accept": "application/json", "User-Agent": "homelab-health"}
         if not _loopback(self.url):
             self._headers["Accept-Encoding"] = "gzip"
 
     def close(self) -> None:
-        self._client.close()
+        self._transport.close()
 
     def get(self, path: str, deadline: Deadline, query: str = "") -> Answer:
         """What the API answers to GET, whatever its status. Raise ReadFailed when there is no whole answer in time."""
         begun = time.monotonic()
-        method, url, headers, *_ = self._client.param_serialize(
-            "GET", path, header_params=dict(self._headers), auth_settings=["BearerToken"]
-        )
+        url = f"{self.url}{path}?{query}" if query else f"{self.url}{path}"
         left = deadline.left
         if not left:
             raise deadline.late
         try:
-            response = self._client.call_api(
-                method, f"{url}?{query}" if query else url, headers, _request_timeout=(min(_CONNECT, left), left)
+            response = self._transport.request(
+                "GET", url, headers=self._headers | self._bearer(), _request_timeout=(min(_CONNECT, left), left)
             ).response
             answered = time.monotonic() - begun
             certificate = _certificate(response)
             body = _whole(response, deadline)
-        except ApiException as error:
+        except _official.ApiException as error:
             raise self._untrusted(str(error.reason)) from None
         # A connection that is refused is a kind of timeout to urllib3, for old times' sake.
         except (errors.NewConnectionError, errors.ProxyError) as error:
@@ -152,6 +145,11 @@ class Connection:
             answered,
             certificate,
         )
+
+    def _bearer(self) -> dict[str, str]:
+        """The header that lets us in; asked for each time, as the token of a pod is replaced by and by."""
+        told = self._configuration.auth_settings().get("BearerToken")
+        return {told["key"]: told["value"]} if told else {}
 
     @property
     def _site(self) -> str:
@@ -231,13 +229,13 @@ def connect(kubeconfig: str | None = None, context: str | None = None) -> Connec
     No request is made. Raise ClusterUnreachable when there is nothing to go by.
     """
     # A Configuration of its own: the client's default one is shared by the whole process.
-    configuration = Configuration()
+    configuration = _official.Configuration()
     path = kubeconfig or os.environ.get("KUBECONFIG") or str(Path("~/.kube/config").expanduser())
     found = [each for each in path.split(os.pathsep) if each and Path(each).expanduser().exists()]
     if not found and kubeconfig is None and not context and os.environ.get("KUBERNETES_SERVICE_HOST"):
         try:
-            load_incluster_config(client_configuration=configuration)
-        except (ConfigException, OSError) as error:
+            _official.load_incluster_config(client_configuration=configuration)
+        except (_official.ConfigException, OSError) as error:
             raise ClusterUnreachable(
                 f"service account: {_words(error)}; let the pod mount one (automountServiceAccountToken)"
             ) from None
@@ -250,7 +248,7 @@ def connect(kubeconfig: str | None = None, context: str | None = None) -> Connec
     try:
         with _said() as said:
             name = _context(place, context)
-            load_kube_config(place, context=context, client_configuration=configuration)
+            _official.load_kube_config(place, context=context, client_configuration=configuration)
     except OSError as error:
         raise ClusterUnreachable(
             f"{error.filename or place}: {error.strerror or error}; run as a user who may read it, or copy it"
@@ -259,7 +257,7 @@ def connect(kubeconfig: str | None = None, context: str | None = None) -> Connec
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark else ""
         raise ClusterUnreachable(f"{place}: is not YAML{where}; mend it or fetch it again") from None
-    except ConfigException as error:
+    except _official.ConfigException as error:
         raise ClusterUnreachable(f"{place}: {_config_words(error)}; mend it or fetch it again") from None
     except _MALFORMED:
         raise ClusterUnreachable(f"{place}: is not a kubeconfig; mend it or fetch it again") from None
@@ -276,8 +274,8 @@ def connect(kubeconfig: str | None = None, context: str | None = None) -> Connec
 def _context(place: str, wanted: str | None) -> str:
     """The name of the context in use. Raise ClusterUnreachable when there is no such one."""
     try:
-        contexts, current = list_kube_config_contexts(place)
-    except ConfigException as error:
+        contexts, current = _official.list_kube_config_contexts(place)
+    except _official.ConfigException as error:
         # The loader looks at the current context even when another is wanted.
         if wanted:
             return wanted
@@ -364,7 +362,7 @@ def _token_end(token: str) -> datetime | None:
         return None
 
 
-def _config_words(error: ConfigException) -> str:
+def _config_words(error: Exception) -> str:
     said = re.sub(r"^Invalid kube-config(?: file)?\.\s*", "", _words(error))
     return said[:1].lower() + said[1:] if said else "is not a kubeconfig"
 

@@ -98,7 +98,7 @@ class _Show:
 
     def put(self, look: Look) -> int:
         """Print a report; its exit code. Raise NoOutput."""
-        if self.format == "text" and not self.output:
+        if self.format == "text" and not self.output and _coloured():
             from rich.console import Console
 
             text.print_lines(self.lines(look), Console(highlight=False))
@@ -158,6 +158,11 @@ class _Show:
 
             return as_prometheus(report, code)
         return "\n".join(line for _, line in text.lines(report, verbose=self.verbose, information=self._information))
+
+
+def _coloured() -> bool:
+    """Whether colours can be seen. Loading what makes them takes a while, which what reads a pipe can do without."""
+    return sys.stdout.isatty() or bool(os.environ.get("FORCE_COLOR"))
 
 
 def _unreachable(why: str) -> Look:

@@ -385,17 +385,6 @@ def test_a_token_that_has_expired(tmp_path: Path) -> None:
         assert "expired on 2023-11-14 22:13 UTC" in line(tmp_path, lambda: read_snapshot(path))
 
 
-def test_the_clients_call_is_what_we_take_it_for() -> None:
-    """Its order of parameters has changed before; so has what a response is."""
-    import inspect
-
-    from kubernetes.client.api_client import ApiClient
-
-    assert list(inspect.signature(ApiClient.call_api).parameters)[1:4] == ["method", "url", "header_params"]
-    assert "_request_timeout" in inspect.signature(ApiClient.call_api).parameters
-    assert list(inspect.signature(ApiClient.param_serialize).parameters)[1:3] == ["method", "resource_path"]
-
-
 def test_the_newest_minor_that_is_known_is_the_clients() -> None:
     import kubernetes
 

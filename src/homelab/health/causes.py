@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
-from homelab.health.checks import admission, balancers, etcd, gateways
+from homelab.health.checks import admission, balancers, etcd, gateways, nfs
 from homelab.health.checks.services import DNS, pods_behind, workloads_behind
 from homelab.health.objects import Pod, Thing
 from homelab.health.report import Finding, Ref, Severity, ordered
@@ -71,6 +71,20 @@ def _claims(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
     pod = _pod(snapshot, effect.object.namespace, effect.object.name)
     for name in pod.claims if pod else ():
         yield ("PersistentVolumeClaim", effect.object.namespace, name)
+
+
+def _servers(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
+    """The NFS servers that a pod mounts from."""
+    pod = _pod(snapshot, effect.object.namespace, effect.object.name)
+    for name in nfs.servers(snapshot, pod) if pod else ():
+        yield (nfs.SERVER, "", name)
+
+
+def _only_node(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
+    """The node that alone tells of it."""
+    nodes = effect.evidence.get("nodes")
+    if isinstance(nodes, tuple) and len(nodes) == 1:
+        yield _node(nodes[0])
 
 
 def _nodes_of_claims(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
@@ -340,6 +354,8 @@ RULES: tuple[Rule, ...] = (
     Rule("NODE005", ("NODE007",), _same),
     Rule("NODE002", ("POD007",), _nodes),
     Rule("NODE003", ("POD005", "POD006"), _nodes),
+    *(Rule(f"NODE{number:03}", ("STOR007",), _only_node) for number in (1, 3)),
+    Rule("STOR007", ("POD005", "POD006", "POD010"), _servers),
     Rule("STOR001", ("POD004", "POD005"), _claims),
     Rule("STOR002", ("POD004", "POD005"), _claims),
     Rule("STOR003", ("POD004", "POD005"), _claims),
@@ -354,8 +370,8 @@ RULES: tuple[Rule, ...] = (
     Rule("POD010", ("STOR002",), _users),
     Rule("POD010", ("CTRL007",), _inside),
     Rule("STOR002", ("CTRL007",), _inside),
-    Rule("CTRL011", ("WORK006",), _webhooks),
-    Rule("WORK012", ("WORK006",), _quotas),
+    Rule("CTRL011", ("WORK006", "WORK013"), _webhooks),
+    Rule("WORK012", ("WORK006", "WORK013"), _quotas),
     Rule("WORK006", ("WORK001", "WORK002"), _replicasets),
     Rule("WORK002", ("WORK001",), _same),
     Rule("NODE001", _ENDPOINTS, _behind),
@@ -376,7 +392,7 @@ RULES: tuple[Rule, ...] = (
     *(Rule(f"WORK{number:03}", ("WORK011",), _scaled) for number in (6, 2, 1, 4)),
     Rule("CTRL008", ("WORK011",), _metrics),
     Rule("NET006", ("NET007",), _gateways),
-    Rule("CTRL009", _REPLICAS, _controllers),
+    Rule("CTRL009", (*_REPLICAS, "WORK013"), _controllers),
     Rule("CTRL008", ("CTRL007",), _undiscovered),
 )
 

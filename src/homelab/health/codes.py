@@ -100,6 +100,14 @@ TABLE: tuple[Code, ...] = (
         _BEHIND_SERVICES[1:],
     ),
     Code(
+        "CTRL012",
+        INFO,
+        "no warnings again and again",
+        "kubectl get events {-n} --field-selector type=Warning,involvedObject.name={name}",
+        ("events",),
+        ("pods", "replicasets"),
+    ),
+    Code(
         "CERT001",
         CRITICAL,
         "the API's certificate lasts",
@@ -337,6 +345,14 @@ TABLE: tuple[Code, ...] = (
         ("resourcequotas",),
     ),
     Code(
+        "WORK013",
+        WARNING,
+        "CronJobs are started when they are due",
+        "kubectl describe cronjob {name} {-n}",
+        ("cronjobs",),
+        ("events", "leases"),
+    ),
+    Code(
         "STOR001",
         WARNING,
         "claims get their volume",
@@ -380,6 +396,14 @@ TABLE: tuple[Code, ...] = (
         "volumes are on nodes that are there",
         "bring node {node} back; if it is gone for good, so are the data: restore them into a new claim",
         ("persistentvolumes", "nodes"),
+    ),
+    Code(
+        "STOR007",
+        CRITICAL,
+        "NFS servers answer",
+        "see that {name} is on and lets the nodes in at port 2049; on it: systemctl status nfs-server",
+        ("pods", "events"),
+        ("persistentvolumeclaims", "persistentvolumes"),
     ),
     Code(
         "NET001",

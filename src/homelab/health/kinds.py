@@ -73,7 +73,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("statefulsets", slim.statefulset, ("apps/v1",)),
     Kind("daemonsets", slim.daemonset, ("apps/v1",)),
     Kind("jobs", slim.job, ("batch/v1",)),
-    Kind("cronjobs", _thing("CronJob"), ("batch/v1", "batch/v1beta1")),
+    Kind("cronjobs", slim.cronjob, ("batch/v1", "batch/v1beta1")),
     Kind("nodes", slim.node, ("v1",), namespaced=False),
     Kind("leases", slim.lease, ("coordination.k8s.io/v1",), everywhere=True),
     Kind("persistentvolumeclaims", slim.claim, ("v1",)),

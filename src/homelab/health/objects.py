@@ -80,7 +80,8 @@ class Container:
 
 @record
 class Pod(Object):
-    """`claims` are names of PersistentVolumeClaims in its namespace; `gated` means that scheduling is held back.
+    """`claims` are names of PersistentVolumeClaims in its namespace, `servers` those of NFS that it mounts from without
+    one; `gated` means that scheduling is held back.
 
     `requests` are what it takes of a node by its spec: CPU in cores, memory in bytes.
     """
@@ -98,6 +99,7 @@ class Pod(Object):
     restart_policy: str
     gated: bool
     requests: tuple[float, float]
+    servers: tuple[str, ...]
 
     @property
     def done(self) -> bool:
@@ -145,9 +147,10 @@ class Node(Object):
 
 @record
 class Lease(Object):
-    """`duration` is in seconds."""
+    """`duration` is in seconds; `acquired` is since when its holder has it."""
 
     holder: str
+    acquired: datetime | None
     renewed: datetime | None
     duration: int
 
@@ -186,6 +189,19 @@ class Job(Object):
 
 
 @record
+class CronJob(Object):
+    """`last` is when it came due last and was heeded, `changed` when its spec was last written, where known; `active`
+    counts its Jobs that are at it. `skips` means that it does not start while one is."""
+
+    schedule: str
+    suspended: bool
+    skips: bool
+    active: int
+    last: datetime | None
+    changed: datetime | None
+
+
+@record
 class Claim(Object):
     """A PersistentVolumeClaim. `class_name` is None where the default class is meant."""
 
@@ -202,7 +218,8 @@ class Claim(Object):
 
 @record
 class Volume(Object):
-    """A PersistentVolume. `nodes` are the hostnames it is bound to, empty when it can be reached from anywhere."""
+    """A PersistentVolume. `nodes` are the hostnames it is bound to, empty when it can be reached from anywhere;
+    `server` is NFS's."""
 
     phase: str
     reason: str

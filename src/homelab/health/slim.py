@@ -12,6 +12,7 @@ from homelab.health.objects import (
     Claim,
     Condition,
     Container,
+    CronJob,
     End,
     Endpoint,
     EndpointSlice,
@@ -123,6 +124,7 @@ def pod(item: Json) -> Pod:
         text(spec.get("restartPolicy")) or "Always",
         bool(spec.get("schedulingGates")),
         _requests(spec),
+        _servers(spec),
     )
 
 
@@ -170,6 +172,14 @@ def _claims(item: Json, spec: Json) -> tuple[str, ...]:
             # Kubernetes names the claim of a generic ephemeral volume after pod and volume.
             names.append(f"{text(dig(item, 'metadata', 'name'))}-{text(each.get('name'))}")
     return tuple(names)
+
+
+def _servers(spec: Json) -> tuple[str, ...]:
+    return tuple(
+        server
+        for each in objects(spec.get("volumes"))
+        if "nfs" in each and (server := text(dig(each, "nfs", "server")))
+    )
 
 
 def _host_ports(spec: Json) -> tuple[int, ...]:
@@ -274,6 +284,7 @@ def lease(item: Json) -> Lease:
     return Lease(
         *_head("Lease", item),
         text(spec.get("holderIdentity")),
+        when(spec.get("acquireTime")),
         when(spec.get("renewTime")),
         number(spec.get("leaseDurationSeconds")),
     )
@@ -365,6 +376,19 @@ def job(item: Json) -> Job:
     )
 
 
+def cronjob(item: Json) -> CronJob:
+    spec, status = mapping(item.get("spec")), mapping(item.get("status"))
+    return CronJob(
+        *_head("CronJob", item),
+        text(spec.get("schedule")),
+        flag(spec.get("suspend")),
+        spec.get("concurrencyPolicy") == "Forbid",
+        len(objects(status.get("active"))),
+        when(status.get("lastScheduleTime")),
+        _changed(item),
+    )
+
+
 def claim(item: Json) -> Claim:
     spec, status = mapping(item.get("spec")), mapping(item.get("status"))
     class_name = spec.get("storageClassName")
@@ -400,8 +424,13 @@ def volume(item: Json) -> Volume:
         # One term is enough to be reached by: where one names no hostname, it may be from anywhere.
         tuple(name for names in terms for name in names) if all(terms) else (),
         text(spec.get("persistentVolumeReclaimPolicy")),
-        text(dig(spec, "nfs", "server")),
+        text(dig(spec, "nfs", "server")) or _csi_server(mapping(spec.get("csi"))),
     )
+
+
+def _csi_server(csi: Json) -> str:
+    """The server of a volume of csi-driver-nfs."""
+    return text(dig(csi, "volumeAttributes", "server")) if csi.get("driver") == "nfs.csi.k8s.io" else ""
 
 
 def storage_class(item: Json) -> StorageClass:

@@ -181,6 +181,10 @@ class Snapshot:
         return self._list("jobs", objects.Job)
 
     @property
+    def cronjobs(self) -> tuple[objects.CronJob, ...]:
+        return self._list("cronjobs", objects.CronJob)
+
+    @property
     def claims(self) -> tuple[objects.Claim, ...]:
         return self._list("persistentvolumeclaims", objects.Claim)
 
@@ -234,6 +238,10 @@ class Snapshot:
     def claim_named(self) -> Mapping[tuple[str, str], objects.Claim]:
         """PersistentVolumeClaims by namespace and name."""
         return {(claim.namespace, claim.name): claim for claim in self.claims}
+
+    @cached_property
+    def volume_named(self) -> Mapping[str, objects.Volume]:
+        return {volume.name: volume for volume in self.volumes}
 
     @cached_property
     def service_named(self) -> Mapping[tuple[str, str], objects.Service]:

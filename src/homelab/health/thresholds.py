@@ -38,6 +38,10 @@ class Thresholds:
     etcd_snapshot_warning: timedelta = timedelta(hours=18)
     etcd_snapshot_critical: timedelta = timedelta(hours=36)
 
+    # What Kubernetes warned of so often, the last time within this; it keeps warnings for an hour.
+    event_window: timedelta = timedelta(minutes=30)
+    event_times: int = 5
+
     node_not_ready: timedelta = timedelta(seconds=120)
     # The kubelet renews its lease every 10 s; the control plane gives up after 40 s, 50 s from Kubernetes 1.32.
     lease_warning: timedelta = timedelta(seconds=25)
@@ -74,6 +78,8 @@ class Thresholds:
     # Percent of what a namespace's quota gives.
     quota: int = 90
     job_active: timedelta = timedelta(hours=12)
+    # A CronJob is late after twice the longest pause of its schedule, and never sooner than this.
+    cron_late: timedelta = timedelta(hours=1)
 
     # DNS is missed at once; a pod of it that is started again is back within this.
     dns: timedelta = timedelta(minutes=1)

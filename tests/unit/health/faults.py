@@ -563,6 +563,59 @@ def stuck_mount(cluster: K3s) -> Expected:
     return "POD005", "library-", CRITICAL
 
 
+NFS = (
+    'MountVolume.SetUp failed for volume "photos" : mount failed: exit status 32\nMounting command: mount\n'
+    "Mounting arguments: -t nfs 192.0.2.20:/tank/photos /var/lib/kubelet/pods/0/volumes/kubernetes.io~nfs/photos\n"
+    "Output: mount.nfs: "
+)
+
+
+def on_nfs(cluster: K3s, claim: str, server: str) -> None:
+    """The volume of a claim, as csi-driver-nfs makes one."""
+    name = cluster.get("persistentvolumeclaims", claim)["spec"]["volumeName"]
+    spec = cluster.get("persistentvolumes", name)["spec"]
+    del spec["local"], spec["nodeAffinity"]
+    spec["csi"] = {"driver": "nfs.csi.k8s.io", "volumeAttributes": {"server": server, "share": "/tank/photos"}}
+
+
+def waits_for_nfs(cluster: K3s, pod: Json, why: str) -> None:
+    since = cluster.ago(minutes=25)
+    waiting(pod, "ContainerCreating", "", since)
+    set_condition(pod, "PodScheduled", "True", "", since)
+    cluster.event("Pod", pod["metadata"]["namespace"], pod["metadata"]["name"], "FailedMount", NFS + why, minutes=1)
+
+
+def nas_gone(cluster: K3s) -> Expected:
+    """One workload mounts by a claim, another by itself; what runs with a mount that hangs is not ready."""
+    since = cluster.ago(minutes=25)
+    on_nfs(cluster, "library", "192.0.2.20")
+    waits_for_nfs(cluster, one_pod(cluster, "library"), "Connection timed out")
+    short(cluster, "deployments", "library", 0, since)
+    for pod in cluster.pods("web-"):
+        pod["spec"]["volumes"].append({"name": "site", "nfs": {"server": "192.0.2.20", "path": "/tank/site"}})
+    first, second, _ = cluster.pods("web-")
+    waits_for_nfs(cluster, first, "No route to host")
+    unready(second, since)
+    short(cluster, "deployments", "web", 1, since)
+    return "STOR007", "192.0.2.20", CRITICAL
+
+
+def nas_gone_for_one_node(cluster: K3s) -> Expected:
+    on_nfs(cluster, "library", "192.0.2.20")
+    waits_for_nfs(cluster, one_pod(cluster, "library"), "Connection timed out")
+    short(cluster, "deployments", "library", 0, cluster.ago(minutes=25))
+    set_condition(cluster.get("nodes", "a1"), "NetworkUnavailable", "True", "NoRouteCreated", cluster.ago(minutes=30))
+    return "NODE003", "a1", CRITICAL
+
+
+def share_refused(cluster: K3s) -> Expected:
+    """The server is there and lets nobody in: the pod's message says it best."""
+    on_nfs(cluster, "library", "192.0.2.20")
+    waits_for_nfs(cluster, one_pod(cluster, "library"), "access denied by server while mounting 192.0.2.20:/tank")
+    short(cluster, "deployments", "library", 0, cluster.ago(minutes=25))
+    return "POD005", "library-", CRITICAL
+
+
 def failing_probe(cluster: K3s) -> Expected:
     since = cluster.ago(minutes=15)
     pod = one_pod(cluster, "library")
@@ -659,6 +712,24 @@ def job_for_ever(cluster: K3s) -> Expected:
     job = cluster.job("media", "reindex", hours=20)
     job["status"] = {"active": 1, "startTime": cluster.ago(hours=20)}
     return "WORK008", "reindex", WARNING
+
+
+def cronjob_not_started(cluster: K3s) -> Expected:
+    """Each night since the day before yesterday its Job is refused."""
+    cluster.lists["jobs"] = [each for each in cluster.lists["jobs"] if "backup" not in each["metadata"]["name"]]
+    cluster.get("cronjobs", "backup")["status"] = {"lastScheduleTime": cluster.ago(hours=60)}
+    why = 'Error creating job: jobs.batch "backup-29402880" is forbidden: no quota specified'
+    cluster.event("CronJob", "media", "backup", "FailedCreate", why, minutes=4)
+    return "WORK013", "backup", WARNING
+
+
+def cronjob_never_started(cluster: K3s) -> Expected:
+    """It was made two hours ago to run each five minutes."""
+    item = cluster.cronjob("media", "sync")
+    item["metadata"] |= {"creationTimestamp": cluster.ago(hours=2), "managedFields": []}
+    item["spec"]["schedule"] = "*/5 * * * *"
+    item["status"] = {}
+    return "WORK013", "sync", WARNING
 
 
 # -- storage ----------------------------------------------------------------------------------------------------------
@@ -1264,6 +1335,11 @@ FAULTS: tuple[Fault, ...] = (
     job_failed,
     jobs_failed_each_night,
     job_for_ever,
+    cronjob_not_started,
+    cronjob_never_started,
+    nas_gone,
+    nas_gone_for_one_node,
+    share_refused,
     missing_class,
     missing_class_unused,
     no_default_class,
@@ -1410,6 +1486,32 @@ def busy_and_full(cluster: K3s) -> None:
 def just_back(cluster: K3s) -> None:
     """A node that was started again."""
     set_condition(cluster.get("nodes", "a1"), "Ready", "True", "KubeletReady", cluster.ago(minutes=5))
+
+
+def cronjobs_at_work(cluster: K3s) -> None:
+    """Suspended, waiting for its last Job, on workdays only, let go on a moment ago, once a year, and odd."""
+
+    def made(name: str, schedule: str, days: float, **spec: object) -> Json:
+        item = cluster.cronjob("media", name)
+        item["metadata"]["managedFields"] = []
+        item["spec"] |= {"schedule": schedule, **spec}
+        item["status"] = {"lastScheduleTime": cluster.ago(days=days)}
+        return item
+
+    made("off", "0 3 * * *", 8, suspend=True)
+    made("busy", "*/10 * * * *", 1)["status"]["active"] = [{"kind": "Job", "name": "busy-1"}]
+    made("workdays", "0 3 * * MON-FRI", 5)
+    written = {"manager": "kubectl", "operation": "Update", "time": cluster.ago(minutes=5)}
+    made("let-go-on", "0 3 * * *", 8)["metadata"]["managedFields"] = [written]
+    made("yearly", "@yearly", 9)
+    made("odd", "every now and then", 9)
+
+
+def cluster_was_off(cluster: K3s) -> None:
+    """For four days; its controllers have been at work again for ten minutes."""
+    for name in ("kube-controller-manager", "kube-scheduler"):
+        cluster.get("leases", name)["spec"]["acquireTime"] = micro(cluster.now - timedelta(minutes=10))
+    cluster.get("cronjobs", "backup")["status"] = {"lastScheduleTime": cluster.ago(days=4)}
 
 
 def claim_within_its_time(cluster: K3s) -> None:
@@ -1623,6 +1725,8 @@ QUIET: tuple[Callable[[K3s], None], ...] = (
     upgrade_of_servers,
     deleted_a_moment_ago,
     claim_within_its_time,
+    cronjobs_at_work,
+    cluster_was_off,
     busy_and_full,
     just_back,
     dns_restarted,

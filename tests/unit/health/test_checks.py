@@ -112,6 +112,24 @@ def test_information_is_no_finding_and_changes_no_exit() -> None:
     assert (report.roots, report.exit_code) == ((), 0)
 
 
+def test_warnings_that_come_again_and_again_are_information() -> None:
+    cluster = K3s()
+    library = cluster.pods("library")[0]["metadata"]["name"]
+    often = [("Pod", "media", library), ("Pod", "media", library), ("Ingress", "default", "web"), ("Node", "", "a1")]
+    for number, (kind, namespace, start) in enumerate(often):
+        found = cluster.event(kind, namespace, start, f"Reason{number}", f"message {number}", minutes=number)
+        found["count"] = (6, 7, 5, 4)[number]
+    cluster.event("Pod", "media", "database-0", "Old", "of before", minutes=40)["count"] = 50
+    report = look(cluster)
+    told = [(each.object.name, each.owner and each.owner.name, each.evidence) for each in report.information]
+    assert told[:2] == [
+        ("web", None, {"times": 5, "reason": "Reason2"}),
+        (library, "library", {"times": 7, "reason": "Reason1"}),
+    ]
+    assert (report.roots, report.exit_code) == ((), 0)
+    assert [each.code for each in report.information] == ["CTRL012", "CTRL012"]
+
+
 def test_expected_nodes() -> None:
     cluster = K3s()
     expected = Expected("home", {**dict.fromkeys(("s1", "s2", "s3"), "server"), "a2": "agent"}, frozenset({"a1"}))

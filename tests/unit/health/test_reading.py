@@ -122,7 +122,7 @@ def test_a_cluster_of_old_serves_other_versions(tmp_path: Path) -> None:
     old |= {"endpointslices": "discovery.k8s.io/v1beta1", "cronjobs": "batch/v1beta1"}
     with serving(served=old) as server:
         snapshot = read(server, tmp_path, kinds=["endpointslices", "cronjobs", "helmcharts", "nodes", "pods"])
-    assert snapshot.endpoint_slices and snapshot.things("cronjobs")
+    assert snapshot.endpoint_slices and snapshot.cronjobs
     assert snapshot.source("helmcharts").state is State.NOT_SERVED
     assert server.asked["/apis/helm.cattle.io/v1/helmcharts"] == 0, "its group is not served: it is not asked for"
 

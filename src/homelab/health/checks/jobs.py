@@ -1,15 +1,17 @@
-"""Jobs: they succeed, and come to an end."""
+"""Jobs: they are started when they are due, succeed, and come to an end."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
 
+from homelab.health import cron
 from homelab.health.codes import finding
-from homelab.health.objects import Job
+from homelab.health.objects import CronJob, Job
 from homelab.health.report import Finding
-from homelab.health.shape import flag
-from homelab.health.snapshot import Snapshot
+from homelab.health.snapshot import SYSTEM, Snapshot
+
+_CONTROLLERS = "kube-controller-manager"
 
 
 def _done(job: Job) -> bool:
@@ -45,9 +47,36 @@ def check_failed(snapshot: Snapshot) -> Iterator[Finding]:
 
 def check_suspended(snapshot: Snapshot) -> Iterator[Finding]:
     """No CronJob is suspended."""
-    for each in snapshot.things("cronjobs"):
-        if not each.deleting and flag(each.at("spec", "suspend")):
+    for each in snapshot.cronjobs:
+        if not each.deleting and each.suspended:
             yield finding("WORK010", each.ref, "is suspended: it does not run at its times")
+
+
+def check_due(snapshot: Snapshot) -> Iterator[Finding]:
+    """No CronJob has let twice the longest pause of its schedule go by without a start.
+
+    Nobody here knows the time zone that a schedule is read in where it names none, so it is pauses that count, not
+    hours. Time is counted from its last start, since it was made or written, and since the controllers were started
+    last: a cluster that was off has missed nothing. One that waits for its last Job to end, as it is told to, does not
+    count.
+    """
+    # A cluster that was off for days comes back with controllers that have just begun.
+    begun = [each.acquired for each in snapshot.leases if each.name == _CONTROLLERS and each.namespace == SYSTEM]
+    for each in snapshot.cronjobs:
+        pause = cron.widest_pause(each.schedule)
+        if pause is None or each.suspended or each.deleting or (each.skips and each.active):
+            continue
+        since = max((time for time in (each.last, each.created, each.changed, *begun) if time), default=None)
+        if since is None or snapshot.now - since <= max(2 * pause, snapshot.thresholds.cron_late):
+            continue
+        yield finding("WORK013", each.ref, _unstarted(snapshot, each), since=each.last or each.created)
+
+
+def _unstarted(snapshot: Snapshot, each: CronJob) -> str:
+    """That a CronJob has not been started, and what its controller says of it."""
+    events = snapshot.events_about.get(each.uid, ())
+    said = f"has come due more than once ({each.schedule}) and was not started"
+    return f"{said}: {events[0].message or events[0].reason}" if events else said
 
 
 def check_long(snapshot: Snapshot) -> Iterator[Finding]:

@@ -218,8 +218,8 @@ def check_scheduled(snapshot: Snapshot) -> Iterator[Finding]:
         )
 
 
-def check_creating(snapshot: Snapshot) -> Iterator[Finding]:
-    """A pod that has a node gets its volumes, its network and its first container there."""
+def starting(snapshot: Snapshot) -> Iterator[tuple[Pod, datetime | None]]:
+    """Pods that have a node and for too long no container there, and since when they have the node."""
     for pod in _live(snapshot):
         if pod.phase != "Pending" or not pod.node or _stage(snapshot, pod):
             continue
@@ -229,6 +229,12 @@ def check_creating(snapshot: Snapshot) -> Iterator[Finding]:
         since = (scheduled.since if scheduled else None) or pod.started or pod.created
         if since and snapshot.now - since <= snapshot.thresholds.pod_start:
             continue
+        yield pod, since
+
+
+def check_creating(snapshot: Snapshot) -> Iterator[Finding]:
+    """A pod that has a node gets its volumes, its network and its first container there."""
+    for pod, since in starting(snapshot):
         why = _clean(_newest_event(snapshot, pod)) or "the node's kubelet does not say why"
         said = f"does not start on node {pod.node}: {why}"
         yield finding("POD005", pod.ref, said, owner=snapshot.workload(pod), since=since, evidence={"node": pod.node})

@@ -1,8 +1,10 @@
-"""`homelab health` and what reaches beyond one namespace: admission, volumes, default classes, drains, deletions."""
+"""`homelab health` and what reaches beyond one namespace: admission, volumes, default classes, drains, deletions,
+disks, the NAS; and a CronJob that takes its time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,12 +24,12 @@ def found(report: dict[str, Any]) -> set[Root]:
     return {(each["code"], each["object"]["kind"], each["object"]["name"]) for each in roots(report)}
 
 
-def until_roots(wanted: set[Root], lab: Lab, home) -> int:
+def until_roots(wanted: set[Root], lab: Lab, home, *arguments: str) -> int:
     """Look until just these roots are told of, and give the exit code then."""
     last: list[Any] = []
 
     def told() -> bool:
-        last[:] = health(lab, home)
+        last[:] = health(lab, home, *arguments)
         return found(last[1]) == wanted
 
     until(f"health tells of {sorted(wanted) or 'nothing'}", told, DEADLINE, lambda: shown(last[1]))
@@ -133,6 +135,82 @@ def test_what_reaches_beyond_a_namespace_is_a_root_each(space: str, api: client.
         core.delete_persistent_volume(f"{NAME}-far")
         admission.delete_validating_webhook_configuration(NAME)
         classes.delete_storage_class(NAME)
+
+
+def thresholds(folder: Path, **limits: str | int) -> tuple[str, str]:
+    """The flag for a settings file with these thresholds."""
+    path = folder / "health.toml"
+    lines = [f"{name} = {value!r}" for name, value in limits.items()]
+    path.write_text("\n".join(["[thresholds]", *lines, ""]), encoding="utf-8")
+    return "--settings", str(path)
+
+
+def test_each_kubelet_tells_how_full_its_disk_is(
+    api: client.ApiClient, lab: Lab, home, fresh: dict[str, Any], tmp_path: Path
+) -> None:
+    """No disk is empty, so that a limit of next to nothing is passed on each node."""
+    nodes = {each.metadata.name for each in client.CoreV1Api(api).list_node().items}
+    code, report = health(lab, home, "--only", "NODE016,STOR008", *thresholds(tmp_path, node_disk=1))
+    assert {each["code"]: each["status"] for each in report["checks"]} == {"NODE016": "findings", "STOR008": "ok"}
+    assert (code, found(report)) == (1, {("NODE016", "Node", name) for name in nodes})
+    assert all(1 < each["evidence"]["percent"] <= 100 for each in roots(report))
+
+
+def test_a_cronjob_that_is_not_started_is_told_of(
+    space: str, api: client.ApiClient, lab: Lab, home, tmp_path: Path
+) -> None:
+    """Its namespace may have no Jobs: each minute its controller tries, and says so."""
+    core, batch = client.CoreV1Api(api), client.BatchV1Api(api)
+    quota = {"metadata": {"name": "none"}, "spec": {"hard": {"count/jobs.batch": "0"}}}
+    core.create_namespaced_resource_quota(space, quota)
+    template = {"spec": {"template": {"spec": pod(command="true", restartPolicy="Never")}}}
+    each_minute = {"schedule": "* * * * *", "jobTemplate": template}
+    batch.create_namespaced_cron_job(space, {"metadata": {"name": "minutely"}, "spec": each_minute})
+    limits = thresholds(tmp_path, cron_late="1m", event_times=1)
+    assert until_roots({("WORK013", "CronJob", "minutely")}, lab, home, *limits) == 1
+    report = health(lab, home, "-n", space, *limits)[1]
+    (late,) = roots(report)
+    assert "exceeded quota: none" in late["summary"]
+    warned = {each["object"]["name"] for each in report["information"] if each["code"] == "CTRL012"}
+    assert "minutely" in warned
+
+
+def mount_nfs(lab: Lab, home, server: str) -> str:
+    """What mount.nfs says on a node of a server that has none; "" where it is not there, or may not try."""
+    said = lab.ssh(
+        home.servers[0].name, f"timeout 100 mount -t nfs -o retry=0 {server}:/nothing /mnt 2>&1", check=False
+    )
+    return next((word for word in ("refused", "timed out", "No route") if "mount.nfs" in said and word in said), "")
+
+
+@pytest.mark.long
+def test_pods_that_wait_for_one_nfs_server_are_one_fault(
+    space: str, api: client.ApiClient, lab: Lab, home, tmp_path: Path
+) -> None:
+    """A node of the cluster is no NFS server. Two workloads wait for it, by a volume of their own and by a claim."""
+    core = client.CoreV1Api(api)
+    server = next(each.address for each in core.list_node().items[0].status.addresses if each.type == "InternalIP")
+    if not mount_nfs(lab, home, server):
+        pytest.skip("the nodes cannot mount NFS: no mount.nfs, or a system container that may not")
+    nfs = {"server": server, "path": "/nothing"}
+    mounted = {"volumeMounts": [{"name": "data", "mountPath": "/data"}]}
+    core.create_persistent_volume({"metadata": {"name": f"{NAME}-nas"}, "spec": nas(space, nfs)})
+    try:
+        core.create_namespaced_persistent_volume_claim(space, claim("nas"))
+        create(api, space, workload("Deployment", pod(volumes=[{"name": "data", "nfs": nfs}], **mounted)))
+        claimed = {"name": "data", "persistentVolumeClaim": {"claimName": "nas"}}
+        create(api, space, workload("StatefulSet", pod(volumes=[claimed], **mounted)))
+        limits = thresholds(tmp_path, pod_start="30s", unavailable="30s")
+        assert until_roots({("STOR007", "NFSServer", server)}, lab, home, *limits) == 2
+    finally:
+        core.delete_persistent_volume(f"{NAME}-nas")
+
+
+def nas(space: str, nfs: dict[str, str]) -> dict[str, Any]:
+    """The spec of a volume on it."""
+    spec: dict[str, Any] = volume(space, "nas")["spec"]
+    del spec["hostPath"]
+    return spec | {"nfs": nfs}
 
 
 @pytest.mark.long

@@ -97,6 +97,12 @@ def _nodes_of_claims(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
                 yield _node(user.node)
 
 
+def _full(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
+    """The claims that a pod mounts, where it ended for lack of space."""
+    if "no space left" in effect.summary.lower():
+        yield from _claims(snapshot, effect)
+
+
 def _users(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
     """The pods that use a claim."""
     for user in snapshot.pods_using.get((effect.object.namespace, effect.object.name), ()):
@@ -345,7 +351,7 @@ RULES: tuple[Rule, ...] = (
     Rule("CTRL009", ("NODE007",), _controllers),
     Rule("NODE008", ("ETCD003",), _missing_servers),
     Rule("ETCD002", ("ETCD003",), _members),
-    Rule("NODE002", ("ETCD005", "NODE012"), _same),
+    Rule("NODE002", ("ETCD005", "NODE012", "NODE016"), _same),
     Rule("ETCD005", ("ETCD004",), _members),
     Rule("CERT003", ("CERT001",), _asked),
     Rule("NODE001", ("POD", *_REPLICAS, "WORK007", "WORK008"), _nodes),
@@ -362,6 +368,7 @@ RULES: tuple[Rule, ...] = (
     Rule("NODE008", ("STOR006",), _lies_on),
     Rule("STOR006", ("POD004", "POD005"), _claims),
     Rule("NODE014", ("POD004",), _nodes_full),
+    Rule("STOR008", ("POD001", "POD009", "WORK007"), _full),
     Rule("CTRL009", ("POD004",), _scheduler),
     Rule("POD001", ("POD008", "POD009"), _same),
     Rule("NET001", ("POD004",), _balanced),

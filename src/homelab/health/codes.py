@@ -22,6 +22,7 @@ from homelab.health.snapshot import (
     READYZ,
     SERVING,
     SYSTEM,
+    USAGE,
     VERSION,
 )
 
@@ -232,6 +233,13 @@ TABLE: tuple[Code, ...] = (
         ("nodes", "pods", ALL_PODS),
     ),
     Code(
+        "NODE016",
+        WARNING,
+        "disks of nodes have room",
+        "on {name}: df -h; du -xh -d 3 /var/lib/rancher | sort -h | tail; k3s crictl rmi --prune",
+        (USAGE, "nodes"),
+    ),
+    Code(
         "POD001",
         CRITICAL,
         "containers do not crash again and again",
@@ -404,6 +412,14 @@ TABLE: tuple[Code, ...] = (
         "see that {name} is on and lets the nodes in at port 2049; on it: systemctl status nfs-server",
         ("pods", "events"),
         ("persistentvolumeclaims", "persistentvolumes"),
+    ),
+    Code(
+        "STOR008",
+        CRITICAL,
+        "volumes have room",
+        "see what fills it, or ask for more: kubectl edit pvc {name} {-n}, where its class lets volumes grow",
+        (USAGE,),
+        ("nodes", "persistentvolumeclaims", "persistentvolumes"),
     ),
     Code(
         "NET001",

@@ -13,12 +13,13 @@ from pathlib import Path
 
 from homelab.health import expected, settings, text
 from homelab.health.checks import CHECKS
+from homelab.health.codes import CODES
 from homelab.health.output import NoOutput, prove, write
 from homelab.health.report import COULD_NOT_CHECK, FailedRead, Look, Report, Severity
 from homelab.health.run import run_checks
 from homelab.health.selection import WrongSelection, choose, kinds_of
 from homelab.health.settings import Settings
-from homelab.health.snapshot import Expected, Snapshot
+from homelab.health.snapshot import USAGE, Expected, Snapshot
 from homelab.health.suppression import Suppression
 
 _EVERY = 5.0  # seconds between two looks when nobody says
@@ -292,7 +293,14 @@ def _read(
     # Whether a namespace is there at all must be known whatever is checked.
     kinds = kinds_of(codes) | ({"namespaces"} if namespace else frozenset())
     try:
-        snapshot = read_snapshot(kubeconfig, context, namespace=namespace, timeout=timeout, kinds=kinds)
+        snapshot = read_snapshot(
+            kubeconfig,
+            context,
+            namespace=namespace,
+            timeout=timeout,
+            kinds=kinds,
+            usage=any(USAGE in CODES[code].needs for code in codes),
+        )
     except ClusterUnreachable as error:
         raise _Stop(error) from None
     # An API lists nothing for a namespace that is not there, which would pass for a healthy one.

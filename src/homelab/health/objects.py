@@ -90,7 +90,6 @@ class Pod(Object):
     phase: str
     reason: str
     message: str
-    ip: str
     started: datetime | None
     conditions: dict[str, Condition]
     containers: tuple[Container, ...]
@@ -161,15 +160,12 @@ class Workload(Object):
     `template` are the labels that its pods get; a ReplicaSet's are not kept."""
 
     desired: int
-    current: int
     ready: int
     available: int
     updated: int
     misscheduled: int
     observed: int
     changed: datetime | None
-    deadline: int
-    paused: bool
     on_delete: bool
     partition: int
     selector: dict[str, str]
@@ -184,7 +180,6 @@ class Job(Object):
     failed: int
     suspended: bool
     started: datetime | None
-    completed: datetime | None
     conditions: dict[str, Condition]
 
 
@@ -203,9 +198,10 @@ class CronJob(Object):
 
 @record
 class Claim(Object):
-    """A PersistentVolumeClaim. `class_name` is None where the default class is meant."""
+    """A PersistentVolumeClaim. `class_name` is None where the default class is meant, `fixed` that nobody may write."""
 
     phase: str
+    fixed: bool
     class_name: str | None
     volume: str
     conditions: dict[str, Condition]
@@ -232,6 +228,33 @@ class Volume(Object):
 
 
 @record
+class Usage:
+    """How full a filesystem is, as the kubelet of a node tells: a claim's volume, or the node's own disk, where `claim`
+    is None. Sizes in bytes; 0 where they are not told."""
+
+    node: str
+    claim: Ref | None
+    size: int
+    free: int
+    inodes: int
+    inodes_free: int
+
+    @property
+    def percent(self) -> float:
+        """How much of it is in use, bytes or inodes, whichever is more."""
+        return max(_used(self.size, self.free), _used(self.inodes, self.inodes_free))
+
+    @property
+    def noun(self) -> str:
+        """What there is the least left of."""
+        return "space" if _used(self.size, self.free) >= _used(self.inodes, self.inodes_free) else "inodes"
+
+
+def _used(size: int, free: int) -> float:
+    return 100 * (size - free) / size if size > 0 and 0 <= free <= size else 0.0
+
+
+@record
 class StorageClass(Object):
     provisioner: str
     waits: bool
@@ -244,13 +267,12 @@ class StorageClass(Object):
 
 @record
 class Endpoint:
-    """One address behind a Service. `serving` may be true of one that is not ready because it is terminating."""
+    """One address behind a Service."""
 
     address: str
     node: str
     target: Ref | None
     ready: bool
-    serving: bool
 
 
 @record

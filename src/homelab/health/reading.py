@@ -12,15 +12,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from statistics import median
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from homelab.health import certificates, pages
+from homelab.health import certificates, pages, slim
 from homelab.health.api import Answer, ClusterUnreachable, Connection, Deadline, ReadFailed, Unconnected, connect
 from homelab.health.codes import needed
 from homelab.health.kinds import KINDS, Kind
-from homelab.health.objects import Object
+from homelab.health.objects import Node, Object, Usage
 from homelab.health.shape import dig, mapping, objects, text
 from homelab.health.snapshot import (
     APIS,
@@ -29,12 +30,14 @@ from homelab.health.snapshot import (
     LATENCY,
     READYZ,
     SERVING,
+    USAGE,
     VERSION,
     Api,
     Snapshot,
     Source,
     State,
     ordered,
+    usages,
 )
 
 T = TypeVar("T")
@@ -43,6 +46,7 @@ PAGE = 500  # kubectl's own
 _WORKERS = 6
 _SAMPLES = 5
 _DISCOVERY = 3.0  # seconds to wait for what the cluster serves, before each kind is tried without knowing
+_KUBELET = 5.0  # seconds that a kubelet has to say how full its volumes are
 _PAUSE = 1.0  # before a question is put again, when the API does not say how long
 
 
@@ -65,11 +69,13 @@ def read_snapshot(
     namespace: str = "",
     timeout: float = 30.0,
     kinds: Iterable[str] | None = None,
+    usage: bool = True,
 ) -> Snapshot:
     """What can be read of a cluster within `timeout` seconds.
 
     `kubeconfig`, `context` and the environment are taken as kubectl takes them; in a pod, its service account.
-    `namespace` limits what is namespaced to one. `kinds` are the plural names to read, by default what the checks need.
+    `namespace` limits what is namespaced to one. `kinds` are the plural names to read, by default what the checks need;
+    with `usage` the kubelet of each of the nodes among them is asked how full its volumes are, by way of the API.
     The nodes that ought to be there are told afterwards: `Snapshot.expecting`.
 
     A read that is forbidden, not served, cut or late is told in the snapshot's `sources`. Raise ClusterUnreachable,
@@ -85,7 +91,7 @@ def read_snapshot(
             reading = _Reading(connection, deadline, namespace)
             reading.hello()
             wanted = needed() if kinds is None else frozenset(kinds)
-            reading.all([kind for kind in KINDS if kind.name in wanted])
+            reading.all([kind for kind in KINDS if kind.name in wanted], usage=usage)
             return reading.snapshot()
     finally:
         connection.close()
@@ -236,13 +242,23 @@ class _Reading:
 
     # -- everything else ------------------------------------------------------------------------------------------
 
-    def all(self, kinds: list[Kind]) -> None:
-        """Read the kinds and the probes, several at a time; what is not there at the deadline is late."""
+    def all(self, kinds: list[Kind], *, usage: bool) -> None:
+        """Read the kinds and the probes, several at a time, then ask the kubelets; what is not there at the deadline is
+        late."""
         discovered = threading.Event()
         tasks: list[tuple[str, Callable[[], None]]] = [(APIS, lambda: self._discover(discovered))]
         tasks += [(READYZ, self._readyz)]
         tasks += [(kind.name, lambda kind=kind: self._kind(kind, discovered)) for kind in kinds]  # type: ignore[misc]
-        waiting: queue.SimpleQueue[tuple[str, Callable[[], None]] | None] = queue.SimpleQueue()
+        self._at_once(act for _, act in tasks)
+        if usage:
+            self._usage()
+        with self._writing:
+            self._late = True
+            for name, _ in tasks:
+                self.sources.setdefault(name, Source(name, State.FAILED, str(self.deadline.late)))
+
+    def _at_once(self, tasks: Iterable[Callable[[], None]]) -> None:
+        waiting: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         for task in tasks:
             waiting.put(task)
         workers = [threading.Thread(target=self._work, args=(waiting,), daemon=True) for _ in range(_WORKERS)]
@@ -251,14 +267,38 @@ class _Reading:
             worker.start()
         for worker in workers:
             worker.join(self.deadline.left)
-        with self._writing:
-            self._late = True
-            for name, _ in tasks:
-                self.sources.setdefault(name, Source(name, State.FAILED, str(self.deadline.late)))
 
-    def _work(self, waiting: queue.SimpleQueue[tuple[str, Callable[[], None]] | None]) -> None:
+    def _work(self, waiting: queue.SimpleQueue[Callable[[], None] | None]) -> None:
         while task := waiting.get():
-            task[1]()
+            task()
+
+    def _usage(self) -> None:
+        """Ask each kubelet that is at work how full its volumes are. One that does not answer soon is left out: that it
+        is in trouble its lease tells."""
+        with self._writing:
+            nodes = [node for node in self.lists.get("nodes", ()) if isinstance(node, Node)]
+        names = [node.name for node in nodes if (ready := node.conditions.get("Ready")) and ready.status == "True"]
+        told: dict[str, list[Usage]] = {}
+        refused: dict[str, _Refused | ReadFailed] = {}
+
+        def ask(name: str) -> None:
+            deadline = Deadline(min(_KUBELET, self.deadline.left))
+            try:
+                answer = self.connection.get(f"/api/v1/nodes/{quote(name, safe='')}/proxy/stats/summary", deadline)
+                told[name] = slim.usages(name, mapping(_parsed(self._accepted(answer))))
+            except (_Refused, ReadFailed) as error:
+                refused[name] = error
+
+        self._at_once(partial(ask, name) for name in names)
+        answered, failed = dict(told), dict(refused)
+        if answered:
+            self._told(Source(USAGE, State.READ), usages=usages(each for found in answered.values() for each in found))
+        elif any(isinstance(each, _Refused) and each.state is State.FORBIDDEN for each in failed.values()):
+            # Our own role is without it on purpose, so that is nothing to be told of at each look.
+            self._told(Source(USAGE, State.NOT_SERVED, "we may not get nodes/proxy, which lets do more than read"))
+        else:
+            why = next((str(failed[name]) for name in names if name in failed), "no kubelet has answered")
+            self._told(Source(USAGE, State.NOT_SERVED, why))
 
     def _told(self, source: Source, items: tuple[Object, ...] | None = None, **found: object) -> None:
         with self._writing:
@@ -396,7 +436,8 @@ class _Reading:
             serving_end=found.get(SERVING),
             client_end=found.get(CLIENT),
         )
-        return Snapshot(self.now(), dict(self.lists), dict(self.sources), api, self.namespace)
+        lists, sources = dict(self.lists), dict(self.sources)
+        return Snapshot(self.now(), lists, sources, api, self.namespace, usages=found.get("usages", ()))
 
 
 def _page(body: bytes, kind: Kind) -> tuple[list[Object], str]:

@@ -28,6 +28,7 @@ from homelab.health.objects import (
     StorageClass,
     Taint,
     Thing,
+    Usage,
     Volume,
     Workload,
 )
@@ -115,7 +116,6 @@ def pod(item: Json) -> Pod:
         text(status.get("phase")),
         text(status.get("reason")),
         text(status.get("message"))[:_MESSAGE],
-        text(status.get("podIP")),
         when(status.get("startTime")),
         conditions(status.get("conditions")),
         _containers(spec, status),
@@ -308,7 +308,6 @@ def _workload(kind: str, item: Json) -> Workload:
     return Workload(
         *_head(kind, item),
         number(spec.get("replicas"), 1),
-        number(status.get("replicas")),
         number(status.get("readyReplicas")),
         # Before 1.22 a StatefulSet told ready ones only.
         number(status.get("availableReplicas", status.get("readyReplicas") if kind == "StatefulSet" else 0)),
@@ -316,8 +315,6 @@ def _workload(kind: str, item: Json) -> Workload:
         0,
         number(status.get("observedGeneration")),
         _changed(item),
-        number(spec.get("progressDeadlineSeconds"), 600),
-        flag(spec.get("paused")),
         update.get("type") == "OnDelete",
         number(dig(update, "rollingUpdate", "partition")),
         texts(dig(spec, "selector", "matchLabels")),
@@ -335,15 +332,12 @@ def daemonset(item: Json) -> Workload:
     return Workload(
         *_head("DaemonSet", item),
         number(status.get("desiredNumberScheduled")),
-        number(status.get("currentNumberScheduled")),
         number(status.get("numberReady")),
         number(status.get("numberAvailable")),
         number(status.get("updatedNumberScheduled")),
         number(status.get("numberMisscheduled")),
         number(status.get("observedGeneration")),
         _changed(item),
-        0,
-        False,
         dig(spec, "updateStrategy", "type") == "OnDelete",
         0,
         texts(dig(spec, "selector", "matchLabels")),
@@ -371,7 +365,6 @@ def job(item: Json) -> Job:
         number(status.get("failed")),
         flag(spec.get("suspend")),
         when(status.get("startTime")),
-        when(status.get("completionTime")),
         conditions(status.get("conditions")),
     )
 
@@ -395,6 +388,7 @@ def claim(item: Json) -> Claim:
     return Claim(
         *_head("PersistentVolumeClaim", item),
         text(status.get("phase")),
+        spec.get("accessModes") == ["ReadOnlyMany"],
         class_name if isinstance(class_name, str) else None,
         text(spec.get("volumeName")),
         conditions(status.get("conditions")),
@@ -433,6 +427,28 @@ def _csi_server(csi: Json) -> str:
     return text(dig(csi, "volumeAttributes", "server")) if csi.get("driver") == "nfs.csi.k8s.io" else ""
 
 
+def usages(node: str, item: Json) -> list[Usage]:
+    """What a kubelet tells of its node's disk and of its claims' volumes. Source: Kubernetes' Summary API, v1alpha1."""
+    found = [_usage(node, None, mapping(dig(item, "node", "fs")))]
+    for pod in objects(item.get("pods")):
+        for each in objects(pod.get("volume")):
+            if claimed := mapping(each.get("pvcRef")):
+                claim = Ref("PersistentVolumeClaim", text(claimed.get("namespace")), text(claimed.get("name")))
+                found.append(_usage(node, claim, each))
+    return found
+
+
+def _usage(node: str, claim: Ref | None, told: Json) -> Usage:
+    return Usage(
+        node, claim, *_amounts(told, "capacityBytes", "availableBytes"), *_amounts(told, "inodes", "inodesFree")
+    )
+
+
+def _amounts(told: Json, all_: str, free: str) -> tuple[int, int]:
+    """How much there is, and how much of it is free; of a block device only the first is told, and says nothing."""
+    return (number(told.get(all_)), number(told[free])) if free in told else (0, 0)
+
+
 def storage_class(item: Json) -> StorageClass:
     return StorageClass(
         *_head("StorageClass", item),
@@ -447,7 +463,7 @@ def endpoint_slice(item: Json) -> EndpointSlice:
         subsets = objects(item.get("subsets"))
         ports = [port for each in subsets for port in objects(each.get("ports"))]
         found = [
-            _endpoint(text(address.get("ip")), address, ready, ready)
+            _endpoint(text(address.get("ip")), address, ready)
             for each in subsets
             for ready, key in ((True, "addresses"), (False, "notReadyAddresses"))
             for address in objects(each.get(key))
@@ -456,19 +472,18 @@ def endpoint_slice(item: Json) -> EndpointSlice:
     found = []
     for each in objects(item.get("endpoints")):
         told, addresses = mapping(each.get("conditions")), each.get("addresses")
-        # Absent means ready, and serving what ready says: so the API documents it.
+        # Absent means ready: so the API documents it.
         ready = told.get("ready") is not False
-        serving = told.get("serving", ready) is not False
         for address in addresses if isinstance(addresses, list) else ():
-            found.append(_endpoint(text(address), each, ready, serving))
+            found.append(_endpoint(text(address), each, ready))
     service = texts(dig(item, "metadata", "labels")).get("kubernetes.io/service-name", "")
     return EndpointSlice(*head, service, _ports(objects(item.get("ports"))), tuple(found))
 
 
-def _endpoint(address: str, item: Json, ready: bool, serving: bool) -> Endpoint:
+def _endpoint(address: str, item: Json, ready: bool) -> Endpoint:
     target = mapping(item.get("targetRef"))
     ref = Ref(*(text(target.get(key)) for key in ("kind", "namespace", "name", "uid"))) if target else None
-    return Endpoint(address, text(item.get("nodeName")), ref, ready, serving)
+    return Endpoint(address, text(item.get("nodeName")), ref, ready)
 
 
 def _ports(value: list[Json]) -> tuple[tuple[str, int, str], ...]:

@@ -12,7 +12,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import TypeVar, cast
 
-from homelab.health import objects
+from homelab.health import objects, slim
 from homelab.health.kinds import BY_NAME
 from homelab.health.objects import Object, Thing
 from homelab.health.report import Ref
@@ -30,7 +30,8 @@ CLOCK = "clock"
 INVENTORY = "inventory"
 SERVING = "serving certificate"
 CLIENT = "client certificate"
-PROBES = (READYZ, VERSION, LATENCY, CLOCK, SERVING, CLIENT)
+USAGE = "volumes of kubelets"
+PROBES = (READYZ, VERSION, LATENCY, CLOCK, SERVING, CLIENT, USAGE)
 # What follows from other reads, and a check may need like them.
 SYSTEM = "kube-system"
 ETCD = "etcd"
@@ -93,7 +94,7 @@ class Snapshot:
     """A cluster at `now`, its own clock's time. Objects are in `lists` by their kind's plural name, sorted.
 
     A kind that was not read has an empty list: `sources` tells why, and `state` of a name that nobody asked for is
-    not served. `namespace` is the only one that was read, "" for all.
+    not served. `namespace` is the only one that was read, "" for all. `usages` are sorted too.
     """
 
     now: datetime
@@ -101,6 +102,7 @@ class Snapshot:
     sources: Mapping[str, Source] = field(default_factory=dict)
     api: Api = field(default_factory=Api)
     namespace: str = ""
+    usages: tuple[objects.Usage, ...] = ()
     expected: Expected | None = None
     thresholds: Thresholds = field(default_factory=Thresholds)
 
@@ -112,12 +114,15 @@ class Snapshot:
         now: datetime,
         sources: Mapping[str, Source] | None = None,
         api: Api | None = None,
+        summaries: Mapping[str, Json] | None = None,
         expected: Expected | None = None,
     ) -> Snapshot:
-        """A snapshot of plain JSON objects, all kinds given and all probes counting as read."""
-        slim = {name: ordered(BY_NAME[name].slim(item) for item in items) for name, items in lists.items()}
-        read = {name: Source(name, State.READ, at=now) for name in (*slim, *PROBES)}
-        return cls(now, slim, {**read, **(sources or {})}, api or Api()).expecting(expected)
+        """A snapshot of plain JSON objects, all kinds given and all probes counting as read; `summaries` are those of
+        kubelets by their node."""
+        lists_ = {name: ordered(BY_NAME[name].slim(item) for item in items) for name, items in lists.items()}
+        read = {name: Source(name, State.READ, at=now) for name in (*lists_, *PROBES)}
+        found = usages(each for name, item in (summaries or {}).items() for each in slim.usages(name, item))
+        return cls(now, lists_, {**read, **(sources or {})}, api or Api(), usages=found).expecting(expected)
 
     def expecting(self, expected: Expected | None, why: str = "no inventory was named") -> Snapshot:
         """The same, with the nodes that an inventory describes, or the reason why nobody knows them."""
@@ -355,6 +360,11 @@ _DERIVED: Mapping[str, Callable[[Snapshot], Source]] = {
     NODE_EVENTS: _node_events,
     ALL_PODS: _all_pods,
 }
+
+
+def usages(found: Iterable[objects.Usage]) -> tuple[objects.Usage, ...]:
+    """By node, its own disk first, then by claim."""
+    return tuple(sorted(found, key=lambda each: (each.node, each.claim or (), -each.percent)))
 
 
 def ordered(items: Iterable[Object]) -> tuple[Object, ...]:

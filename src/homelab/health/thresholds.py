@@ -54,6 +54,8 @@ class Thresholds:
     # Percent of what a node can give its pods: in use (memory, CPU), and of the number of pods that it takes.
     node_use: int = 90
     node_pods: int = 90
+    # The kubelet removes images from 85 % on, and pods when 10 % are left, 5 % under K3s.
+    node_disk: int = 90
 
     # A workload may be short of replicas for this long.
     unavailable: timedelta = timedelta(minutes=5)
@@ -88,4 +90,7 @@ class Thresholds:
     # Charts are installed, and what they bring started, within this of the cluster's first start.
     addon: timedelta = timedelta(minutes=10)
 
+    # Percent in use of a volume's bytes or inodes.
+    volume_use_warning: int = 85
+    volume_use_critical: int = 97
     pvc_pending: timedelta = timedelta(minutes=2)

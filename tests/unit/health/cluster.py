@@ -43,6 +43,8 @@ class K3s:
             "httproutes",
         )
         self.lists: dict[str, list[Json]] = {plural: [] for plural in none}
+        # What the kubelets tell, by node.
+        self.summaries: dict[str, Json] = {name: summary() for name in NODES}
         self._namespaces()
         self._nodes()
         self._storage()
@@ -221,6 +223,12 @@ class K3s:
         # Made and used by nothing yet: it rightly waits.
         self.claim("media", "later")
 
+    def mounted(self, node: str, namespace: str, claim: str, **told: int) -> None:
+        """A claim's volume as the kubelet of a node with a pod of it tells."""
+        volume = {"name": "data", "pvcRef": {"name": claim, "namespace": namespace}, **told}
+        pod = {"podRef": {"name": f"{claim}-0", "namespace": namespace}, "volume": [volume, {"name": "token"}]}
+        self.summaries[node]["pods"].append(pod)
+
     def claim(self, namespace: str, name: str, *, node: str = "", class_name: str | None = "local-path") -> Json:
         annotations = {"kubectl.kubernetes.io/last-applied-configuration": "{}" * 200}
         spec: Json = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "5Gi"}}}
@@ -236,6 +244,8 @@ class K3s:
             }
             spec["volumeName"] = volume
             status = {"phase": "Bound", "accessModes": ["ReadWriteOnce"], "capacity": {"storage": "5Gi"}}
+            # A folder on the node's disk has that disk's figures.
+            self.mounted(node, namespace, name, **self.summaries[node]["node"]["fs"])
             self.add(
                 "persistentvolumes",
                 "PersistentVolume",
@@ -735,6 +745,16 @@ class K3s:
             eventTime=None,
             source={"component": "kubelet"},
         )
+
+
+def filesystem(size: float, free: float, *, inodes: int = 6_000_000, inodes_free: int = 5_000_000) -> dict[str, int]:
+    """A filesystem's figures in Kubernetes' Summary API; sizes in GiB."""
+    sizes = {"capacityBytes": int(size * 2**30), "availableBytes": int(free * 2**30)}
+    return {**sizes, "usedBytes": int((size - free) * 2**30), "inodes": inodes, "inodesFree": inodes_free}
+
+
+def summary(free: float = 60) -> Json:
+    return {"node": {"nodeName": "", "fs": filesystem(91.6, free)}, "pods": []}
 
 
 def stamp(time: datetime) -> str:

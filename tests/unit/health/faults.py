@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from homelab.health.report import Severity
-from tests.unit.health.cluster import Json, K3s, condition, micro, owner, stamp
+from tests.unit.health.cluster import Json, K3s, condition, filesystem, micro, owner, stamp, summary
 
 CRITICAL, WARNING = Severity.CRITICAL, Severity.WARNING
 Expected = tuple[str, str, Severity]
@@ -614,6 +614,38 @@ def share_refused(cluster: K3s) -> Expected:
     waits_for_nfs(cluster, one_pod(cluster, "library"), "access denied by server while mounting 192.0.2.20:/tank")
     short(cluster, "deployments", "library", 0, cluster.ago(minutes=25))
     return "POD005", "library-", CRITICAL
+
+
+def volume_full(cluster: K3s) -> Expected:
+    """The database's pod crashes for it; two nodes have it mounted."""
+    on_nfs(cluster, "library", "192.0.2.20")
+    cluster.mounted("s1", "media", "library", **filesystem(50, 3))
+    cluster.mounted("s2", "media", "library", **filesystem(50, 1))
+    crash_loop(cluster)
+    last = one_pod(cluster, "library")["status"]["containerStatuses"][0]["lastState"]["terminated"]
+    last["message"] = "could not extend file: No space left on device"
+    return "STOR008", "library", CRITICAL
+
+
+def volume_without_inodes(cluster: K3s) -> Expected:
+    cluster.mounted("s1", "media", "later", **filesystem(50, 30, inodes=1000, inodes_free=140))
+    return "STOR008", "later", WARNING
+
+
+def shared_filesystem_full(cluster: K3s) -> Expected:
+    """Two folders of one filesystem of the NAS."""
+    cluster.claim("default", "site", node="a1")
+    for namespace, name in (("default", "site"), ("media", "library")):
+        on_nfs(cluster, name, "192.0.2.20")
+        cluster.mounted("a1", namespace, name, **filesystem(500, 60))
+    return "STOR008", "site", WARNING
+
+
+def disk_full(cluster: K3s) -> Expected:
+    """The volume of local-path on it is as full as the disk itself."""
+    cluster.summaries["a1"] = summary(free=9)
+    cluster.mounted("a1", "media", "library", **filesystem(91.6, 9))
+    return "NODE016", "a1", WARNING
 
 
 def failing_probe(cluster: K3s) -> Expected:
@@ -1338,6 +1370,10 @@ FAULTS: tuple[Fault, ...] = (
     cronjob_not_started,
     cronjob_never_started,
     nas_gone,
+    volume_full,
+    volume_without_inodes,
+    shared_filesystem_full,
+    disk_full,
     nas_gone_for_one_node,
     share_refused,
     missing_class,
@@ -1512,6 +1548,19 @@ def cluster_was_off(cluster: K3s) -> None:
     for name in ("kube-controller-manager", "kube-scheduler"):
         cluster.get("leases", name)["spec"]["acquireTime"] = micro(cluster.now - timedelta(minutes=10))
     cluster.get("cronjobs", "backup")["status"] = {"lastScheduleTime": cluster.ago(days=4)}
+
+
+def volumes_with_room(cluster: K3s) -> None:
+    """Just enough room, one that nobody may write, figures that make no sense, and a node that tells nothing."""
+    cluster.mounted("s1", "media", "later", **filesystem(100, 15))
+    image = cluster.claim("media", "image", node="s1")
+    image["spec"]["accessModes"] = ["ReadOnlyMany"]
+    cluster.mounted("s1", "media", "image", **filesystem(1, 0))
+    cluster.mounted("s2", "media", "odd", **filesystem(10, 11))
+    cluster.mounted("s2", "media", "empty", capacityBytes=0, availableBytes=0)
+    cluster.mounted("s2", "media", "block", capacityBytes=5 * 2**30)
+    cluster.summaries["s3"] = {}
+    cluster.summaries["s2"]["node"]["fs"] = filesystem(100, 10)
 
 
 def claim_within_its_time(cluster: K3s) -> None:
@@ -1725,6 +1774,7 @@ QUIET: tuple[Callable[[K3s], None], ...] = (
     upgrade_of_servers,
     deleted_a_moment_ago,
     claim_within_its_time,
+    volumes_with_room,
     cronjobs_at_work,
     cluster_was_off,
     busy_and_full,

@@ -26,13 +26,14 @@ from homelab.health.report import Report, Status
 from homelab.health.snapshot import DERIVED, INVENTORY, PROBES, Api
 from homelab.health.text import lines
 from tests.unit.health.cluster import NOW, VERSION, K3s
-from tests.unit.health.faults import FAULTS, QUIET, Fault
+from tests.unit.health.faults import FAULTS, QUIET, Fault, disk_full
 
 API = Api("https://192.0.2.11:6443", "home", VERSION, latency=timedelta(seconds=0.01), skew=timedelta())
 
 
 def look(cluster: K3s, **api: Any) -> Report:
-    return run_checks(Snapshot.from_lists(cluster.lists, now=cluster.now, api=replace(API, **api)))
+    asked = replace(API, **api)
+    return run_checks(Snapshot.from_lists(cluster.lists, now=cluster.now, api=asked, summaries=cluster.summaries))
 
 
 def name(value: Callable[..., Any]) -> str:
@@ -226,6 +227,20 @@ few = st.lists(st.dictionaries(st.text(), anything, max_size=4), max_size=3)
 @given(st.dictionaries(st.sampled_from([kind.name for kind in KINDS]), few, max_size=5))
 def test_no_list_of_any_kind_raises(lists: dict[str, list[dict[str, Any]]]) -> None:
     assert run_checks(Snapshot.from_lists(lists, now=NOW)).runs
+
+
+@settings(max_examples=50)
+@given(st.data())
+def test_no_word_of_a_kubelet_raises(data: st.DataObject) -> None:
+    cluster = K3s()
+    disk_full(cluster)
+    told = cluster.summaries["a1"]
+    *path, last = data.draw(st.sampled_from([each for each in _paths(told) if each]))
+    place: Any = told
+    for key in path:
+        place = place[key]
+    place[last] = data.draw(anything)
+    assert look(cluster).runs
 
 
 def test_the_readmes_tell_what_there_is() -> None:

@@ -23,7 +23,7 @@ from tests.unit.health.cluster import K3s
 from tests.unit.health.conftest import kubeconfig
 
 # Skipped is what needs an inventory, and here, without TLS, certificates.
-COVERAGE = f"{len(CHECKS)} checks: {len(CHECKS) - 4} run, 4 skipped"
+COVERAGE = f"{len(CHECKS)} checks: {len(CHECKS) - 6} run, 6 skipped"
 HOMELAB = Path(sys.executable).with_name("homelab")
 
 
@@ -126,7 +126,7 @@ def test_what_could_not_be_read_is_told_and_exits_with_3(serve: Callable[..., Ap
     done = homelab(cwd=tmp_path)
     assert done.returncode == 3
     jobs, leases = ([row.code for row in TABLE if name in row.needs] for name in ("jobs", "leases"))
-    skipped = len(leases) + 4
+    skipped = len(leases) + 6
     assert done.stdout == (
         "could not read jobs: HTTP 500: etcdserver: leader changed\n"
         f'skipped {", ".join(leases)}: leases: cannot list resource "leases"\n'
@@ -239,7 +239,7 @@ def test_the_inventory_tells_which_nodes_ought_to_be_there(serve: Callable[..., 
     assert homelab(cwd=house).returncode == 0, "nobody named the inventory, and the context is another's"
     done = homelab("--inventory", "house", cwd=house)
     assert done.returncode == 2
-    assert "Node a2  [NODE008]" in done.stdout and f"{len(CHECKS) - 2} run, 2 skipped" in done.stdout
+    assert "Node a2  [NODE008]" in done.stdout and f"{len(CHECKS) - 4} run, 4 skipped" in done.stdout
 
 
 def test_the_context_that_the_deploy_writes_names_the_inventory(serve: Callable[..., ApiServer], house: Path) -> None:

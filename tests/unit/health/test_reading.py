@@ -16,12 +16,12 @@ import pytest
 from homelab.health import ClusterUnreachable, Report, Severity, Snapshot, Thresholds, read_snapshot, run_checks
 from homelab.health.codes import needed
 from homelab.health.report import Status
-from homelab.health.snapshot import CLIENT, SERVING, State
+from homelab.health.snapshot import CLIENT, SERVING, USAGE, State
 from tests import api_server
 from tests.api_server import SERVED, ApiServer, Fault
-from tests.unit.health.cluster import K3s
+from tests.unit.health.cluster import NODES, K3s
 from tests.unit.health.conftest import kubeconfig
-from tests.unit.health.faults import bad_image
+from tests.unit.health.faults import bad_image, disk_full
 
 
 @contextmanager
@@ -50,7 +50,7 @@ def test_a_healthy_cluster_is_read_whole(tmp_path: Path) -> None:
     assert {each.status for each in report.runs} == {Status.OK, Status.SKIPPED}
     assert snapshot.api.version == "v1.35.6+k3s1" and snapshot.api.context == "home"
     unread = {source.name for source in snapshot.sources.values() if source.state is not State.READ}
-    assert unread == {SERVING, CLIENT}, "there is no TLS here"
+    assert unread == {SERVING, CLIENT, USAGE}, "there are no TLS and no kubelets here"
     for name in needed():
         assert len(snapshot.lists[name]) == len(server.objects[name]) or name == "events"
 
@@ -59,7 +59,8 @@ def test_each_list_is_asked_for_once_and_nothing_else(tmp_path: Path) -> None:
     with serving() as server:
         read(server, tmp_path)
     lists = {server.path(name): 1 for name in needed()}
-    assert dict(server.asked) == {"/version": 5, "/readyz": 1, "/apis": 1, **lists}
+    kubelets = {summaries(name): 1 for name in NODES}
+    assert dict(server.asked) == {"/version": 5, "/readyz": 1, "/apis": 1, **lists, **kubelets}
 
 
 def test_lists_are_read_page_by_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -383,6 +384,48 @@ def test_a_token_that_has_expired(tmp_path: Path) -> None:
     with serving(token="another") as server:
         path = kubeconfig(tmp_path, server.url, user={"token": f"e30.{claims}.secret"})
         assert "expired on 2023-11-14 22:13 UTC" in line(tmp_path, lambda: read_snapshot(path))
+
+
+def summaries(node: str) -> str:
+    return f"/api/v1/nodes/{node}/proxy/stats/summary"
+
+
+def test_each_kubelet_at_work_is_asked_once_and_waited_for_by_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One answers, one hangs, one is not reached by the API, and one is not ready."""
+    monkeypatch.setattr("homelab.health.reading._KUBELET", 0.5)
+    cluster = fresh()
+    disk_full(cluster)
+    cluster.get("nodes", "s3")["status"]["conditions"] = []
+    with serving(cluster) as server:
+        server.faults[summaries("a1")] = api_server.body(json.dumps(cluster.summaries["a1"]).encode())
+        server.faults[summaries("s1")] = api_server.hang()
+        server.faults[summaries("s2")] = api_server.refuse(502, "dial tcp: i/o timeout")
+        snapshot = read(server, tmp_path)
+    assert {name: server.asked[summaries(name)] for name in NODES} == {"a1": 1, "s1": 1, "s2": 1, "s3": 0}
+    assert {each.node for each in snapshot.usages} == {"a1"} and snapshot.was_read(USAGE)
+    assert "NODE016" in {each.code for each in run_checks(snapshot).findings}
+
+
+@pytest.mark.parametrize(
+    ("status", "why"),
+    [(403, "we may not get nodes/proxy"), (404, "no such API"), (503, "HTTP 503")],
+)
+def test_without_the_right_to_ask_kubelets_their_checks_are_skipped(tmp_path: Path, status: int, why: str) -> None:
+    with serving() as server:
+        for name in NODES:
+            server.faults[summaries(name)] = api_server.refuse(status, "no")
+        report = judge(server, tmp_path)
+    skipped = {run.code: run.reason for run in report.runs if run.status is Status.SKIPPED and not run.forbidden}
+    assert why in skipped["STOR008"] and why in skipped["NODE016"]
+    assert report.exit_code == 0
+
+
+def test_kubelets_are_asked_only_where_that_is_wanted(tmp_path: Path) -> None:
+    with serving() as server:
+        read(server, tmp_path, usage=False)
+    assert not [path for path in server.asked if "proxy" in path]
 
 
 def test_the_newest_minor_that_is_known_is_the_clients() -> None:

@@ -111,7 +111,7 @@ def test_all_that_is_wrong_is_told_at_once_by_file_line_and_key(tmp_path: Path) 
         " latency_critical = 100ms; write both in order",
         f"F:8: thresholds.crash_window: true {no_unit}",
         "F:9: thresholds.supported_minors: -1 is no whole number; write one from 0 on, by default 3",
-        "F:11: severities.NODE066: there is no such code; did you mean NODE006?",
+        "F:11: severities.NODE066: there is no such code; did you mean NODE016?",
         f'F:12: severities.NODE006: "loud" {levels}',
         f"F:13: severities.POD001: 3 {levels}",
         'F:14: suppress[1]: it has no reason; write reason = "why this is no fault"',

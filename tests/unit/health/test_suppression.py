@@ -25,7 +25,9 @@ from tests.unit.health.cluster import NOW, VERSION, K3s
 def look(cluster: K3s, *suppressions: str) -> Report:
     api = Api("https://192.0.2.11:6443", "home", VERSION, latency=timedelta(seconds=0.01), skew=timedelta())
     given = [Suppression.parse(each, "--suppress") for each in suppressions]
-    return run_checks(Snapshot.from_lists(cluster.lists, now=NOW, api=api), suppressions=given)
+    return run_checks(
+        Snapshot.from_lists(cluster.lists, now=NOW, api=api, summaries=cluster.summaries), suppressions=given
+    )
 
 
 def broken(*given: Callable[[K3s], object]) -> K3s:
@@ -220,7 +222,10 @@ def test_a_root_of_another_severity_is_never_less_than_what_follows_from_it(
     fault(cluster)
     (root,) = look(cluster).roots
     api = Api("https://192.0.2.11:6443", "home", VERSION, latency=timedelta(seconds=0.01), skew=timedelta())
-    report = run_checks(Snapshot.from_lists(cluster.lists, now=NOW, api=api), severities={root.code: severity})
+    report = run_checks(
+        Snapshot.from_lists(cluster.lists, now=NOW, api=api, summaries=cluster.summaries),
+        severities={root.code: severity},
+    )
     assert root.code not in {each.code for each in report.roots} or severity > Severity.INFO
     for each in report.roots:
         assert each.severity is max([one.severity for one in (each, *report.consequences(each))])

@@ -36,6 +36,19 @@ def _use(snapshot: Snapshot, code: str, resource: str, noun: str) -> Iterator[Fi
             yield finding(code, node.ref, said, evidence={"percent": round(percent)})
 
 
+def check_disks(snapshot: Snapshot) -> Iterator[Finding]:
+    """No node's own disk, on which images, logs and volumes of local-path lie, is nearly full, in bytes or inodes.
+
+    Asked of each kubelet by way of the API, which takes the right to get nodes/proxy; one that does not answer within
+    seconds is left out.
+    """
+    for used in snapshot.usages:
+        node = snapshot.node_named.get(used.node) if used.claim is None else None
+        if node and used.percent > snapshot.thresholds.node_disk:
+            said = f"has less than {100 - snapshot.thresholds.node_disk} % of its disk's {used.noun} left"
+            yield finding("NODE016", node.ref, said, evidence={"percent": round(used.percent)})
+
+
 def _live(snapshot: Snapshot, node: Node) -> list[Pod]:
     return [pod for pod in snapshot.pods_on.get(node.name, ()) if not pod.done]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from homelab.health.codes import WARNING, finding
-from homelab.health.objects import Claim, StorageClass, Volume
+from homelab.health.codes import CRITICAL, WARNING, finding
+from homelab.health.objects import Claim, StorageClass, Usage, Volume
 from homelab.health.report import Finding, Ref
 from homelab.health.snapshot import Snapshot
 
@@ -128,6 +128,46 @@ def check_reachable(snapshot: Snapshot) -> Iterator[Finding]:
         node = volume.nodes[0]
         said = f"has its volume {volume.name} on node {node}, which is not in the cluster"
         yield finding("STOR006", claim, said, evidence={"node": node, "volume": volume.name})
+
+
+def check_room(snapshot: Snapshot) -> Iterator[Finding]:
+    """No claim's volume is nearly full, in bytes or inodes.
+
+    A volume that is a folder on its node's own disk, as those of local-path are, is as full as that and not told of
+    here; of those that share one filesystem of an NFS server one stands for all, as the others' evidence. Asked of each
+    kubelet by way of the API, which takes the right to get nodes/proxy; one that does not answer within seconds is left
+    out, as are volumes that nobody may write.
+    """
+    limits = snapshot.thresholds
+    disks = {each.node: each.size for each in snapshot.usages if each.claim is None}
+    full: dict[tuple[str, ...], dict[Ref, Usage]] = {}
+    for used in snapshot.usages:
+        if used.claim is None or used.percent <= limits.volume_use_warning or used.size == disks.get(used.node):
+            continue
+        claim = snapshot.claim_named.get(used.claim[1:3])
+        if (claim and claim.fixed) or (snapshot.namespace and used.claim.namespace != snapshot.namespace):
+            continue
+        volume = snapshot.volume_named.get(claim.volume) if claim else None
+        place = (volume.server, str(used.size)) if volume and volume.server else used.claim
+        known = full.setdefault(place, {})
+        if used.claim not in known or used.percent > known[used.claim].percent:
+            known[used.claim] = used
+    for _, shared in sorted(full.items()):
+        ref = min(shared)
+        used = shared[ref]
+        critical = used.percent > limits.volume_use_critical
+        least = 100 - (limits.volume_use_critical if critical else limits.volume_use_warning)
+        yield finding(
+            "STOR008",
+            ref,
+            f"has less than {least} % of its {used.noun} left",
+            severity=CRITICAL if critical else WARNING,
+            evidence={
+                "percent": round(used.percent),
+                "node": used.node,
+                "shared_with": tuple(f"{each.namespace}/{each.name}" for each in sorted(shared) if each != ref),
+            },
+        )
 
 
 def check_default(snapshot: Snapshot) -> Iterator[Finding]:

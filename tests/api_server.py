@@ -56,6 +56,7 @@ SERVED = {
     "addons": "k3s.cattle.io/v1",
     "helmcharts": "helm.cattle.io/v1",
     "ingressroutes": "traefik.io/v1alpha1",
+    "certificates": "cert-manager.io/v1",
     "gateways": "gateway.networking.k8s.io/v1",
     "httproutes": "gateway.networking.k8s.io/v1",
     "nodes.metrics.k8s.io": "metrics.k8s.io/v1beta1",

@@ -175,6 +175,43 @@ def test_a_cronjob_that_is_not_started_is_told_of(
     assert "minutely" in warned
 
 
+def certificates() -> dict[str, Any]:
+    """What cert-manager adds to the API, as far as health reads it."""
+    anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": anything}}
+    names = {"kind": "Certificate", "plural": "certificates", "singular": "certificate"}
+    spec = {"group": "cert-manager.io", "scope": "Namespaced", "names": names, "versions": [version]}
+    return {"metadata": {"name": "certificates.cert-manager.io"}, "spec": spec}
+
+
+def test_a_certificate_that_nobody_renewed_is_told_of(space: str, api: client.ApiClient, lab: Lab, home) -> None:
+    """There is no cert-manager: what it would have written is written here."""
+    kinds, objects = client.ApiextensionsV1Api(api), client.CustomObjectsApi(api)
+    there = {each.metadata.name for each in kinds.list_custom_resource_definition().items}
+    if "certificates.cert-manager.io" in there:
+        pytest.skip("cert-manager is installed here")
+    kinds.create_custom_resource_definition(certificates())
+    try:
+        ready = {"type": "Ready", "status": "False", "reason": "Expired", "message": "it has expired"}
+        status = {"conditions": [ready], "notAfter": "2021-01-01T00:00:00Z", "renewalTime": "2020-12-01T00:00:00Z"}
+        made = {"apiVersion": "cert-manager.io/v1", "kind": "Certificate", "metadata": {"name": "over"}}
+
+        def written() -> bool:
+            try:
+                objects.create_namespaced_custom_object(
+                    "cert-manager.io", "v1", space, "certificates", {**made, "spec": {}, "status": status}
+                )
+            except client.ApiException as error:
+                assert error.status == 404, error
+                return False
+            return True
+
+        until("the kind is served", written)
+        assert until_roots({("CERT004", "Certificate", "over")}, lab, home) == 2
+    finally:
+        kinds.delete_custom_resource_definition("certificates.cert-manager.io")
+
+
 def mount_nfs(lab: Lab, home, server: str) -> str:
     """What mount.nfs says on a node of a server that has none; "" where it is not there, or may not try."""
     said = lab.ssh(

@@ -131,6 +131,13 @@ TABLE: tuple[Code, ...] = (
         ("nodes",),
     ),
     Code(
+        "CERT004",
+        CRITICAL,
+        "certificates of cert-manager are issued and last",
+        "kubectl describe certificate {name} {-n}; kubectl get certificaterequests,orders,challenges {-n}",
+        ("certificates",),
+    ),
+    Code(
         "ETCD001",
         CRITICAL,
         "etcd can lose a member",

@@ -97,6 +97,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("addons", _thing("Addon"), ("k3s.cattle.io/v1",), everywhere=True),
     Kind("helmcharts", slim.helm_chart, ("helm.cattle.io/v1",), everywhere=True),
     Kind("ingressroutes", slim.ingress_route, ("traefik.io/v1alpha1", "traefik.containo.us/v1alpha1")),
+    Kind("certificates", _thing("Certificate"), ("cert-manager.io/v1",)),
     Kind("gateways", _thing("Gateway"), _GATEWAY),
     Kind("httproutes", _thing("HTTPRoute"), _GATEWAY),
     Kind("nodes.metrics.k8s.io", _thing("NodeMetrics"), _METRICS, namespaced=False, aggregated=True),

@@ -25,6 +25,10 @@ class Thresholds:
     certificate_critical: timedelta = timedelta(days=7)
     # K3s tells of its nodes' certificates every 30 minutes; what it has not told again is over.
     certificate_told: timedelta = timedelta(minutes=35)
+    # cert-manager has its first certificate within minutes, even where a name in DNS has to spread for it.
+    certificate_issue: timedelta = timedelta(minutes=15)
+    # It begins to renew a third of the lifetime before the end, and tries again each hour.
+    certificate_renewal: timedelta = timedelta(days=1)
     # The API server looks at the servers behind it every 30 s; those start with the cluster.
     api_service: timedelta = timedelta(minutes=5)
     # Who leads renews every 2 s and is replaced after 15 s.

@@ -39,6 +39,7 @@ class K3s:
             "horizontalpodautoscalers",
             "resourcequotas",
             "networkpolicies",
+            "certificates",
             "gateways",
             "httproutes",
         )

@@ -1264,6 +1264,34 @@ def gateway_that_nobody_sets_up(cluster: K3s) -> Expected:
     return "NET006", "way-in", CRITICAL
 
 
+def certificate(cluster: K3s, ready: str, since: str, *, days: float | None, renewal: float = 30) -> Json:
+    """cert-manager's, with so many days left; it is renewed when there are as many as `renewal` left."""
+    status: Json = {"conditions": [condition("Ready", ready, "DoesNotExist", since, "Secret does not exist")]}
+    if days is not None:
+        end = cluster.now + timedelta(days=days)
+        status |= {"notAfter": stamp(end), "renewalTime": stamp(end - timedelta(days=renewal))}
+    spec = {"secretName": "photos-tls", "dnsNames": ["photos.example.net"]}
+    version = "cert-manager.io/v1"
+    return cluster.add("certificates", "Certificate", version, "media", "photos-tls", spec=spec, status=status)
+
+
+def certificate_not_issued(cluster: K3s) -> Expected:
+    certificate(cluster, "False", cluster.ago(hours=2), days=None)
+    return "CERT004", "photos-tls", WARNING
+
+
+def certificate_not_renewed(cluster: K3s) -> Expected:
+    made = certificate(cluster, "True", cluster.ago(days=60), days=25)
+    why = condition("Issuing", "False", "Failed", cluster.ago(hours=1), "The challenge has failed: no such host")
+    made["status"]["conditions"].append(why)
+    return "CERT004", "photos-tls", WARNING
+
+
+def certificate_ended(cluster: K3s) -> Expected:
+    certificate(cluster, "False", cluster.ago(hours=3), days=-0.125)
+    return "CERT004", "photos-tls", CRITICAL
+
+
 def route_with_a_parent_that_is_not_there(cluster: K3s) -> Expected:
     gateway(cluster, "True", "Accepted", cluster.ago(hours=1))
     http_route(cluster, "Accepted", "True", cluster.ago(hours=1))["spec"]["parentRefs"].append({"name": "way-inn"})
@@ -1421,6 +1449,9 @@ FAULTS: tuple[Fault, ...] = (
     autoscaler_without_metrics,
     quota_nearly_used_up,
     volume_on_a_node_that_is_gone,
+    certificate_not_issued,
+    certificate_not_renewed,
+    certificate_ended,
     gateway_that_nobody_sets_up,
     route_with_a_parent_that_is_not_there,
     route_to_nowhere,
@@ -1761,6 +1792,16 @@ def gateways_at_work(cluster: K3s) -> None:
     gateway(cluster, "Unknown", "Pending", cluster.ago(seconds=40))["metadata"]["name"] = "new"
 
 
+def certificates_at_work(cluster: K3s) -> None:
+    """One that lasts, one that is being renewed, one that was asked for a moment ago, and one of a day."""
+    certificate(cluster, "True", cluster.ago(days=9), days=60)
+    certificate(cluster, "True", cluster.ago(days=9), days=29.5)["metadata"]["name"] = "renewed"
+    new = certificate(cluster, "False", cluster.ago(minutes=3), days=None)
+    new["metadata"] |= {"name": "new", "creationTimestamp": cluster.ago(minutes=3)}
+    certificate(cluster, "True", cluster.ago(hours=20), days=0.2, renewal=0.33)["metadata"]["name"] = "of-a-day"
+    certificate(cluster, "True", cluster.ago(days=9), days=None)["status"] = {}
+
+
 QUIET: tuple[Callable[[K3s], None], ...] = (
     just_cordoned,
     rollout_on_its_way,
@@ -1803,4 +1844,5 @@ QUIET: tuple[Callable[[K3s], None], ...] = (
     budgets_at_work,
     limits_at_work,
     gateways_at_work,
+    certificates_at_work,
 )

@@ -52,6 +52,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("CERT001", certificates.check_serving),
     ("CERT002", certificates.check_client),
     ("CERT003", certificates.check_node_certificates),
+    ("CERT004", certificates.check_issued),
     ("ETCD001", etcd.check_quorum),
     ("ETCD002", etcd.check_voters),
     ("ETCD003", etcd.check_odd),

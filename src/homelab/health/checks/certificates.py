@@ -1,4 +1,4 @@
-"""Certificates: how long the API's, our own and the nodes' still last."""
+"""Certificates: how long the API's, our own, the nodes' and cert-manager's still last."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from homelab.health.checks.control_plane import api
 from homelab.health.codes import CRITICAL, WARNING, finding
 from homelab.health.objects import Event
 from homelab.health.report import Finding, Ref
+from homelab.health.shape import when
+from homelab.health.slim import conditions
 from homelab.health.snapshot import Snapshot
 
 _LEAF, _AUTHORITY = "CertificateExpirationWarning", "CACertificateExpirationWarning"
@@ -66,6 +68,34 @@ def check_node_certificates(snapshot: Snapshot) -> Iterator[Finding]:
             evidence={"message": " ".join(messages.values())},
             remedy=None if _LEAF in messages else _ROTATE,
         )
+
+
+def check_issued(snapshot: Snapshot) -> Iterator[Finding]:
+    """Every certificate that cert-manager looks after, those of Ingresses for one, is issued, renewed when it is due
+    for that, and has not ended.
+
+    Certificates that somebody else puts into a Secret are not seen: Secrets are never read. Source: cert-manager.io/v1,
+    whose `renewalTime` is when a renewal is begun, weeks before the end of a certificate of months.
+    """
+    limits = snapshot.thresholds
+    for each in snapshot.things("certificates"):
+        told = conditions(each.at("status", "conditions"))
+        ready, issuing = told.get("Ready"), told.get("Issuing")
+        end, due = when(each.at("status", "notAfter")), when(each.at("status", "renewalTime"))
+        since = max((time for time in (ready.since if ready else None, each.created) if time), default=None)
+        why = f": {issuing.why}" if issuing and issuing.status != "True" else ""
+        if each.deleting or ready is None:
+            continue
+        if end and end <= snapshot.now:
+            said = f"ended on {end:%Y-%m-%d %H:%M} UTC{why}"
+            yield finding("CERT004", each.ref, said, since=end, evidence={"end": end.isoformat()})
+        elif ready.status != "True":
+            if since is None or snapshot.now - since > limits.certificate_issue:
+                said = f"is not issued: {ready.why}"
+                yield finding("CERT004", each.ref, said, severity=WARNING, since=since)
+        elif due and snapshot.now - due > limits.certificate_renewal:
+            said = f"is due for renewal and not renewed{why}"
+            yield finding("CERT004", each.ref, said, severity=WARNING, since=due)
 
 
 _WHAT = {_LEAF: "certificates", _AUTHORITY: "certificate authorities"}

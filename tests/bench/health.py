@@ -92,8 +92,9 @@ def _peers(kubeconfig: Path, pods: int) -> dict[str, list[str]]:
 
 def meter(command: Sequence[str]) -> Took:
     """What a command took; raise Broken unless it ends with 0."""
-    # What is installed has its bytecode.
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    # What is installed has its bytecode, and which inventory is measured is for the other parts.
+    own = ("PYTHONDONTWRITEBYTECODE", "HOMELAB_ENV")
+    environment = {name: value for name, value in os.environ.items() if name not in own}
     with tempfile.TemporaryDirectory(prefix="homelab-") as home:
         # kubectl keeps what it learnt in the home folder, and each run is to be a first one.
         done = subprocess.run(

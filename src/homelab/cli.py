@@ -15,6 +15,9 @@ from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 
 if TYPE_CHECKING:
+    from pydantic import SecretStr
+    from rich.table import Table
+
     from homelab.model import Home
 
 # Imports of pydantic, rich and what needs them sit in the commands: `homelab --help` starts without them.
@@ -135,6 +138,146 @@ def plan(
     raise typer.Exit(made.exit_code)
 
 
+def _length(text: str) -> timedelta:
+    from homelab.health import duration
+
+    try:
+        return duration.parse(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{error}; write one as 60s, 5m or 1h") from None
+
+
+_PASSWORD = typer.Option("--ask-become-pass", "-K", help="Ask for the password that sudo wants on the hosts, once.")
+
+
+@app.command(
+    cls=_ExitsWith1,
+    epilog="Example: HOMELAB_ENV=home homelab patch --dry-run",
+    short_help="Upgrade the packages of all hosts, one after another, without an outage.",
+)
+def patch(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only list the packages and the order of the hosts; change nothing.")
+    ] = False,
+    within: Annotated[
+        timedelta | None,
+        typer.Option(
+            "--within",
+            parser=_length,
+            metavar="TIME",
+            help="How long each wait may take, for a drain, a boot, being well again; by default 10m.",
+        ),
+    ] = None,
+    ask_become_pass: Annotated[bool, _PASSWORD] = False,
+    format: Annotated[Format, typer.Option("--format", help="How to print the summary.")] = Format.text,
+) -> None:
+    """Bring every host up to date: servers, then agents, what has the disks last.
+
+    A host's turn: the cluster is well; the node is cordoned and drained; apt upgrades; the host reboots if it asks for
+    that; once the node is up again with the same K3s, pods are let onto it. It ends at the first host that does not
+    come back, and leaves the rest untouched; run again, it goes on there. A node that you have cordoned stays so.
+
+    Ctrl-C ends it after the step at hand. Exits with 1 when it did not come to its end.
+    """
+    from homelab.patch import command, report
+
+    home, folder, password = _ansible(ask_become_pass, "patch")
+    try:
+        seconds = 600.0 if within is None else within.total_seconds()
+        summary = command.run(folder, home, dry_run=dry_run, within=seconds, password=password)
+    except command.PatchError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        print("interrupted in the middle of a step; run it again to go on", file=sys.stderr)  # noqa: T201
+        raise typer.Exit(1) from None
+    if format is Format.json:
+        print(report.as_json(summary))  # noqa: T201
+    else:
+        _show(report.table(summary), report.lines(summary))
+    raise typer.Exit(summary.exit_code)
+
+
+@app.command(
+    cls=_ExitsWith1,
+    epilog="Example: HOMELAB_ENV=home homelab play playbooks/printers.yml --limit nas",
+    short_help="Run an Ansible playbook over the same inventory.",
+)
+def play(
+    playbook: Annotated[Path, typer.Argument(help="The playbook, any of yours.", show_default=False)],
+    limit: Annotated[
+        list[str] | None, typer.Option("--limit", metavar="HOSTS", help="Only these hosts or groups.")
+    ] = None,
+    ask_become_pass: Annotated[bool, _PASSWORD] = False,
+    format: Annotated[Format, typer.Option("--format", help="How to print the report.")] = Format.text,
+) -> None:
+    """Run a playbook over the hosts of the inventory, in its groups k3s_servers, k3s_agents and nas.
+
+    Hosts are reached as in a deploy: same user, key, port and strictness. Your ansible.cfg and roles count. Exits with
+    1 when a host failed or was not reached, or when the playbook meant none.
+    """
+    from homelab import play as plays
+
+    home, folder, password = _ansible(ask_become_pass, "play")
+    try:
+        played = plays.run(folder, home, playbook, limit=limit or (), password=password)
+    except plays.PlayError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        print("interrupted; the playbook was ended", file=sys.stderr)  # noqa: T201
+        raise typer.Exit(1) from None
+    if format is Format.json:
+        print(plays.as_json(played))  # noqa: T201
+    else:
+        _show(plays.table(played), plays.lines(played), first=False)
+    raise typer.Exit(played.exit_code)
+
+
+def _ansible(ask: bool, command: str) -> "tuple[Home, Path, SecretStr | None]":
+    """What a command with Ansible begins with: the inventory, and the password if it was asked for."""
+    from homelab import ansible
+    from homelab.ansible.runner import INSTALL, installed
+    from homelab.model import InventoryError
+    from homelab.settings import SettingsError
+
+    try:
+        folder, home = _inventory()
+    except (InventoryError, SettingsError) as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        raise typer.Exit(1) from None
+    wrong = None
+    if not ansible.SEEN:
+        wrong = f"homelab {command}: not supported yet"
+    elif not installed():
+        wrong = INSTALL
+    elif ask and not sys.stdin.isatty():
+        wrong = "-K: nobody can type a password, stdin is not a terminal; allow that user sudo without one"
+    if wrong:
+        print(wrong, file=sys.stderr)  # noqa: T201
+        raise typer.Exit(1)
+    if not ask:
+        return home, folder, None
+    from getpass import getpass
+
+    from pydantic import SecretStr
+
+    return home, folder, SecretStr(getpass("sudo's password on the hosts: "))
+
+
+def _show(table: "Table", lines: Iterator[str], *, first: bool = True) -> None:
+    """A table and lines to stdout, the table `first` or last."""
+    from rich.console import Console
+
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    if first:
+        console.print(table)
+    for line in lines:
+        console.print(line)
+    if not first and table.row_count:
+        console.print(table)
+
+
 class HealthFormat(StrEnum):
     text = "text"
     json = "json"
@@ -153,15 +296,6 @@ class Least(StrEnum):
     info = "info"
     warning = "warning"
     critical = "critical"
-
-
-def _length(text: str) -> timedelta:
-    from homelab.health import duration
-
-    try:
-        return duration.parse(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"{error}; write one as 60s, 5m or 1h") from None
 
 
 _SETTINGS = typer.Option(

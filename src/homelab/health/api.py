@@ -13,7 +13,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -108,19 +108,44 @@ class Connection:
 
     def get(self, path: str, deadline: Deadline, query: str = "") -> Answer:
         """What the API answers to GET, whatever its status. Raise ReadFailed when there is no whole answer in time."""
+        return self._ask("GET", path, deadline, query)
+
+    def send(self, method: str, path: str, body: Mapping[str, Any], kind: str, deadline: Deadline) -> Answer:
+        """What the API answers to a request that changes something; as `get`. Health never uses it.
+
+        `body` goes as JSON of the content type `kind`.
+        """
+        return self._ask(method, path, deadline, body=body, kind=kind)
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        deadline: Deadline,
+        query: str = "",
+        body: Mapping[str, Any] | None = None,
+        kind: str = "",
+    ) -> Answer:
         begun = time.monotonic()
-        url = f"{self.url}{path}?{query}" if query else f"{self.url}{path}"
+        wanted = {**self._headers, **({"Content-Type": kind} if kind else {})}
+        method, url, headers, content, *_ = self._client.param_serialize(
+            method, path, header_params=wanted, body=body, auth_settings=["BearerToken"]
+        )
         left = deadline.left
         if not left:
             raise deadline.late
         try:
-            response = self._transport.request(
-                "GET", url, headers=self._headers | self._bearer(), _request_timeout=(min(_CONNECT, left), left)
+            response = self._client.call_api(
+                method,
+                f"{url}?{query}" if query else url,
+                headers,
+                content,
+                _request_timeout=(min(_CONNECT, left), left),
             ).response
             answered = time.monotonic() - begun
             certificate = _certificate(response)
-            body = _whole(response, deadline)
-        except _official.ApiException as error:
+            whole = _whole(response, deadline)
+        except ApiException as error:
             raise self._untrusted(str(error.reason)) from None
         # A connection that is refused is a kind of timeout to urllib3, for old times' sake.
         except (errors.NewConnectionError, errors.ProxyError) as error:
@@ -138,7 +163,7 @@ class Connection:
         told = response.headers
         return Answer(
             response.status,
-            body,
+            whole,
             _date(told.get("Date")),
             _seconds(told.get("Retry-After")),
             received,
@@ -223,10 +248,11 @@ class Connection:
             return None
 
 
-def connect(kubeconfig: str | None = None, context: str | None = None) -> Connection:
+def connect(kubeconfig: str | None = None, context: str | None = None, server: str | None = None) -> Connection:
     """A connection as kubectl would make it: the file given, else KUBECONFIG, else ~/.kube/config, else the pod's own.
 
-    No request is made. Raise ClusterUnreachable when there is nothing to go by.
+    `server` is the URL to ask instead of the context's, as kubectl's --server. No request is made. Raise
+    ClusterUnreachable when there is nothing to go by.
     """
     # A Configuration of its own: the client's default one is shared by the whole process.
     configuration = _official.Configuration()
@@ -264,6 +290,8 @@ def connect(kubeconfig: str | None = None, context: str | None = None) -> Connec
     if said:
         # The loader logs what an exec plugin did wrong, and goes on without credentials.
         raise ClusterUnreachable(f"{place}: no credentials from the plugin: {_one_line(said[0])}; run it by hand")
+    if server:
+        configuration.host = server
     if urlsplit(str(configuration.host)).scheme not in ("http", "https"):
         raise ClusterUnreachable(
             f"{place}: the server of context {name} is no URL ({configuration.host}); write https://ADDRESS:6443"

@@ -69,13 +69,13 @@ def read_snapshot(
     namespace: str = "",
     timeout: float = 30.0,
     kinds: Iterable[str] | None = None,
-    usage: bool = True,
+    server: str | None = None,
 ) -> Snapshot:
     """What can be read of a cluster within `timeout` seconds.
 
     `kubeconfig`, `context` and the environment are taken as kubectl takes them; in a pod, its service account.
-    `namespace` limits what is namespaced to one. `kinds` are the plural names to read, by default what the checks need;
-    with `usage` the kubelet of each of the nodes among them is asked how full its volumes are, by way of the API.
+    `namespace` limits what is namespaced to one. `kinds` are the plural names to read, by default what the checks need.
+    `server` is the URL to ask instead of the context's.
     The nodes that ought to be there are told afterwards: `Snapshot.expecting`.
 
     A read that is forbidden, not served, cut or late is told in the snapshot's `sources`. Raise ClusterUnreachable,
@@ -83,7 +83,7 @@ def read_snapshot(
     """
     deadline = Deadline(timeout)
     # A plugin that is to give credentials can hang like a server.
-    connection = _in_time(lambda: connect(kubeconfig, context), deadline)
+    connection = _in_time(lambda: connect(kubeconfig, context, server), deadline)
     if connection is None:
         raise ClusterUnreachable(f"kubeconfig: no credentials within {timeout:g} s; run its plugin by hand")
     try:

@@ -1,0 +1,6 @@
+# Reboots, a moment after this connection has ended.
+if [ -e /run/homelab/lock ] && ! flock -n /run/homelab/lock true; then
+  echo "E: a deploy is running on this host" >&2
+  exit 1
+fi
+(sleep 1; systemctl reboot) </dev/null >/dev/null 2>&1 &

@@ -1,0 +1,54 @@
+"""The process that runs ansible-runner: a request as JSON on stdin, an event a line on stdout.
+
+`python -m homelab.ansible.child`. SIGTERM ends the playbook, and ansible-playbook with it.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from typing import Any
+
+import ansible_runner
+
+from homelab.ansible.events import Event, parse
+
+
+def main() -> int:
+    asked: dict[str, Any] = json.load(sys.stdin)
+    stopped: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, frame: stopped.append(number))
+    # Whoever reads has the real stdout; nothing that a library prints may come between the lines.
+    output, sys.stdout = sys.stdout, sys.stderr
+
+    def tell(event: Event | None) -> None:
+        if event is not None:
+            print(event.as_line(), file=output, flush=True)
+
+    def handle(raw: dict[str, Any]) -> bool:
+        tell(parse(raw))
+        return False  # nothing of it is written to a file
+
+    password = asked.pop("become_password", None)
+    done = ansible_runner.run(
+        **asked,
+        cmdline="--ask-become-pass" if password else None,
+        passwords={"^BECOME password.*:\\s*?$": password} if password else None,
+        # No secret goes into a file; what it would write there is passed on in memory.
+        suppress_env_files=True,
+        event_handler=handle,
+        cancel_callback=lambda: bool(stopped),
+        quiet=True,
+    )
+    said = ""
+    if done.rc != 0:
+        done.stdout.seek(0)
+        lines = (line.strip() for line in done.stdout.read().splitlines())
+        said = "\n".join(line.removeprefix("[ERROR]: ") for line in lines if line.startswith("[ERROR]: "))
+    tell(Event("end", rc=done.rc, said=said))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,186 @@
+"""Running a playbook: a child process, a private folder that does not stay, its events as they come."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from pydantic import SecretStr
+
+from homelab.ansible.events import Event
+
+INSTALL = (
+    "Ansible is not installed here; run pip install 'homelab[ansible]' (in the repository: pip install -e '.[ansible]')"
+)
+_GRACE = 15.0  # seconds for ansible-playbook to end when it is told to
+
+
+class AnsibleError(Exception):
+    """A playbook cannot be run: one line that says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A playbook's end: ansible-playbook's exit code, what it said of errors itself, and what happened."""
+
+    rc: int
+    said: str
+    events: tuple[Event, ...]
+
+    def of(self, host: str) -> Event | None:
+        """The last word on a host: what failed, else its last task that was not skipped."""
+        mine = [event for event in self.events if event.host == host and event.kind != "skipped"]
+        wrong = [event for event in mine if event.kind in ("failed", "unreachable") and not event.ignored]
+        return next(reversed(wrong or mine), None)
+
+
+@dataclass(frozen=True)
+class Ansible:
+    """How playbooks are run: over which inventory, with which password for sudo (None: it needs none).
+
+    `own` tells that the playbook is the toolkit's, so that what a person has set for Ansible does not count.
+    """
+
+    inventory: Mapping[str, Any]
+    password: SecretStr | None = field(default=None, repr=False)
+    own: bool = True
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+
+    def run(
+        self,
+        playbook: Path,
+        *,
+        variables: Mapping[str, object] | None = None,
+        limit: str | None = None,
+        told: Callable[[Event], None] = lambda event: None,
+    ) -> Outcome:
+        """Run a playbook; `told` is called with each event as it happens.
+
+        Raise AnsibleError when Ansible is not installed, the playbook is not there or the child died. An interrupt
+        ends ansible-playbook first; the folder is removed whatever happens.
+        """
+        if not installed():
+            raise AnsibleError(INSTALL)
+        if not playbook.is_file():
+            raise AnsibleError(f"{playbook}: there is no such playbook; write the path of one")
+        with _folder() as folder:
+            asked = {
+                "private_data_dir": str(folder),
+                "project_dir": str(playbook.resolve().parent),
+                "playbook": str(playbook.resolve()),
+                "inventory": self.inventory,
+                "extravars": dict(variables or {}),
+                "limit": limit,
+            }
+            if self.password is not None:
+                asked["become_password"] = self.password.get_secret_value()
+            return self._run(asked, folder, told)
+
+    def _run(self, asked: Mapping[str, object], folder: Path, told: Callable[[Event], None]) -> Outcome:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "homelab.ansible.child"],
+            env=self._environment(folder),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            # A Ctrl-C is ours to pass on, or to wait for the end of what cannot be cut.
+            start_new_session=True,
+        )
+        stdin, stdout = cast(Any, child.stdin), cast(Any, child.stdout)
+        errors = _Drained(cast(Any, child.stderr))
+        events: list[Event] = []
+        try:
+            stdin.write(json.dumps(asked))
+            stdin.close()
+            for line in stdout:
+                if event := Event.of_line(line):
+                    events.append(event)
+                    told(event)
+            child.wait()
+        except BrokenPipeError:
+            child.wait()
+        finally:
+            _end(child)
+        end = events[-1] if events and events[-1].kind == "end" else None
+        if end is None:
+            raise AnsibleError(f"ansible-runner ended with exit {child.returncode}: {errors.last or 'it said nothing'}")
+        return Outcome(end.rc or 0, end.said, tuple(events[:-1]))
+
+    def _environment(self, folder: Path) -> dict[str, str]:
+        """The child's environment: without pyinfra's and, for a playbook of ours, without what was set for Ansible."""
+        dropped = ("PYINFRA_", "ANSIBLE_") if self.own else ("PYINFRA_",)
+        kept = {key: value for key, value in self.environ.items() if not key.startswith(dropped)}
+        forced = {
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", os.defpath)]),
+            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+            # Ansible does not start in a locale of another encoding.
+            "LC_ALL": "C.UTF-8",
+            "ANSIBLE_HOST_KEY_CHECKING": "True",
+            "ANSIBLE_RETRY_FILES_ENABLED": "False",
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_LOCAL_TEMP": str(folder / "tmp"),
+            "ANSIBLE_SSH_CONTROL_PATH_DIR": str(folder / "cp"),
+            "ANSIBLE_TIMEOUT": "20",
+        }
+        if self.own:
+            (folder / "ansible.cfg").touch(0o600)
+            forced |= {
+                "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),
+                "ANSIBLE_HOME": str(folder / "home"),
+                "ANSIBLE_FORKS": "20",
+            }
+        return kept | forced
+
+
+def installed() -> bool:
+    """Whether the extra `ansible` is there. Neither is imported: that is for the child alone."""
+    return all(importlib.util.find_spec(name) is not None for name in ("ansible", "ansible_runner"))
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """A folder for ansible-runner's files, which hold what hosts said in clear: nobody else's, and gone afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="homelab-ansible-"))  # 0700
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _end(child: subprocess.Popen[str]) -> None:
+    if child.poll() is None:
+        child.terminate()
+        try:
+            child.wait(_GRACE)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+class _Drained:
+    """What a child says on stderr, read as it comes so that it never waits; `last` is its last line."""
+
+    def __init__(self, stream: Any) -> None:
+        self._lines: list[str] = []
+        self._thread = threading.Thread(target=self._read, args=(stream,), daemon=True)
+        self._thread.start()
+
+    def _read(self, stream: Any) -> None:
+        self._lines = [line.strip() for line in stream if line.strip()][-20:]
+
+    @property
+    def last(self) -> str:
+        self._thread.join(5)
+        return self._lines[-1] if self._lines else ""

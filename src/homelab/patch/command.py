@@ -1,0 +1,144 @@
+"""`homelab patch`: over the home of the inventory, with Ansible and the cluster's kubeconfig."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from pydantic import SecretStr
+
+from homelab.ansible import inventory as inventories
+from homelab.ansible.runner import Ansible, AnsibleError
+from homelab.health import ClusterUnreachable, Expected, Report, Snapshot, read_snapshot, run_checks
+from homelab.health import settings as health_settings
+from homelab.health.checks import CHECKS
+from homelab.k3s import kubeconfig
+from homelab.model import Home
+from homelab.patch import cluster as clusters
+from homelab.patch.by_ansible import PLAYBOOK, AnsibleHosts
+from homelab.patch.cluster import Servers
+from homelab.patch.order import order
+from homelab.patch.rolling import Rolling, Summary
+
+
+class PatchError(Exception):
+    """Patching cannot be begun: one line for each reason."""
+
+
+def run(
+    folder: Path, home: Home, *, dry_run: bool = False, within: float = 600.0, password: SecretStr | None = None
+) -> Summary:
+    """Patch the home of an inventory folder, or say what would be done; progress goes to stderr.
+
+    Raise PatchError when it cannot be begun, ClusterError when the API refuses what it takes.
+    """
+    hosts = order(home)
+    if problems := list(inventories.problems(hosts)):
+        raise PatchError("\n".join(map(str, problems)))
+    if not hosts:
+        raise PatchError("every host is marked away: True; nothing is left to do")
+    ansible = Ansible(inventories.inventory(home, hosts, folder.parent), password)
+    for host in home.hosts:
+        if host.away:
+            _tell(host.name, "away: it is counted, but left alone")
+    with _servers(home) as servers, _patient() as stopped:
+        rolling = Rolling(
+            home,
+            AnsibleHosts(ansible, folder.parent / PLAYBOOK),
+            clusters.cluster(servers) if servers else None,
+            _health(home, servers) if servers else _nothing,
+            told=_tell,
+            within=within,
+            stop=stopped,
+        )
+        try:
+            return rolling.plan() if dry_run else rolling.run()
+        except (AnsibleError, ClusterUnreachable, clusters.ClusterError) as error:
+            raise PatchError(str(error)) from None
+
+
+@contextmanager
+def _servers(home: Home) -> Iterator[Servers | None]:
+    if home.cluster is None:
+        yield None
+        return
+    try:
+        servers = Servers.of(home, home.cluster.kubeconfig, kubeconfig.context(home.environment))
+    except ClusterUnreachable as error:
+        raise PatchError(f"{error}; or deploy k3s, which writes it") from None
+    try:
+        yield servers
+    finally:
+        servers.close()
+
+
+def _nothing() -> tuple[Report, Snapshot]:
+    raise AssertionError("a home without a cluster has no health to read")
+
+
+def _health(home: Home, servers: Servers) -> Callable[[], tuple[Report, Snapshot]]:
+    """How the cluster's health is read: all checks, the home's nodes expected, with the settings that health has."""
+    assert home.cluster is not None
+    path, context = home.cluster.kubeconfig, kubeconfig.context(home.environment)
+    nodes = {host.name: host.role for host in (*home.servers, *home.agents) if host.role and not host.away}
+    away = frozenset(host.name for host in (*home.servers, *home.agents) if host.away)
+    known = Expected(home.environment, nodes, away)
+    try:
+        file = health_settings.find()
+        own = health_settings.read(file) if file else health_settings.Settings()
+    except health_settings.SettingsWrong as error:
+        raise PatchError(str(error)) from None
+
+    def look() -> tuple[Report, Snapshot]:
+        snapshot = _read(path, context, servers).expecting(known)
+        report = run_checks(
+            snapshot,
+            own.thresholds,
+            checks=[(code, check) for code, check in CHECKS if code not in own.off],
+            severities=own.severities,
+            suppressions=own.suppressions,
+        )
+        return report, snapshot
+
+    return look
+
+
+def _read(path: str, context: str, servers: Servers) -> Snapshot:
+    """From the first server that can be reached. Raise ClusterUnreachable when none can."""
+    failed: ClusterUnreachable | None = None
+    for url in servers.urls:
+        try:
+            return read_snapshot(path, context, server=url)
+        except ClusterUnreachable as error:
+            failed = error
+    assert failed is not None
+    raise failed
+
+
+def _tell(host: str, words: str) -> None:
+    line = f"{time.strftime('%H:%M:%S')} {f'{host}: ' if host else ''}{words}"
+    print(line, file=sys.stderr, flush=True)  # noqa: T201
+
+
+@contextmanager
+def _patient() -> Iterator[Callable[[], bool]]:
+    """An interrupt waits for the end of the step at hand; the second one does not. Gives whether there was one."""
+    asked: list[int] = []
+
+    def interrupted(number: int, frame: FrameType | None) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+        _tell("", "interrupted: stopping after this step; Ctrl-C again cuts it")
+
+    before = {number: signal.signal(number, interrupted) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,74 @@
+"""Whose turn it is: the order of hosts, what is to be done on each, and whether a server may go down. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+
+from homelab.k3s.node import Node
+from homelab.model import Home, Host
+from homelab.patch.hosts import Seen
+
+# On a node that we have cordoned, so that a later run knows its own from a person's.
+MARK = "homelab.patch/cordoned"
+
+
+class Turn(StrEnum):
+    """What is to be done on a host."""
+
+    NOTHING = "nothing"
+    FINISH = "finish"  # an earlier run has done all but to let pods onto it again
+    PATCH = "patch"
+
+
+def order(home: Home) -> tuple[Host, ...]:
+    """The hosts in their order, without those that are away: servers, agents, and what has the disks last.
+
+    Servers before agents as in an upgrade (Kubernetes' version skew policy); both go through them in the inventory's.
+    """
+    here = [host for host in home.hosts if not host.away]
+
+    def rank(host: Host) -> int:
+        return 2 if host.nas else {"server": 0, "agent": 1}.get(host.role or "", 2)
+
+    return tuple(sorted(here, key=rank))
+
+
+def turn(seen: Seen, node: Node | None) -> Turn:
+    """What is to be done on a host, `node` being its Node."""
+    if seen.pending:
+        return Turn.PATCH
+    return Turn.FINISH if node is not None and MARK in node.annotations else Turn.NOTHING
+
+
+def quorum(host: Host, home: Home, nodes: Mapping[str, Node], serving: Iterable[str]) -> list[str]:
+    """Why a server may not go down now; empty when it may. `serving` are the servers whose own API answers ready.
+
+    Every other server that is not away has to be whole, and those have to be a majority of all members of etcd, the
+    ones that are away counted. A single server has no majority to keep: while it is down the API is.
+    """
+    if host.role != "server" or len(home.servers) == 1:
+        return []
+    serving = set(serving)
+    whole, wrong = 0, []
+    for other in home.servers:
+        if other.name == host.name:
+            continue
+        if other.away:
+            continue
+        node = nodes.get(other.name)
+        if node is None:
+            wrong.append(f"{other.name} is no node of the cluster")
+        elif not node.ready:
+            wrong.append(f"{other.name} is not Ready ({node.reason})")
+        elif node.voter is False:
+            wrong.append(f"{other.name} is no voter of etcd yet")
+        elif other.name not in serving:
+            wrong.append(f"the API of {other.name} does not answer ready")
+        else:
+            whole += 1
+    members = len(home.servers)
+    if not wrong and whole < members // 2 + 1:
+        away = ", ".join(other.name for other in home.servers if other.away)
+        wrong.append(f"{whole} of {members} servers would be left, and etcd takes {members // 2 + 1} (away: {away})")
+    return wrong

@@ -1,0 +1,496 @@
+"""One host after another: gate, cordon, drain, upgrade, reboot, wait, uncordon; stop where one does not come back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Protocol
+
+from homelab.health import ClusterUnreachable, Report, Snapshot
+from homelab.k3s.node import Node, Sight, unmet
+from homelab.model import Home, Host
+from homelab.patch import gate, hangs, pods
+from homelab.patch.cluster import Cluster, ClusterError
+from homelab.patch.gate import Normal
+from homelab.patch.hosts import Package, Seen, lacks
+from homelab.patch.order import MARK, Turn, order, quorum, turn
+
+_PAUSE = 3.0
+# A kubelet renews its lease every 10 s; one that has not done so for longer than this does not live.
+_ALIVE = 30.0
+
+
+class Stopped(Exception):
+    """Why a host's turn ended before its end: one line, and nothing else is touched."""
+
+
+class HostError(Exception):
+    """An act on a host failed: one line. `unreachable` when it could not even be begun."""
+
+    def __init__(self, why: str, *, unreachable: bool = False) -> None:
+        super().__init__(why)
+        self.unreachable = unreachable
+
+
+class Hosts(Protocol):
+    """The hosts' side, which is `deploys/playbooks/patch.yml`."""
+
+    def look(self, names: Sequence[str], lists: str) -> Mapping[str, Seen | HostError]:
+        """What each host tells of itself; `lists` as in `look.sh`."""
+
+    def upgrade(self, name: str) -> None:
+        """Upgrade a host's packages. Raise HostError."""
+
+    def reboot(self, name: str) -> None:
+        """Have a host reboot. Raise HostError."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a host. `outcome` is patched, finished, up to date, stopped, untouched or away.
+
+    `because` says of what it was rebooted, `notes` what there is to know of it.
+    """
+
+    host: Host
+    outcome: str
+    packages: tuple[Package, ...] = ()
+    kept: tuple[str, ...] = ()
+    rebooted: bool = False
+    reboot: bool = False
+    because: tuple[str, ...] = ()
+    seconds: float = 0.0
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A run, hosts in their order. `stopped` has the lines that say why it did not come to its end."""
+
+    environment: str
+    results: tuple[Result, ...]
+    stopped: tuple[str, ...] = ()
+    dry_run: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        return 1 if self.stopped else 0
+
+
+@dataclass
+class Rolling:
+    """A run over a home. `look` reads the cluster's health, `told` gets each step as it is taken (host, words).
+
+    `within` is how many seconds each wait may take: a drain, a boot, being well again. `stop` is asked between steps.
+    """
+
+    home: Home
+    hosts: Hosts
+    cluster: Cluster | None
+    look: Callable[[], tuple[Report, Snapshot]]
+    told: Callable[[str, str], None] = lambda host, words: None
+    within: float = 600.0
+    stop: Callable[[], bool] = lambda: False
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    _normal: Normal = field(default_factory=Normal, init=False)
+    _told_last: str = field(default="", init=False)
+
+    def plan(self) -> Summary:
+        """What a run would do now, with nothing changed; `stopped` says why it would not begin."""
+        seen, problems = self._survey("private")
+        nodes, waits = self._nodes(), list(problems)
+        if self.cluster is not None:
+            waits += self._against()
+        results = []
+        for host in order(self.home):
+            if (here := seen.get(host.name)) is None:
+                results.append(Result(host, "unknown"))
+                continue
+            found = turn(here, nodes.get(host.name))
+            outcome = {Turn.NOTHING: "up to date", Turn.FINISH: "to finish", Turn.PATCH: "to patch"}[found]
+            results.append(self._result(host, here, outcome))
+        return self._summary(results, waits, seen, dry_run=True)
+
+    def run(self) -> Summary:
+        """Patch all hosts, one after another, until the first that does not come back."""
+        seen, problems = self._survey("refresh")
+        wanted = order(self.home)
+        if problems:
+            return self._summary(
+                [self._result(host, seen.get(host.name), "untouched") for host in wanted], problems, seen
+            )
+        nodes = self._nodes()
+        results: list[Result] = []
+        stopped = self._finish(wanted, nodes)
+        begun = False
+        for host in wanted:
+            here = seen[host.name]
+            found = turn(here, nodes.get(host.name))
+            if stopped:
+                results.append(self._result(host, here, "up to date" if found is Turn.NOTHING else "untouched"))
+                continue
+            if found is not Turn.PATCH:
+                self.told(host.name, "up to date")
+                results.append(self._result(host, here, "up to date" if found is Turn.NOTHING else "finished"))
+                continue
+            since = self.clock()
+            try:
+                if not begun:
+                    self._begin()
+                    begun = True
+                results.append(self._turn(host, here))
+            except (Stopped, ClusterError, HostError) as error:
+                stopped.append(f"{host.name}: {error}")
+                results.append(self._result(host, here, "stopped"))
+            results[-1] = replace(results[-1], seconds=round(self.clock() - since, 1))
+        return self._summary(results, stopped, seen)
+
+    # Before the first change
+    #
+
+    def _survey(self, lists: str) -> tuple[dict[str, Seen], list[str]]:
+        """What each host tells, and in one line each what speaks against beginning."""
+        names = [host.name for host in order(self.home)]
+        self.told("", f"asking {', '.join(names)} for what there is to upgrade")
+        seen: dict[str, Seen] = {}
+        problems = []
+        for name, answer in self.hosts.look(names, lists).items():
+            if isinstance(answer, HostError):
+                remedy = "mend it, or write away: True at this host to go on without it" if answer.unreachable else ""
+                problems.append(
+                    f"{name}: {'cannot be reached: ' if answer.unreachable else ''}{answer}; {remedy}".rstrip("; ")
+                )
+                continue
+            seen[name] = answer
+            problems += [f"{name}: {why}; mend apt on it and run this again" for why in answer.broken]
+            if answer.locked:
+                problems.append(f"{name}: a deploy is running there; wait for its end")
+            if answer.k3s:
+                listed = ", ".join(map(str, answer.k3s))
+                problems.append(
+                    f"{name}: apt would change K3s itself ({listed}), which its deploy does; "
+                    f"run there: apt-mark hold {' '.join(each.name for each in answer.k3s)}"
+                )
+        return seen, problems
+
+    def _nodes(self) -> dict[str, Node]:
+        return self.cluster.nodes() if self.cluster is not None else {}
+
+    def _finish(self, hosts: Sequence[Host], nodes: Mapping[str, Node]) -> list[str]:
+        """Let pods onto the nodes again that an earlier run has left cordoned; why one cannot take them yet.
+
+        First of all, since pods that wait for just these nodes would be held against the cluster.
+        """
+        for host in hosts:
+            node = nodes.get(host.name)
+            if node is None or MARK not in node.annotations or self.cluster is None:
+                continue
+            self.told(host.name, "was left cordoned by an earlier run")
+            try:
+                self._up(host, node)
+                self.cluster.uncordon(host.name)
+            except (Stopped, ClusterError) as error:
+                return [f"{host.name}: {error}"]
+            self.told(host.name, "uncordoned")
+        return []
+
+    def _begin(self) -> None:
+        """Note what is normal for this cluster, and refuse to begin where it is not well."""
+        if self.cluster is None:
+            return
+        try:
+            report, snapshot = self.look()
+        except ClusterUnreachable as error:
+            raise Stopped(f"not begun, the cluster cannot be asked: {error}") from None
+        if wrong := gate.against(report, snapshot):
+            raise Stopped(f"not begun, the cluster is not well: {_few(wrong)}")
+        for each in gate.warnings(report):
+            self.told("", f"warning, as it was before: {each}")
+        self._normal = Normal.of(snapshot)
+
+    # A host's turn
+    #
+
+    def _turn(self, host: Host, surveyed: Seen) -> Result:
+        """Bring one host up to date. Raise Stopped, with the node as well off as it can be left."""
+        self._interrupted()
+        before = self._seen(host)
+        node = self._nodes().get(host.name) if host.role else None
+        if host.role and node is None and self.cluster is not None:
+            raise Stopped("is no node of the cluster; deploy k3s first, or take it out of the inventory")
+        self._idle(host, before)
+        if host.nas:
+            for line in self._hanging(host, before):
+                self.told(host.name, f"warning: {line}")
+        self._allowed(host)
+        mine = node is not None and self._cordon(host)
+        rebooted = False
+        because: tuple[str, ...] = ()
+        try:
+            if node is not None:
+                self._drain(host)
+            self._interrupted()
+            if surveyed.packages:
+                self.told(host.name, f"upgrading {_many(len(surveyed.packages), 'package')}")
+                self.hosts.upgrade(host.name)
+            after = self._seen(host)
+            if after.reboot:
+                because = after.because
+                self._reboot(host, replace(after, failed=before.failed, mounts=before.mounts))
+                rebooted = True
+            if node is not None:
+                self._up(host, node)
+        except (Stopped, ClusterError, HostError) as error:
+            if mine:
+                self._rescue(host)
+            raise Stopped(str(error)) from None
+        except BaseException:
+            if mine:
+                self.told(host.name, "stays cordoned; the next run goes on with it")
+            raise
+        if mine and self.cluster is not None:
+            self.cluster.uncordon(host.name)
+            self.told(host.name, "uncordoned")
+        elif node is not None:
+            self.told(host.name, "left cordoned, as it was before")
+        self._well(host)
+        return self._result(
+            host,
+            surveyed,
+            "patched",
+            rebooted=rebooted,
+            because=because or surveyed.because,
+            notes=("left cordoned, as it was before",) if node is not None and not mine else (),
+        )
+
+    def _interrupted(self) -> None:
+        if self.stop():
+            raise Stopped("interrupted; run the same command again to go on")
+
+    def _seen(self, host: Host) -> Seen:
+        answer = self.hosts.look([host.name], "none")[host.name]
+        if isinstance(answer, HostError):
+            raise answer
+        return answer
+
+    def _idle(self, host: Host, seen: Seen) -> None:
+        """Wait for work on disks that a reboot would cut."""
+        end = self.clock() + self.within
+        while seen.busy:
+            if self.clock() >= end:
+                raise Stopped(f"{', '.join(seen.busy)} is still running; wait for its end and run this again")
+            self._tell(host, f"waiting for {', '.join(seen.busy)}")
+            self._pause()
+            seen = self._seen(host)
+
+    def _hanging(self, host: Host, seen: Seen) -> list[str]:
+        return hangs.lines(host, seen, self.cluster.volumes() if self.cluster is not None else ([], []))
+
+    def _allowed(self, host: Host) -> None:
+        """The gate: the cluster is well, and a server can be spared."""
+        if self.cluster is None:
+            return
+        self._well(host)
+        serving = [other.name for other in self.home.servers if not other.away and self.cluster.ready(other)]
+        if host.role == "server" and (wrong := quorum(host, self.home, self.cluster.nodes(), serving)):
+            raise Stopped(f"cannot be spared now: {_few(wrong)}")
+
+    def _cordon(self, host: Host) -> bool:
+        assert self.cluster is not None
+        mine = self.cluster.cordon(host.name, datetime.now(UTC))
+        self.told(host.name, "cordoned" if mine else "was cordoned by somebody, and stays so")
+        return mine
+
+    def _drain(self, host: Host) -> None:
+        """Have all pods leave a node that something else looks after. Raise Stopped after the deadline."""
+        assert self.cluster is not None
+        blocked = self.cluster.cordoned()
+        others = [name for name, node in self.cluster.nodes().items() if name not in blocked and node.ready]
+        if not others:
+            self.told(host.name, "not drained: there is no other node for its pods, they go down with it")
+            return
+        end = self.clock() + self.within
+        for pod in pods.staying(self.cluster.pods(), host.name):
+            self.told(host.name, f"{pod.place} belongs to nobody: it goes down and comes back with the node")
+        while True:
+            found = self.cluster.pods()
+            left = pods.leaving(found, host.name)
+            if not left:
+                self.told(host.name, "drained")
+                return
+            round = pods.evictable(found, host.name, self.cluster.wanted())
+            why = dict(round.waiting)
+            for pod in round.now:
+                if refused := self.cluster.evict(pod):
+                    why[pod] = refused
+                else:
+                    self.told(host.name, f"evicted {pod.place}")
+            if self.clock() >= end:
+                listed = [f"{pod.place}: {why.get(pod, 'it does not end')}" for pod in left]
+                raise Stopped(
+                    f"not drained within {_length(self.within)}: {_few(listed)}; mend that and run this again"
+                )
+            self._interrupted()
+            self._tell(host, f"draining, {_many(len(left), 'pod')} left")
+            self._pause()
+
+    def _reboot(self, host: Host, before: Seen) -> None:
+        """Reboot a host and wait until it has booted and is whole. Raise Stopped after the deadline."""
+        self.told(host.name, f"reboots, for {before.reason}")
+        self.hosts.reboot(host.name)
+        end = self.clock() + self.within
+        missing = ["it has not gone down"]
+        while self.clock() < end:
+            self._pause()
+            now = self.hosts.look([host.name], "none")[host.name]
+            if isinstance(now, HostError):
+                missing = [f"it does not answer: {now}"]
+            elif now.boot == before.boot:
+                missing = ["it has not gone down"]
+            else:
+                missing = lacks(before, now)
+                if not missing and now.reboot:
+                    raise Stopped(f"it still asks for a reboot after one, for {now.reason}; see why on it")
+                if not missing:
+                    self.told(host.name, f"has booted, kernel {now.kernel}")
+                    return
+            self._tell(host, f"waiting: {missing[0]}")
+        raise Stopped(f"has not come back within {_length(self.within)}: {_few(missing)}")
+
+    def _up(self, host: Host, before: Node) -> None:
+        """Wait until a node counts as up as the deploy's own gate has it, and no node is in a bad way."""
+        assert self.cluster is not None
+        end = self.clock() + self.within
+        missing = ["it has not been looked at"]
+        while True:
+            now = self.hosts.look([host.name], "none")[host.name]
+            if isinstance(now, HostError):
+                missing = [f"it does not answer: {now}"]
+            else:
+                missing = self._missing(host, before, now)
+                if not missing:
+                    self.told(host.name, f"Ready with {before.version}")
+                    return
+            if self.clock() >= end:
+                raise Stopped(f"its node has not come back within {_length(self.within)}: {_few(missing)}")
+            self._tell(host, f"waiting: {missing[0]}")
+            self._pause()
+
+    def _missing(self, host: Host, before: Node, now: Seen) -> list[str]:
+        assert self.cluster is not None
+        server = host.role == "server"
+        try:
+            sight = Sight(
+                unit=now.unit,
+                queued=now.queued,
+                started=now.started,
+                serving=self.cluster.ready(host) if server else None,
+                node=self.cluster.nodes().get(host.name),
+                renewed=self.cluster.renewed(host.name),
+            )
+            if missing := unmet(sight, version=before.version, server=server):
+                return missing
+            report, _ = self.look()
+        except (ClusterError, ClusterUnreachable) as error:
+            return [str(error)]
+        return gate.critical(report, infrastructure=True)
+
+    def _against(self, normal: Normal | None = None) -> list[str]:
+        try:
+            return gate.against(*self.look(), normal)
+        except ClusterUnreachable as error:
+            return [str(error)]
+
+    def _well(self, host: Host) -> None:
+        """Wait until the cluster is as well as when the run began. Raise Stopped after the deadline."""
+        if self.cluster is None:
+            return
+        end = self.clock() + self.within
+        while wrong := self._against(self._normal):
+            if self.clock() >= end:
+                raise Stopped(f"the cluster has not been well for {_length(self.within)}: {_few(wrong)}")
+            self._interrupted()
+            self._tell(host, f"waiting: {wrong[0]}")
+            self._pause()
+
+    def _rescue(self, host: Host) -> None:
+        """Let pods onto a node again whose turn went wrong, where it lives; else it stays cordoned, with our mark."""
+        assert self.cluster is not None
+        try:
+            if self._lives(host):
+                self.cluster.uncordon(host.name)
+                self.told(host.name, "uncordoned, since the node itself is well")
+            else:
+                self.told(host.name, "stays cordoned; the next run goes on with it")
+        except ClusterError as error:
+            self.told(host.name, f"stays cordoned ({error}); the next run goes on with it")
+
+    def _lives(self, host: Host) -> bool:
+        """Whether a node is Ready and its kubelet has just renewed its lease: Ready outlives a kubelet by 40 s."""
+        assert self.cluster is not None
+        first, end = self.cluster.renewed(host.name), self.clock() + _ALIVE
+        while self.clock() < end:
+            node = self.cluster.nodes().get(host.name)
+            if node is None or not node.ready:
+                return False
+            if self.cluster.renewed(host.name) != first:
+                return True
+            self._pause()
+        return False
+
+    # Telling
+    #
+
+    def _pause(self) -> None:
+        self.sleep(_PAUSE)
+
+    def _tell(self, host: Host, words: str) -> None:
+        """What is waited for, once as long as it stays the same."""
+        if f"{host.name} {words}" != self._told_last:
+            self._told_last = f"{host.name} {words}"
+            self.told(host.name, words)
+
+    def _result(self, host: Host, seen: Seen | None, outcome: str, **more: object) -> Result:
+        if seen is None:
+            return Result(host, outcome)
+        return replace(
+            Result(host, outcome, packages=seen.packages, kept=seen.kept, reboot=seen.reboot, because=seen.because),
+            **more,  # type: ignore[arg-type]
+        )
+
+    def _summary(
+        self, results: Sequence[Result], stopped: Sequence[str], seen: Mapping[str, Seen], *, dry_run: bool = False
+    ) -> Summary:
+        away = [Result(host, "away") for host in self.home.hosts if host.away]
+        notes = [
+            line
+            for host in self.home.nas
+            if host.name in seen and seen[host.name].pending
+            for line in hangs.mounts(host, seen)
+        ]
+        if dry_run:
+            notes += [
+                line
+                for host in self.home.nas
+                if host.name in seen and seen[host.name].pending
+                for line in self._hanging(host, seen[host.name])
+            ]
+        return Summary(self.home.environment, (*results, *away), tuple(stopped), dry_run, tuple(dict.fromkeys(notes)))
+
+
+def _few(lines: Sequence[str]) -> str:
+    """The first three, and how many more there are."""
+    more = len(lines) - 3
+    return "; ".join(lines[:3]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _length(seconds: float) -> str:
+    return f"{seconds / 60:g} min" if seconds >= 60 else f"{seconds:g} s"

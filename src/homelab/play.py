@@ -1,0 +1,172 @@
+"""`homelab play`: any playbook over the home's hosts, and what it did as a report."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+from rich.table import Table
+
+from homelab.ansible import inventory as inventories
+from homelab.ansible.events import Event, tally
+from homelab.ansible.runner import Ansible, AnsibleError
+from homelab.model import Home, Host
+
+VERSION = 1
+GROUPS = {"k3s_servers": "server", "k3s_agents": "agent"}
+
+
+class PlayError(Exception):
+    """A playbook cannot be run: one line for each reason."""
+
+
+@dataclass(frozen=True)
+class Played:
+    """A playbook's run. `said` is what ansible-playbook itself had to say of errors, `rc` its exit code."""
+
+    environment: str
+    playbook: str
+    hosts: tuple[str, ...]
+    away: tuple[str, ...]
+    events: tuple[Event, ...]
+    rc: int
+    said: str = ""
+
+    @property
+    def results(self) -> tuple[Event, ...]:
+        """What happened on hosts, in the order in which it did."""
+        return tuple(event for event in self.events if event.host)
+
+    @property
+    def exit_code(self) -> int:
+        return 0 if self.rc == 0 and self.results else 1
+
+
+def run(
+    folder: Path, home: Home, playbook: Path, *, limit: Sequence[str] = (), password: SecretStr | None = None
+) -> Played:
+    """Run a playbook over the hosts of a home, or of it those that `limit` names; progress goes to stderr.
+
+    Raise PlayError when it cannot be run.
+    """
+    wanted = chosen(home, limit)
+    hosts = [host for host in wanted if not host.away]
+    away = tuple(host.name for host in wanted if host.away)
+    problems = [str(each) for each in inventories.problems(hosts)]
+    if not hosts:
+        problems.append(f"{', '.join(away)}: marked away: True; nothing is left to do")
+    if problems:
+        raise PlayError("\n".join(problems))
+    for name in away:
+        _say(f"{name}: away, left alone")
+    ansible = Ansible(inventories.inventory(home, hosts, folder.parent), password, own=False)
+    try:
+        done = ansible.run(playbook, told=_tell)
+    except AnsibleError as error:
+        raise PlayError(str(error)) from None
+    names = tuple(host.name for host in hosts)
+    return Played(home.environment, str(playbook), names, away, done.events, done.rc, done.said)
+
+
+def chosen(home: Home, limit: Sequence[str]) -> list[Host]:
+    """The hosts that are named, by themselves or by their group, in the home's order; all without a name.
+
+    Raise PlayError for each that is neither.
+    """
+    names = [name for each in limit for name in each.split(",")]
+    found: set[str] = set()
+    unknown = []
+    for name in names:
+        here = [host.name for host in home.hosts if name in (host.name, *_groups(host))]
+        found.update(here)
+        if not here:
+            unknown.append(name)
+    if unknown:
+        known = ", ".join(host.name for host in home.hosts)
+        raise PlayError("\n".join(f"--limit {name}: no such host or group; there are {known}" for name in unknown))
+    return [host for host in home.hosts if host.name in found or not names]
+
+
+def _groups(host: Host) -> Iterator[str]:
+    yield from (group for group, role in GROUPS.items() if host.role == role)
+    if host.nas:
+        yield "nas"
+
+
+def outcome(event: Event) -> str:
+    """What became of a task on a host: ok, changed, skipped, failed, ignored or unreachable."""
+    if event.ignored:
+        return "ignored"
+    return "changed" if event.changed else event.kind
+
+
+def _tell(event: Event) -> None:
+    if event.kind == "play":
+        _say(event.play)
+    elif event.host and event.kind != "skipped":
+        _say(f"{event.host}: {event.task}: {outcome(event)}{f': {event.error}' if event.error else ''}")
+
+
+def _say(words: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {words}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def as_data(played: Played) -> dict[str, Any]:
+    """The run as plain data, versioned: keys are only ever added within a version."""
+    return {
+        "version": VERSION,
+        "environment": played.environment,
+        "playbook": played.playbook,
+        "exit_code": played.exit_code,
+        "errors": played.said.splitlines(),
+        "away": list(played.away),
+        "hosts": {name: {**vars(each), "well": each.well} for name, each in tally(played.results).items()},
+        "results": [
+            {"play": each.play, "task": each.task, "host": each.host, "outcome": outcome(each), "error": each.error}
+            for each in played.results
+        ],
+    }
+
+
+def as_json(played: Played) -> str:
+    """The run as one JSON document."""
+    return json.dumps(as_data(played), indent=2)
+
+
+def lines(played: Played) -> Iterator[str]:
+    """The run task by task: what became of it where, and why it failed."""
+    play = None
+    tasks: dict[tuple[str, str], list[Event]] = {}
+    for each in played.results:
+        tasks.setdefault((each.play, each.task), []).append(each)
+    for (of, task), events in tasks.items():
+        if of != play:
+            yield of
+            play = of
+        kinds = dict.fromkeys(map(outcome, events))
+        listed = [f"{kind} {', '.join(each.host for each in events if outcome(each) == kind)}" for kind in kinds]
+        yield f"  {task}: {'; '.join(listed)}"
+        yield from (f"    {each.host}: {each.error}" for each in events if each.error)
+    if not played.results:
+        said = played.said.splitlines()
+        yield from (
+            f"nothing was done: {line}" for line in said or ["no host of the inventory is meant by its `hosts:`"]
+        )
+
+
+def table(played: Played) -> Table:
+    """The hosts, and how many tasks ended how."""
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    columns = ("ok", "changed", "skipped", "failed", "ignored", "unreachable")
+    made.add_column("HOST")
+    for column in columns:
+        made.add_column(column.upper(), justify="right")
+    for host, fared in tally(played.results).items():
+        made.add_row(host, *(str(getattr(fared, column)) for column in columns))
+    return made

@@ -31,8 +31,8 @@ if [ -e /run/homelab/lock ] && ! flock -n /run/homelab/lock true; then say locke
 if [ "$lists" != none ]; then
   set -- -o Dpkg::Use-Pty=0
   if [ "$lists" = private ]; then
-    scratch=$(mktemp -d /var/tmp/homelab-patch.XXXXXX) && cp -a /var/lib/apt/lists "$scratch/" ||
-      say broken "no room in /var/tmp for a copy of the package lists"
+    scratch=$(mktemp -d /var/tmp/homelab-patch.XXXXXX)
+    cp -a /var/lib/apt/lists "$scratch/" || say broken "no room in /var/tmp for a copy of the package lists"
     trap 'rm -rf "$scratch"' EXIT
     set -- "$@" -o APT::Sandbox::User=root -o "Dir::State::lists=$scratch/lists" -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache=
   fi

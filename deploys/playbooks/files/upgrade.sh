@@ -3,7 +3,8 @@ export LC_ALL=C DEBIAN_FRONTEND=noninteractive APT_LISTCHANGES_FRONTEND=none UCF
 export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 umask 022
 # No deploy at the same time.
-mkdir -p -m 0700 /run/homelab && exec 9>>/run/homelab/lock
+(umask 077; mkdir -p /run/homelab)
+exec 9>>/run/homelab/lock
 flock -n 9 || { echo "E: a deploy is running on this host" >&2; exit 1; }
 apt-get -q -y -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 \
   -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold \

@@ -6,13 +6,32 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
+import time
 from typing import Any
 
 import ansible_runner
 
 from homelab.ansible.events import Event, parse
+
+_GRACE = 5.0  # seconds
+
+
+def _terminate(pid: int, pidfile: str | None = None) -> None:
+    """Have ansible-playbook end its workers and itself, and kill what is left of it.
+
+    ansible-runner's own kills it where it stands; its workers, in sessions of their own, would live on.
+    """
+    try:
+        os.kill(pid, signal.SIGTERM)
+        end = time.monotonic() + _GRACE
+        while time.monotonic() < end and os.waitpid(pid, os.WNOHANG) == (0, 0):
+            time.sleep(0.1)
+        os.killpg(pid, signal.SIGKILL)
+    except (ChildProcessError, ProcessLookupError):
+        pass
 
 
 def main() -> int:
@@ -30,6 +49,7 @@ def main() -> int:
         tell(parse(raw))
         return False  # nothing of it is written to a file
 
+    ansible_runner.Runner.handle_termination = _terminate
     password = asked.pop("become_password", None)
     done = ansible_runner.run(
         **asked,

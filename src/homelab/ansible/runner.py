@@ -23,7 +23,9 @@ from homelab.ansible.events import Event
 INSTALL = (
     "Ansible is not installed here; run pip install 'homelab[ansible]' (in the repository: pip install -e '.[ansible]')"
 )
-_GRACE = 15.0  # seconds for ansible-playbook to end when it is told to
+_GRACE = 20.0  # seconds for ansible-playbook to end when it is told to
+# A socket's path has 104 characters at least, and ssh adds to the folder's: /cp/, the name of the connection, a suffix.
+_SOCKET = 104 - len("/cp/0123456789.0123456789abcdef") - 1
 
 
 class AnsibleError(Exception):
@@ -131,9 +133,13 @@ class Ansible:
             "ANSIBLE_RETRY_FILES_ENABLED": "False",
             "ANSIBLE_NOCOLOR": "1",
             "ANSIBLE_LOCAL_TEMP": str(folder / "tmp"),
-            "ANSIBLE_SSH_CONTROL_PATH_DIR": str(folder / "cp"),
             "ANSIBLE_TIMEOUT": "20",
         }
+        if len(str(folder)) <= _SOCKET:
+            forced["ANSIBLE_SSH_CONTROL_PATH_DIR"] = str(folder / "cp")
+            forced["ANSIBLE_SSH_ARGS"] = "-C -o ControlMaster=auto -o ControlPersist=10s"
+        else:
+            forced["ANSIBLE_SSH_ARGS"] = "-C -o ControlPath=none"
         if self.own:
             (folder / "ansible.cfg").touch(0o600)
             forced |= {

@@ -128,8 +128,9 @@ class Connection:
     ) -> Answer:
         begun = time.monotonic()
         wanted = {**self._headers, **({"Content-Type": kind} if kind else {})}
+        # The loader puts the kubeconfig's own server back whenever it looks whether a token has to be renewed.
         method, url, headers, content, *_ = self._client.param_serialize(
-            method, path, header_params=wanted, body=body, auth_settings=["BearerToken"]
+            method, path, header_params=wanted, body=body, auth_settings=["BearerToken"], _host=self.url
         )
         left = deadline.left
         if not left:

@@ -1,0 +1,184 @@
+"""Playbooks as they really run: ansible-runner in a child process, here over a host that is this machine."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from homelab.ansible import runner
+from homelab.ansible.events import Event
+from homelab.ansible.runner import Ansible, AnsibleError
+
+ROOT = Path(__file__).parents[3]
+LOCAL = {"all": {"hosts": {name: {"ansible_connection": "local"} for name in ("h1", "h2")}}}
+SECRET = "correct-horse-battery"
+
+
+def playbook(folder: Path, *tasks: str) -> Path:
+    path = folder / "play.yml"
+    body = "".join(textwrap.indent(textwrap.dedent(task), "    ") for task in tasks)
+    path.write_text(f"- name: Try\n  hosts: all\n  gather_facts: false\n  tasks:\n{body}")
+    return path
+
+
+@pytest.fixture(autouse=True)
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where private folders are made; nothing may stay there."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    return folder
+
+
+def test_what_a_playbook_does_comes_as_events_and_nothing_stays(tmp_path: Path, temporary: Path) -> None:
+    path = playbook(
+        tmp_path,
+        '- {name: Say, ansible.builtin.raw: "echo hello; echo {{ word }}"}\n',
+        "- {name: Fail, ansible.builtin.raw: \"echo 'E: broken' >&2; exit 3\", when: inventory_hostname == 'h2'}\n",
+    )
+    modes: set[int] = set()
+    told: list[Event] = []
+
+    def look(event: Event) -> None:
+        told.append(event)
+        modes.update(stat.S_IMODE(each.stat().st_mode) for each in temporary.glob("homelab-ansible-*"))
+
+    done = Ansible(LOCAL).run(path, variables={"word": "world"}, told=look)
+    assert (done.rc, done.of("h1").said, done.of("h2").error) == (2, "hello\nworld\n", "E: broken")  # type: ignore[union-attr]
+    assert told[:-1] == list(done.events) and modes == {0o700}
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_limit_leaves_the_other_hosts_alone(tmp_path: Path) -> None:
+    done = Ansible(LOCAL).run(playbook(tmp_path, "- ansible.builtin.raw: 'true'\n"), limit="h2")
+    assert (done.of("h1"), done.of("h2").kind) == (None, "ok")  # type: ignore[union-attr]
+
+
+def test_a_host_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
+    nobody = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
+    done = Ansible({"all": {"hosts": {"h1": nobody}}}).run(playbook(tmp_path, "- ansible.builtin.raw: 'true'\n"))
+    event = done.of("h1")
+    assert event is not None
+    assert (event.kind, event.error) == ("unreachable", "connect to host 127.0.0.1 port 1: Connection refused")
+
+
+def test_a_playbook_that_is_none_says_why(tmp_path: Path) -> None:
+    path = tmp_path / "play.yml"
+    path.write_text("- hosts: all\n  tasks:\n    - nonsense.module: {}\n")
+    done = Ansible(LOCAL).run(path)
+    assert done.rc != 0 and done.events == () and "nonsense.module" in done.said
+
+
+def test_a_password_for_sudo_is_in_no_argument_and_no_file(tmp_path: Path, temporary: Path) -> None:
+    """Looked for while the playbook runs, in all that this user could read."""
+    found: list[str] = []
+    path = playbook(tmp_path, "- {name: Wait, ansible.builtin.raw: 'true'}\n", "- ansible.builtin.raw: 'sleep 1'\n")
+
+    def look(event: Event) -> None:
+        for each in temporary.rglob("*"):
+            if each.is_file() and SECRET.encode() in each.read_bytes():
+                found.append(str(each))
+        for process in Path("/proc").glob("[0-9]*"):
+            for name in ("cmdline", "environ"):
+                try:
+                    told = (process / name).read_bytes()
+                except OSError:
+                    continue
+                if SECRET.encode() in told:
+                    found.append(f"{process}/{name}")
+
+    done = Ansible(LOCAL, SecretStr(SECRET)).run(path, told=look)
+    assert done.rc == 0 and done.events and found == []
+    assert SECRET not in repr(Ansible(LOCAL, SecretStr(SECRET)))
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_what_a_person_has_set_for_ansible_counts_for_their_own_playbooks_only(tmp_path: Path, own: bool) -> None:
+    environ = {
+        **os.environ,
+        "ANSIBLE_CALLBACKS_ENABLED": "x",
+        "ANSIBLE_STDOUT_CALLBACK": "nonsense",
+        "PYINFRA_YES": "1",
+    }
+    task = '- ansible.builtin.raw: "env"\n'
+    del environ["ANSIBLE_STDOUT_CALLBACK"]
+    done = Ansible(LOCAL, own=own, environ=environ).run(playbook(tmp_path, task), limit="h1")
+    said = done.of("h1").said  # type: ignore[union-attr]
+    assert ("ANSIBLE_CALLBACKS_ENABLED=x" in said) is not own
+    assert "PYINFRA_" not in said and "ANSIBLE_HOST_KEY_CHECKING=True" in said
+
+
+def test_without_the_extra_it_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "ansible" else found(name))
+    with pytest.raises(AnsibleError, match=r"pip install 'homelab\[ansible\]'"):
+        Ansible(LOCAL).run(playbook(tmp_path, "- ansible.builtin.raw: 'true'\n"))
+
+
+def test_a_playbook_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(AnsibleError, match=r"nowhere\.yml: there is no such playbook"):
+        Ansible(LOCAL).run(tmp_path / "nowhere.yml")
+
+
+def test_a_child_that_dies_is_one_line(tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        runner.Ansible, "_environment", lambda self, folder: {"PATH": os.defpath, "PYTHONPATH": "/nowhere"}
+    )
+    with pytest.raises(AnsibleError, match=r"ansible-runner ended with exit 1: .*homelab"):
+        Ansible(LOCAL).run(playbook(tmp_path, "- ansible.builtin.raw: 'true'\n"))
+    assert list(temporary.iterdir()) == []
+
+
+_CUT = """
+import sys
+from pathlib import Path
+from homelab.ansible.runner import Ansible
+Ansible({"all": {"hosts": {"h1": {"ansible_connection": "local"}}}}).run(
+    Path(sys.argv[1]), told=lambda event: print(event.kind, flush=True)
+)
+"""
+
+
+def test_an_interrupt_ends_ansible_and_leaves_nothing(tmp_path: Path, temporary: Path) -> None:
+    mark = tmp_path / "began"
+    path = playbook(tmp_path, f'- {{name: Long, ansible.builtin.raw: "touch {mark}; exec sleep 4711"}}\n')
+    process = subprocess.Popen(
+        [sys.executable, "-c", _CUT, str(path)],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    end = time.monotonic() + 60
+    while not mark.exists():
+        assert time.monotonic() < end and process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    process.wait(60)
+    assert process.returncode != 0 and list(temporary.iterdir()) == []
+
+    def alive() -> list[bytes]:
+        found = []
+        for each in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                found.append(each.read_bytes())
+            except OSError:
+                continue
+        return [each for each in found if str(path).encode() in each]
+
+    end = time.monotonic() + 30
+    while alive():
+        assert time.monotonic() < end, "ansible-playbook is still running"
+        time.sleep(0.1)

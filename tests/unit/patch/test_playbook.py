@@ -1,0 +1,107 @@
+"""`deploys/playbooks/patch.yml` and its scripts, run here with an apt-get that says what apt-get was seen to say."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from homelab.ansible.runner import Ansible
+from homelab.patch.by_ansible import PLAYBOOK, AnsibleHosts
+from homelab.patch.hosts import Package, Seen, parse
+from homelab.patch.rolling import HostError
+from tests.sound_shell import assert_sound
+
+ROOT = Path(__file__).parents[3]
+FILES = ROOT / "deploys" / "playbooks" / "files"
+# Debian 12, apt 2.6, with the tool of a local archive and a package that is pinned down.
+SIMULATED = """\
+NOTE: This is only a simulation!
+Reading package lists...
+The following packages have been kept back:
+   held (1.0 => 2.0)
+The following packages will be upgraded:
+   tool (1.0 => 2.0)
+1 upgraded, 0 newly installed, 0 to remove and 1 not upgraded.
+Inst tool [1.0] (2.0 localhost [all])
+Conf tool (2.0 localhost [all])
+"""
+INTERRUPTED = "E: dpkg was interrupted, you must manually run 'dpkg --configure -a' to correct the problem."
+
+
+@pytest.mark.parametrize("name", ["look.sh", "upgrade.sh", "reboot.sh"])
+def test_the_scripts_are_sound(name: str) -> None:
+    # $lists is said before it.
+    assert_sound((FILES / name).read_text(), "SC2154")
+
+
+def test_the_playbook_has_the_acts_and_no_other() -> None:
+    (play,) = yaml.safe_load((ROOT / PLAYBOOK).read_text())
+    assert [task["when"] for task in play["tasks"]] == ['act == "look"', 'act == "upgrade"', 'act == "reboot"']
+
+
+def test_a_host_is_looked_at_through_ansible() -> None:
+    """As this machine is, whatever that be; sudo is not needed for what is read."""
+    local = {"ansible_connection": "local", "ansible_become": False}
+    hosts = AnsibleHosts(Ansible({"all": {"hosts": {"h1": local, "h2": local}}}), ROOT / PLAYBOOK)
+    seen = hosts.look(["h1", "h2"], "none")
+    assert list(seen) == ["h1", "h2"] and seen["h1"] == seen["h2"]
+    assert isinstance(seen["h1"], Seen) and seen["h1"].boot and "/" in (*seen["h1"].mounts, "/")
+
+
+def test_a_host_that_cannot_be_asked_is_told_by_its_name() -> None:
+    nobody = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
+    hosts = AnsibleHosts(Ansible({"all": {"hosts": {"h1": nobody}}}), ROOT / PLAYBOOK)
+    (error,) = hosts.look(["h1"], "none").values()
+    assert isinstance(error, HostError) and error.unreachable and "Connection refused" in str(error)
+    with pytest.raises(HostError, match=r"its packages are not upgraded: .*Connection refused"):
+        hosts.upgrade("h1")
+    hosts.reboot("h1")  # whether it went down is seen from its next boot
+
+
+def look(tmp_path: Path, lists: str, *, fails: str = "") -> Seen:
+    """A look with an apt-get that fails where it is told to."""
+    simulated = tmp_path / "simulated"
+    simulated.write_text(SIMULATED)
+    fake = tmp_path / "bin" / "apt-get"
+    fake.parent.mkdir()
+    cases = [f'*" {fails} "*) printf "%s\\n" "{INTERRUPTED}" >&2; exit 100 ;;'] if fails else []
+    cases.append(f'*" upgrade "*) cat {simulated} ;;')
+    fake.write_text("\n".join(["#!/bin/sh", f'echo "$*" >>{tmp_path}/asked', 'case "$* " in', *cases, "esac", ""]))
+    fake.chmod(0o755)
+    done = subprocess.run(
+        ["sh", "-c", f"lists={lists}\n{(FILES / 'look.sh').read_text()}"],
+        env={**os.environ, "PATH": f"{fake.parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return parse(done.stdout)
+
+
+def test_what_there_is_to_upgrade(tmp_path: Path) -> None:
+    seen = look(tmp_path, "refresh")
+    assert (seen.packages, seen.kept, seen.broken) == ((Package("tool", "1.0", "2.0"),), ("held",), ())
+    update, check, simulated = (tmp_path / "asked").read_text().splitlines()
+    assert update.endswith("-q update") and check.endswith("-q check") and " -s " in simulated
+    assert "Dir::State::lists" not in update
+
+
+def test_a_dry_look_goes_by_lists_of_its_own_and_leaves_none(tmp_path: Path) -> None:
+    before = set(Path("/var/tmp").glob("homelab-patch.*"))
+    assert look(tmp_path, "private").packages == (Package("tool", "1.0", "2.0"),)
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert len(asked) == 3 and all("Dir::State::lists=/var/tmp/homelab-patch." in line for line in asked)
+    assert set(Path("/var/tmp").glob("homelab-patch.*")) == before
+
+
+def test_packages_are_not_asked_for_between_the_acts(tmp_path: Path) -> None:
+    assert look(tmp_path, "none").packages == () and not (tmp_path / "asked").exists()
+
+
+@pytest.mark.parametrize("fails", ["update", "check", "upgrade"])
+def test_an_apt_that_cannot_go_on_says_why(tmp_path: Path, fails: str) -> None:
+    assert look(tmp_path, "refresh", fails=fails).broken == (f"apt-get {fails}: {INTERRUPTED}",)

@@ -1,0 +1,251 @@
+"""A run of `homelab patch` over a home that lives in the test: its order, its stops, and how it goes on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from homelab.health.codes import finding
+from homelab.health.report import Ref
+from homelab.patch.hosts import Package
+from homelab.patch.order import MARK
+from tests.unit.patch.world import World, home
+
+
+def outcomes(summary) -> dict[str, str]:
+    return {each.host.name: each.outcome for each in summary.results}
+
+
+def a_turn(name: str) -> list[str]:
+    return [f"cordon {name}", f"upgrade {name}", f"reboot {name}", f"uncordon {name}"]
+
+
+def test_servers_then_agents_then_the_nas_each_whole_before_the_next() -> None:
+    world = World(home(nas=True))
+    summary = world.run()
+    turns = [act for name in ("s1", "s2", "s3", "a1") for act in a_turn(name)]
+    assert world.acts() == ["look refresh", *turns, "upgrade nas", "reboot nas"]
+    assert (summary.exit_code, set(outcomes(summary).values())) == (0, {"patched"})
+    assert all(each.rebooted and each.because == ("linux-image",) for each in summary.results)
+    assert world.open() == ["s1", "s2", "s3", "a1"] and world.marked() == []
+
+
+def test_a_workload_is_never_without_a_ready_pod() -> None:
+    world = World(home())
+    world.workload("web", "s1", "a1")
+    world.workload("together", "s2", "s2")  # no budget keeps these two apart from being evicted at once
+    assert world.run().exit_code == 0
+    assert world.least == {"web": 1, "together": 1}
+
+
+def test_a_budget_is_heeded_while_it_lets_one_go_at_a_time() -> None:
+    world = World(home())
+    world.workload("db", "s1", "s1", "s2", budget=2)
+    assert world.run().exit_code == 0
+    assert world.least["db"] == 2
+
+
+def test_a_budget_that_blocks_stops_there_and_the_node_takes_pods_again() -> None:
+    world = World(home())
+    world.workload("db", "s2", budget=1)
+    summary = world.run()
+    (line,) = summary.stopped
+    assert line.startswith("s2: not drained within 2 min: default/db-1: Cannot evict pod")
+    assert "The disruption budget db needs 1 healthy pods and has 1 currently" in line
+    assert outcomes(summary) == {"s1": "patched", "s2": "stopped", "s3": "untouched", "a1": "untouched"}
+    assert world.acts()[-2:] == ["cordon s2", "uncordon s2"] and world.marked() == []
+    world.budgets.clear()
+    again = world.run()
+    assert outcomes(again) == {"s1": "up to date", "s2": "patched", "s3": "patched", "a1": "patched"}
+
+
+def test_pods_that_belong_to_nobody_stay_and_are_told_of() -> None:
+    world = World(home())
+    world.workload("daemon", "s1", kind="DaemonSet")
+    world._pod("lonely", "s1", "", ready=True)
+    world.lone = True
+    world.wanted.clear()
+    assert world.run().exit_code == 0
+    assert not any(line.startswith("evict") for line in world.log)
+    assert "s1: default/lonely-2 belongs to nobody: it goes down and comes back with the node" in world.told
+
+
+def test_a_single_node_is_not_drained_since_its_pods_have_nowhere_to_go() -> None:
+    world = World(home(servers=1, agents=0))
+    world.workload("web", "s1", "s1", budget=2)
+    world.lone = True
+    assert world.run().exit_code == 0
+    assert world.acts() == ["look refresh", *a_turn("s1")]
+
+
+def test_nothing_to_upgrade_and_no_reboot_required_touches_nothing() -> None:
+    world = World(home())
+    for machine in world.machines.values():
+        machine.seen = replace(machine.seen, packages=(), reboot=False)
+    summary = world.run()
+    assert (world.acts(), set(outcomes(summary).values())) == (["look refresh"], {"up to date"})
+
+
+def test_a_required_reboot_alone_is_carried_out_and_packages_alone_take_none() -> None:
+    world = World(home())
+    world.machines["s1"].seen = replace(world.machines["s1"].seen, packages=())
+    world.machines["s2"].seen = replace(world.machines["s2"].seen, reboot=False)
+    world.run()
+    assert world.acts()[1:7] == ["cordon s1", "reboot s1", "uncordon s1", "cordon s2", "upgrade s2", "uncordon s2"]
+
+
+def test_a_node_that_does_not_come_back_stops_the_run_and_a_later_one_goes_on() -> None:
+    world = World(home())
+    world.machines["s2"].boots = None
+    summary = world.run()
+    assert summary.stopped == (
+        "s2: has not come back within 2 min: it does not answer: connect to host port 22: No route to host",
+    )
+    assert outcomes(summary) == {"s1": "patched", "s2": "stopped", "s3": "untouched", "a1": "untouched"}
+    assert world.marked() == ["s2"] and "upgrade s3" not in world.log
+    # While it is down a run begins nothing.
+    world.log.clear()
+    assert world.run().stopped[0].startswith("s2: cannot be reached: connect to host")
+    assert world.acts() == ["look refresh"]
+    world._boot("s2")
+    world.log.clear()
+    again = world.run()
+    assert outcomes(again) == {"s1": "up to date", "s2": "finished", "s3": "patched", "a1": "patched"}
+    assert world.acts() == ["look refresh", "uncordon s2", *a_turn("s3"), *a_turn("a1")]
+
+
+def test_a_host_that_is_down_is_one_line_before_anything_is_touched() -> None:
+    world = World(home())
+    world.machines["a1"].down = True
+    summary = world.run()
+    assert summary.stopped == (
+        "a1: cannot be reached: connect to host port 22: No route to host; "
+        "mend it, or write away: True at this host to go on without it",
+    )
+    assert world.acts() == ["look refresh"] and set(outcomes(summary).values()) == {"untouched"}
+
+
+def test_all_that_speaks_against_beginning_is_told_at_once() -> None:
+    world = World(home())
+    seen = {name: machine.seen for name, machine in world.machines.items()}
+    world.machines["s1"].seen = replace(seen["s1"], broken=("apt-get check: E: dpkg was interrupted",))
+    world.machines["s2"].seen = replace(seen["s2"], packages=(Package("k3s", "1.34", "1.35"),))
+    world.machines["s3"].seen = replace(seen["s3"], locked=True)
+    assert world.run().stopped == (
+        "s1: apt-get check: E: dpkg was interrupted; mend apt on it and run this again",
+        "s2: apt would change K3s itself (k3s 1.34 -> 1.35), which its deploy does; run there: apt-mark hold k3s",
+        "s3: a deploy is running there; wait for its end",
+    )
+    assert world.acts() == ["look refresh"]
+
+
+def test_an_upgrade_that_fails_stops_there_with_the_node_taking_pods() -> None:
+    world = World(home())
+    world.machines["s3"].fails["upgrade"] = "its packages are not upgraded: E: Sub-process /usr/bin/dpkg returned 1"
+    summary = world.run()
+    assert summary.stopped == ("s3: its packages are not upgraded: E: Sub-process /usr/bin/dpkg returned 1",)
+    assert world.acts()[-3:] == ["cordon s3", "upgrade s3", "uncordon s3"]
+    assert outcomes(summary)["a1"] == "untouched"
+
+
+def test_a_node_that_a_person_has_cordoned_stays_so() -> None:
+    world = World(home())
+    world.nodes["a1"]["spec"]["unschedulable"] = True
+    summary = world.run()
+    assert summary.exit_code == 0 and "cordon a1" not in world.log and "uncordon a1" not in world.log
+    assert "reboot a1" in world.log and world.nodes["a1"]["spec"]["unschedulable"]
+    assert summary.results[-1].notes == ("left cordoned, as it was before",)
+
+
+def test_a_cluster_that_is_not_well_is_not_touched() -> None:
+    world = World(home())
+    world.critical.append(finding("WORK001", Ref("Deployment", "media", "web"), "has none of its pods"))
+    summary = world.run()
+    assert summary.stopped[0].startswith(
+        "s1: not begun, the cluster is not well: WORK001 Deployment media/web has none"
+    )
+    assert world.acts() == ["look refresh"]
+
+
+def test_a_server_is_spared_where_quorum_would_be_lost() -> None:
+    world = World(home(away=["s3"]))
+    summary = world.run()
+    assert summary.stopped == ("s1: cannot be spared now: 1 of 3 servers would be left, and etcd takes 2 (away: s3)",)
+    assert world.acts() == ["look refresh"]
+    assert outcomes(summary)["s3"] == "away"
+
+
+def test_a_host_back_without_a_mount_or_with_a_failed_unit_has_not_come_back() -> None:
+    world = World(home(nas=True))
+    nas = world.machines["nas"]
+    nas.seen = replace(nas.seen, mounts=frozenset({"/", "/srv/tank"}), failed=frozenset({"old.service"}))
+    nas.after = replace(
+        nas.seen, boot="nas-2", reboot=False, mounts=frozenset({"/"}), failed=frozenset({"nfs.service"})
+    )
+    (line,) = world.run().stopped
+    assert line == "nas: has not come back within 2 min: /srv/tank is not mounted; nfs.service has failed"
+
+
+def test_another_version_of_k3s_after_the_boot_is_not_as_it_was() -> None:
+    world = World(home())
+    boot = world._boot
+
+    def booted(name: str) -> None:
+        boot(name)
+        world.nodes[name]["version"] = "v1.36.0+k3s1"
+
+    world._boot = booted  # type: ignore[method-assign]
+    (line,) = world.run().stopped
+    assert "it runs v1.36.0+k3s1 instead of v1.35.6+k3s1" in line and world.acts()[-1] == "uncordon s1"
+
+
+def test_a_backup_that_runs_is_waited_for() -> None:
+    world = World(home(servers=0, agents=0, nas=True))
+    nas = world.machines["nas"]
+    nas.seen = replace(nas.seen, busy=("homelab-backup@nightly.service",))
+    assert world.run().stopped == (
+        "nas: homelab-backup@nightly.service is still running; wait for its end and run this again",
+    )
+    assert world.acts() == ["look refresh"]
+
+
+@pytest.mark.parametrize(("act", "next"), [("reboot s1", "s2"), ("upgrade s2", "s3")])
+def test_an_interrupt_ends_the_run_with_the_host_at_hand(act: str, next: str) -> None:
+    """Half a turn would leave a node cordoned, and a host between two kernels."""
+    world = World(home(), stops_at=act)
+    assert world.run().stopped == (f"{next}: interrupted; run the same command again to go on",)
+    assert f"upgrade {next}" not in world.log and world.marked() == []
+    world.stops_at, world.asked_to_stop = "", False
+    assert world.run().exit_code == 0
+
+
+def test_what_cuts_a_step_leaves_the_node_to_the_next_run() -> None:
+    world = World(home())
+    upgrade = world.upgrade
+
+    def cut(name: str) -> None:
+        raise KeyboardInterrupt
+
+    world.upgrade = cut  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        world.run()
+    assert world.marked() == ["s1"]
+    world.upgrade = upgrade  # type: ignore[method-assign]
+    assert world.run().exit_code == 0 and world.marked() == []
+
+
+def test_a_dry_run_changes_nothing_and_tells_the_order() -> None:
+    world = World(home(nas=True))
+    world.nodes["s2"]["metadata"]["annotations"][MARK] = "2026-01-01T00:00:00Z"
+    world.machines["s2"].seen = replace(world.machines["s2"].seen, packages=(), reboot=False)
+    summary = world.rolling().plan()
+    assert world.acts() == ["look private"]
+    assert [(each.host.name, each.outcome) for each in summary.results] == [
+        ("s1", "to patch"),
+        ("s2", "to finish"),
+        ("s3", "to patch"),
+        ("a1", "to patch"),
+        ("nas", "to patch"),
+    ]
+    assert summary.dry_run and summary.results[0].packages == (Package("tool", "1", "2"),)

@@ -23,7 +23,11 @@ from .report import Part, Report
 # What `make test` leaves to `make test-all`.
 SHORT = ("-m", "not long")
 # The faults of the cluster; all others in that folder are those of the NAS.
-CLUSTER_FAULTS = ("tests/faults/test_convergence.py", "tests/faults/test_refusals.py")
+CLUSTER_FAULTS = (
+    "tests/faults/test_convergence.py",
+    "tests/faults/test_refusals.py",
+    "tests/faults/test_patch.py",
+)
 
 
 class Failed(Exception):

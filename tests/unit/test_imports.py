@@ -17,6 +17,8 @@ FORBIDDEN = {
     "charts": ("pyinfra", "kubernetes", "homelab.facts", "homelab.operations", "homelab.health", "homelab.settings"),
     "facts": ("homelab.operations", "homelab.health", "homelab.cli"),
     "operations": ("homelab.health", "homelab.cli"),
+    "ansible": ("pyinfra", "kubernetes", "homelab.operations", "homelab.facts", "homelab.pyinfra_compat"),
+    "patch": ("pyinfra", "kubernetes", "homelab.operations", "homelab.facts", "homelab.pyinfra_compat", "homelab.cli"),
     "health": ("pyinfra", "homelab.facts", "homelab.operations", "homelab.pyinfra_compat"),
     "health/checks": (
         "kubernetes",
@@ -74,6 +76,17 @@ def test_one_file_of_health_knows_the_client_and_one_the_inventory() -> None:
         for module in ("kubernetes", "homelab.model")
     }
     assert knows == {"kubernetes": {"kubernetes_compat.py"}, "homelab.model": {"expected.py"}}
+
+
+def test_ansible_is_imported_by_its_child_process_alone() -> None:
+    """It hangs in a process that gevent has patched; and nobody imports the child."""
+    foreign = {
+        str(path.relative_to(SOURCE)): name
+        for path in SOURCE.rglob("*.py")
+        for name in imports(path)
+        if under(name, "ansible") or under(name, "ansible_runner") or under(name, "homelab.ansible.child")
+    }
+    assert foreign == {"ansible/child.py": "ansible_runner"}
 
 
 def test_nothing_imports_deploys_or_inventory() -> None:

@@ -81,6 +81,7 @@ class Daemon:
     doors: list[Door] = field(default_factory=list)
     transports: list[paramiko.Transport] = field(default_factory=list)
     port: int = 0
+    door: type[Door] = Door
 
     def serve(self, server: socket.socket) -> None:
         while True:
@@ -88,7 +89,7 @@ class Daemon:
                 connection, _ = server.accept()
             except OSError:
                 return
-            door, transport = Door(self.key), Answering(connection)
+            door, transport = self.door(self.key), Answering(connection)
             transport.add_server_key(self.own)
             self.doors.append(door)
             self.transports.append(transport)

@@ -18,7 +18,8 @@ _HOST: Mapping[str, Kind] = {
 # Of what a task printed so much is passed on.
 _LONGEST = 1 << 20
 # What Ansible puts before the reason, in this order.
-_PREFIXES = ("Task failed: ", "Action failed: ", "Failed to connect to the host via ssh: ", "ssh: ")
+_PREFIXES = ("Task failed: ", "Action failed: ")
+_SSH = "Failed to connect to the host via ssh: "
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,10 @@ def why(result: Mapping[str, Any]) -> str:
     """Why a task failed, in one line: the module's word, and what the command said last of errors."""
     if result.get("censored"):
         return "what it said is not shown (no_log)"
-    message = " ".join(_text(result.get("msg") or result.get("reason")).split())
+    told = _text(result.get("msg") or result.get("reason"))
+    if _SSH in told:
+        return _why_not_reached(told)
+    message = " ".join(told.split())
     for prefix in _PREFIXES:
         message = message.removeprefix(prefix)
     said = _text(result.get("stderr") or result.get("module_stderr")) + "\n" + _text(result.get("stdout"))
@@ -90,6 +94,14 @@ def why(result: Mapping[str, Any]) -> str:
     if message in ("", "non-zero return code", "MODULE FAILURE") or message.startswith("MODULE FAILURE"):
         return errors or message or "it did not say why"
     return f"{message}: {errors}" if errors and errors not in message and len(message) < 80 else message[:600]
+
+
+def _why_not_reached(told: str) -> str:
+    """ssh's last line, its verdict; before it there may be warnings, and a screenful about a changed host key."""
+    lines = told.partition(_SSH)[2].split("\n")
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "ssh did not say why")
+    changed = " (it has another host key than before)" if "IDENTIFICATION HAS CHANGED" in told else ""
+    return last.removeprefix("ssh: ") + changed
 
 
 def said_of_errors(said: str) -> str:

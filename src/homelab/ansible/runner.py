@@ -146,6 +146,8 @@ class Ansible:
                 "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),
                 "ANSIBLE_HOME": str(folder / "home"),
                 "ANSIBLE_FORKS": "20",
+                # With a terminal what a command prints and its errors come as one.
+                "ANSIBLE_SSH_USETTY": "False",
             }
         return kept | forced
 

@@ -70,6 +70,8 @@ def _worded(event: Event) -> str:
     said = event.error
     if "a password is required" in said or "Missing sudo password" in said:
         return f"{said}; sudo asks for a password there: add -K"
+    if "another host key" in said:
+        return f"{said}; if that machine was installed anew, take its old one out of known_hosts"
     if "Host key verification failed" in said:
         return f"{said}; log in once with ssh and compare the fingerprint"
     if "Permission denied (" in said:

@@ -42,6 +42,13 @@ def test_an_event_comes_through_a_line_as_it_is() -> None:
             {"msg": "Task failed: Failed to connect to the host via ssh: ssh: connect to host x port 22: No route"},
             "connect to host x port 22: No route",
         ),
+        (
+            {
+                "msg": "Task failed: Failed to connect to the host via ssh: @@@\n"
+                "@ IDENTIFICATION HAS CHANGED! @\nIt fell.\n"
+            },
+            "It fell. (it has another host key than before)",
+        ),
         ({"msg": "No package matching 'x' is available"}, "No package matching 'x' is available"),
         ({"censored": "the output has been hidden", "stdout": "secret"}, "what it said is not shown (no_log)"),
         ({}, "it did not say why"),

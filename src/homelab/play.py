@@ -19,7 +19,6 @@ from homelab.ansible.runner import Ansible, AnsibleError
 from homelab.model import Home, Host
 
 VERSION = 1
-GROUPS = {"k3s_servers": "server", "k3s_agents": "agent"}
 
 
 class PlayError(Exception):
@@ -65,7 +64,7 @@ def run(
         raise PlayError("\n".join(problems))
     for name in away:
         _say(f"{name}: away, left alone")
-    ansible = Ansible(inventories.inventory(home, hosts, folder.parent), password, own=False)
+    ansible = Ansible(inventories.inventory(hosts, folder.parent), password, own=False)
     try:
         done = ansible.run(playbook, told=_tell)
     except AnsibleError as error:
@@ -83,7 +82,7 @@ def chosen(home: Home, limit: Sequence[str]) -> list[Host]:
     found: set[str] = set()
     unknown = []
     for name in names:
-        here = [host.name for host in home.hosts if name in (host.name, *_groups(host))]
+        here = [host.name for host in home.hosts if name in (host.name, *inventories.groups_of(host))]
         found.update(here)
         if not here:
             unknown.append(name)
@@ -91,12 +90,6 @@ def chosen(home: Home, limit: Sequence[str]) -> list[Host]:
         known = ", ".join(host.name for host in home.hosts)
         raise PlayError("\n".join(f"--limit {name}: no such host or group; there are {known}" for name in unknown))
     return [host for host in home.hosts if host.name in found or not names]
-
-
-def _groups(host: Host) -> Iterator[str]:
-    yield from (group for group, role in GROUPS.items() if host.role == role)
-    if host.nas:
-        yield "nas"
 
 
 def outcome(event: Event) -> str:

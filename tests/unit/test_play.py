@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "deploys").symlink_to(Path(__file__).parents[2] / "deploys")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("HOMELAB_ENV", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(ansible, "SEEN", True)
     return tmp_path
 
@@ -167,6 +169,15 @@ def test_a_host_that_is_down_stops_a_patch_before_it_begins(folder: Path) -> Non
     (line,) = data["stopped"]
     assert line.startswith("nas: cannot be reached: connect to host 127.0.0.1 port 1: Connection refused; mend it, or")
     assert "old: away: it is counted, but left alone" in done.stderr
+
+
+def test_a_second_run_at_the_same_time_is_refused(folder: Path) -> None:
+    (folder / "cache" / "homelab").mkdir(parents=True)
+    with (folder / "cache" / "homelab" / "patch-home.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        done = homelab("patch")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.splitlines()[-1] == "home: is being patched from here already; wait for its end"
 
 
 def test_a_playbook_of_ones_own_is_run_and_told(folder: Path) -> None:

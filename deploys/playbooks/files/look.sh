@@ -22,8 +22,14 @@ for unit in k3s k3s-agent; do
   at=$(systemctl show -p ExecMainStartTimestamp --value $unit)
   [ -z "$at" ] || say started "$(date -d "$at" +%s)"
 done
-# From the kernel's table only: looking at a mount whose server is gone would hang.
-awk '$3 ~ /^(ext[234]|xfs|btrfs|zfs|vfat|f2fs|fuse.mergerfs)$/ {print $2}' /proc/self/mounts | sort -u | each mount
+# What is mounted at boot has a unit of its own; what containers and people mount has none, and does not come back.
+systemctl show -p ActiveState,FragmentPath,Where '*.mount' 2>/dev/null | awk '
+  BEGIN {RS = ""; FS = "\n"}
+  {split("", told); for (i = 1; i <= NF; i++) {at = index($i, "="); told[substr($i, 1, at - 1)] = substr($i, at + 1)}}
+  told["ActiveState"] == "active" && told["FragmentPath"] && told["Where"] !~ "^/(dev|proc|run|sys)(/|$)" {
+    print told["Where"]
+  }' | sort | each mount
+# From the kernel's table: looking at a mount whose server is gone would hang.
 awk '$3 ~ /^(nfs|nfs4|cifs)$/ {print $1 " " $2}' /proc/self/mounts | each remote
 cat /proc/fs/nfsd/clients/*/info 2>/dev/null | sed -n 's/^address: "\(.*\):[0-9]*"$/\1/p' | sort -u | each client
 if [ -e /run/homelab/lock ] && ! flock -n /run/homelab/lock true; then say locked "a deploy is running"; fi
@@ -47,8 +53,9 @@ if [ "$lists" != none ]; then
   done
   said=$(apt-get "$@" -q check 2>&1 </dev/null) ||
     say broken "apt-get check: $(printf '%s\n' "$said" | grep '^E: ' | head -n 3)"
-  half=$(dpkg --audit 2>&1 | sed -n 's/^ \([^ ]*\) .*/\1/p' | head -n 5)
-  [ -z "$half" ] || say broken "dpkg --audit: half installed: $half"
+  # Not dpkg --audit, which holds it against a package that it has no checksums.
+  half=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' | sed -n 's/ \(half\|unpacked\|triggers\).*//p')
+  [ -z "$half" ] || say broken "dpkg: half installed: $half"
   if said=$(apt-get "$@" -q -s -V --with-new-pkgs upgrade 2>&1 </dev/null); then
     printf '%s\n' "$said" | sed -n 's/^Inst //p' | each upgrade
     printf '%s\n' "$said" |

@@ -7,9 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from homelab.model import Home, Host, Problem
+from homelab.model import Host, Problem
 
-_GROUPS = ("k3s_servers", "k3s_agents", "nas")
 _SAME = {
     "ssh_port": "ansible_port",
     "ssh_user": "ansible_user",
@@ -36,21 +35,26 @@ def problems(hosts: Iterable[Host]) -> Iterator[Problem]:
                 )
 
 
-def inventory(home: Home, hosts: Iterable[Host], base: Path) -> dict[str, Any]:
-    """Ansible's inventory of these hosts, in the inventory file's groups. Relative paths are looked for in `base`."""
-    names = {host.name for host in hosts}
-    wanted = [host for host in home.hosts if host.name in names]
-    members = {
-        "k3s_servers": [host for host in wanted if host.role == "server"],
-        "k3s_agents": [host for host in wanted if host.role == "agent"],
-        "nas": [host for host in wanted if host.nas],
-    }
-    return {
-        "all": {
-            "hosts": {host.name: variables(host, base) for host in wanted},
-            "children": {group: {"hosts": {host.name: {} for host in members[group]}} for group in _GROUPS},
+def inventory(hosts: Iterable[Host], base: Path, *, groups: bool = True) -> dict[str, Any]:
+    """Ansible's inventory of these hosts. Relative paths are looked for in `base`.
+
+    With `groups` they are in those of the inventory file. A playbook that is told hosts by their names has to do
+    without: to Ansible a name is first of all a group's, and a NAS may well be called nas.
+    """
+    found = {host.name: host for host in hosts}
+    made: dict[str, Any] = {"hosts": {name: variables(host, base) for name, host in found.items()}}
+    if groups:
+        made["children"] = {
+            group: {"hosts": {name: {} for name, host in found.items() if group in groups_of(host)}}
+            for group in ("k3s_servers", "k3s_agents", "nas")
         }
-    }
+    return {"all": made}
+
+
+def groups_of(host: Host) -> list[str]:
+    """The groups of the inventory file that a host is in."""
+    role = {"server": "k3s_servers", "agent": "k3s_agents"}.get(host.role or "")
+    return [group for group in (role, "nas" if host.nas else None) if group]
 
 
 def variables(host: Host, base: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import signal
 import sys
 import time
@@ -24,6 +25,7 @@ from homelab.patch.by_ansible import PLAYBOOK, AnsibleHosts
 from homelab.patch.cluster import Servers
 from homelab.patch.order import order
 from homelab.patch.rolling import Rolling, Summary
+from homelab.settings import Settings
 
 
 class PatchError(Exception):
@@ -42,11 +44,11 @@ def run(
         raise PatchError("\n".join(map(str, problems)))
     if not hosts:
         raise PatchError("every host is marked away: True; nothing is left to do")
-    ansible = Ansible(inventories.inventory(home, hosts, folder.parent), password)
+    ansible = Ansible(inventories.inventory(hosts, folder.parent, groups=False), password)
     for host in home.hosts:
         if host.away:
             _tell(host.name, "away: it is counted, but left alone")
-    with _servers(home) as servers, _patient() as stopped:
+    with _alone(home), _servers(home) as servers, _patient() as stopped:
         rolling = Rolling(
             home,
             AnsibleHosts(ansible, folder.parent / PLAYBOOK),
@@ -60,6 +62,19 @@ def run(
             return rolling.plan() if dry_run else rolling.run()
         except (AnsibleError, ClusterUnreachable, clusters.ClusterError) as error:
             raise PatchError(str(error)) from None
+
+
+@contextmanager
+def _alone(home: Home) -> Iterator[None]:
+    """One run at a time from this machine: a second one would take the first one's cordons for left behind."""
+    path = Settings.read().artifacts.parent / f"patch-{home.environment}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise PatchError(f"{home.environment}: is being patched from here already; wait for its end") from None
+        yield
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from homelab.health import Report, Severity, Snapshot
@@ -32,14 +32,14 @@ def _key(each: Workload) -> Key:
     return (each.kind, each.namespace, each.name)
 
 
-def against(report: Report, snapshot: Snapshot, normal: Normal | None = None) -> list[str]:
+def against(report: Report, snapshot: Snapshot, normal: Normal | None = None, away: Collection[str] = ()) -> list[str]:
     """What speaks against touching another node, one line each; empty when nothing does.
 
     That is: what health could not read, whatever is critical, and a workload with fewer pods available than when the
-    run began. What somebody has suppressed does not count.
+    run began. What somebody has suppressed does not count, nor that a node is down which the inventory says is `away`.
     """
     lines = [f"{each.name} could not be read ({each.why})" for each in report.unread]
-    lines += critical(report)
+    lines += critical(report, away)
     if normal is not None:
         for each in _workloads(snapshot):
             least = min(normal.available.get(_key(each), 0), each.desired)
@@ -48,12 +48,14 @@ def against(report: Report, snapshot: Snapshot, normal: Normal | None = None) ->
     return lines
 
 
-def critical(report: Report, *, infrastructure: bool = False) -> list[str]:
+def critical(report: Report, away: Collection[str] = (), *, infrastructure: bool = False) -> list[str]:
     """The critical findings of a report with their remedies; of nodes and servers only, if so asked."""
     return [
         f"{each.code} {each.object} {each.summary}" + (f"; {each.remedy}" if each.remedy else "")
         for each in report.roots
-        if each.severity is Severity.CRITICAL and (not infrastructure or each.code.startswith(_INFRASTRUCTURE))
+        if each.severity is Severity.CRITICAL
+        and not (each.object.kind == "Node" and each.object.name in away)
+        and (not infrastructure or each.code.startswith(_INFRASTRUCTURE))
     ]
 
 

@@ -34,7 +34,7 @@ class Seen:
 
     `boot` differs after each boot. `reboot` is whether the host asks for one, `because` of which packages. `packages`
     are to be upgraded, `kept` held back by apt, `broken` says why apt cannot. `failed` and `busy` are units, `mounts`
-    local filesystems, `remote` what it has mounted of others as (source, target), `clients` who has mounted
+    what is mounted at boot, `remote` what it has mounted of others as (source, target), `clients` who has mounted
     something of it. `unit` is the state of its K3s' unit, `queued` whether systemd has a job for it, `started` when it
     did, by the host's own clock. `locked` says that a deploy is running there.
     """
@@ -110,7 +110,7 @@ def parse(said: str) -> Seen:
         ),
         clients=tuple(told.get("client", ())),
         unit=unit[0] if unit else "inactive",
-        queued=len(unit) > 1,
+        queued=len(unit) > 1 and unit[1] != "0",
         started=datetime.fromtimestamp(int(one("started")), UTC) if one("started").isdigit() else None,
         locked="locked" in told,
     )

@@ -149,6 +149,10 @@ class Rolling:
             results[-1] = replace(results[-1], seconds=round(self.clock() - since, 1))
         return self._summary(results, stopped, seen)
 
+    @property
+    def _away(self) -> frozenset[str]:
+        return frozenset(host.name for host in self.home.hosts if host.away)
+
     # Before the first change
     #
 
@@ -193,9 +197,10 @@ class Rolling:
             try:
                 self._up(host, node)
                 self.cluster.uncordon(host.name)
+                self.told(host.name, "uncordoned")
+                self._well(host)
             except (Stopped, ClusterError) as error:
                 return [f"{host.name}: {error}"]
-            self.told(host.name, "uncordoned")
         return []
 
     def _begin(self) -> None:
@@ -206,7 +211,7 @@ class Rolling:
             report, snapshot = self.look()
         except ClusterUnreachable as error:
             raise Stopped(f"not begun, the cluster cannot be asked: {error}") from None
-        if wrong := gate.against(report, snapshot):
+        if wrong := gate.against(report, snapshot, away=self._away):
             raise Stopped(f"not begun, the cluster is not well: {_few(wrong)}")
         for each in gate.warnings(report):
             self.told("", f"warning, as it was before: {each}")
@@ -397,11 +402,11 @@ class Rolling:
             report, _ = self.look()
         except (ClusterError, ClusterUnreachable) as error:
             return [str(error)]
-        return gate.critical(report, infrastructure=True)
+        return gate.critical(report, self._away, infrastructure=True)
 
     def _against(self, normal: Normal | None = None) -> list[str]:
         try:
-            return gate.against(*self.look(), normal)
+            return gate.against(*self.look(), normal, self._away)
         except ClusterUnreachable as error:
             return [str(error)]
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from homelab.ansible.inventory import inventory, problems, variables
-from homelab.model import Home, Host
+from homelab.model import Host
 from homelab.model.ssh import SSH_KEYS
 
 BASE = Path("/home/anna/lab")
@@ -26,14 +26,16 @@ def options(**ssh: Any) -> dict[str, str]:
 
 
 def test_hosts_in_the_groups_of_the_inventory_file() -> None:
-    hosts = (host("s1", role="server"), host("a1", role="agent"), host("nas", nas=True, role="agent"), host("gone"))
-    made = inventory(Home(environment="home", hosts=hosts), hosts[:3], BASE)["all"]
+    hosts = (host("s1", role="server"), host("a1", role="agent"), host("nas", nas=True, role="agent"))
+    made = inventory(hosts, BASE)["all"]
     assert list(made["hosts"]) == ["s1", "a1", "nas"]
     assert {name: list(group["hosts"]) for name, group in made["children"].items()} == {
         "k3s_servers": ["s1"],
         "k3s_agents": ["a1", "nas"],
         "nas": ["nas"],
     }
+    # Else "nas" would mean each of them.
+    assert "children" not in inventory(hosts, BASE, groups=False)["all"]
 
 
 def test_a_host_with_nothing_said_is_reached_by_its_name_and_verified_strictly() -> None:

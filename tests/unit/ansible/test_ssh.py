@@ -14,7 +14,7 @@ import pytest
 
 from homelab.ansible.inventory import inventory
 from homelab.ansible.runner import Ansible
-from homelab.model import Home, Host
+from homelab.model import Host
 from homelab.patch.by_ansible import PLAYBOOK, AnsibleHosts
 from homelab.patch.hosts import Seen
 from homelab.patch.rolling import HostError
@@ -69,8 +69,7 @@ def hosts(daemon: Daemon, **changed: object) -> AnsibleHosts:
         "ssh_known_hosts_file": "known_hosts",
     }
     host = Host(name="s1", address="192.0.2.11", ssh={**ssh, **changed})
-    home = Home(environment="home", hosts=(host,))
-    made = inventory(home, home.hosts, daemon.folder)
+    made = inventory([host], daemon.folder)
     made["all"]["hosts"]["s1"]["ansible_become"] = False
     return AnsibleHosts(Ansible(made), ROOT / PLAYBOOK)
 

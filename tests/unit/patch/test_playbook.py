@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import yaml
 
+from homelab.ansible.inventory import inventory
 from homelab.ansible.runner import Ansible
+from homelab.model import Host
 from homelab.patch.by_ansible import PLAYBOOK, AnsibleHosts
 from homelab.patch.hosts import Package, Seen, parse
 from homelab.patch.rolling import HostError
@@ -28,6 +31,41 @@ The following packages will be upgraded:
 1 upgraded, 0 newly installed, 0 to remove and 1 not upgraded.
 Inst tool [1.0] (2.0 localhost [all])
 Conf tool (2.0 localhost [all])
+"""
+# Debian 12's systemctl. The pod's volume is the kernel's word only, as no unit has it mounted.
+SYSTEMCTL = """\
+#!/bin/sh
+case "$*" in
+*mount*) cat <<'END'
+Where=/
+ActiveState=active
+FragmentPath=/run/systemd/generator/-.mount
+
+Where=/srv/tank
+ActiveState=active
+FragmentPath=/etc/systemd/system/srv-tank.mount
+
+Where=/mnt/off
+ActiveState=inactive
+FragmentPath=/run/systemd/generator/mnt-off.mount
+
+Where=/dev/hugepages
+ActiveState=active
+FragmentPath=/lib/systemd/system/dev-hugepages.mount
+
+Where=/var/lib/kubelet/pods/1/volumes/x
+ActiveState=active
+FragmentPath=
+END
+;;
+is-system-running) echo degraded ;;
+*--failed*) echo "nfs-server.service loaded failed failed NFS server" ;;
+*homelab-scrub*) echo "homelab-scrub@tank.service loaded activating start start Scrub" ;;
+"show -p LoadState --value k3s-agent") echo loaded ;;
+"show -p ActiveState --value k3s-agent") echo activating ;;
+"show -p Job --value k3s-agent") echo 4711 ;;
+"show -p ExecMainStartTimestamp --value k3s-agent") echo "Thu 2026-01-01 00:00:00 UTC" ;;
+esac
 """
 INTERRUPTED = "E: dpkg was interrupted, you must manually run 'dpkg --configure -a' to correct the problem."
 
@@ -49,7 +87,17 @@ def test_a_host_is_looked_at_through_ansible() -> None:
     hosts = AnsibleHosts(Ansible({"all": {"hosts": {"h1": local, "h2": local}}}), ROOT / PLAYBOOK)
     seen = hosts.look(["h1", "h2"], "none")
     assert list(seen) == ["h1", "h2"] and seen["h1"] == seen["h2"]
-    assert isinstance(seen["h1"], Seen) and seen["h1"].boot and "/" in (*seen["h1"].mounts, "/")
+    assert isinstance(seen["h1"], Seen) and seen["h1"].boot
+
+
+def test_an_act_on_a_host_called_nas_is_not_one_on_every_nas() -> None:
+    """To Ansible a name is first of all a group's."""
+    hosts = [Host(name=name, nas=True, address=f"192.0.2.3{n}") for n, name in enumerate(("nas", "attic"))]
+    made = inventory(hosts, ROOT, groups=False)
+    for each in made["all"]["hosts"].values():
+        each |= {"ansible_connection": "local", "ansible_become": False}
+    done = Ansible(made).run(ROOT / PLAYBOOK, variables={"act": "look", "lists": "none"}, limit="nas")
+    assert {event.host for event in done.events} - {""} == {"nas"}
 
 
 def test_a_host_that_cannot_be_asked_is_told_by_its_name() -> None:
@@ -72,6 +120,8 @@ def look(tmp_path: Path, lists: str, *, fails: str = "") -> Seen:
     cases.append(f'*" upgrade "*) cat {simulated} ;;')
     fake.write_text("\n".join(["#!/bin/sh", f'echo "$*" >>{tmp_path}/asked', 'case "$* " in', *cases, "esac", ""]))
     fake.chmod(0o755)
+    (fake.parent / "systemctl").write_text(SYSTEMCTL)
+    (fake.parent / "systemctl").chmod(0o755)
     done = subprocess.run(
         ["sh", "-c", f"lists={lists}\n{(FILES / 'look.sh').read_text()}"],
         env={**os.environ, "PATH": f"{fake.parent}:{os.environ['PATH']}"},
@@ -88,6 +138,17 @@ def test_what_there_is_to_upgrade(tmp_path: Path) -> None:
     update, check, simulated = (tmp_path / "asked").read_text().splitlines()
     assert update.endswith("-q update") and check.endswith("-q check") and " -s " in simulated
     assert "Dir::State::lists" not in update
+
+
+def test_units_and_mounts(tmp_path: Path) -> None:
+    seen = look(tmp_path, "none")
+    assert seen.mounts == {"/", "/srv/tank"}
+    assert (seen.system, seen.failed, seen.busy) == (
+        "degraded",
+        {"nfs-server.service"},
+        ("homelab-scrub@tank.service",),
+    )
+    assert (seen.unit, seen.queued, seen.started) == ("activating", True, datetime(2026, 1, 1, tzinfo=UTC))
 
 
 def test_a_dry_look_goes_by_lists_of_its_own_and_leaves_none(tmp_path: Path) -> None:

@@ -176,6 +176,12 @@ def test_a_server_is_spared_where_quorum_would_be_lost() -> None:
     assert outcomes(summary)["s3"] == "away"
 
 
+def test_a_server_that_is_away_is_counted_and_holds_nothing_up_while_there_is_a_majority() -> None:
+    world = World(home(servers=5, agents=0, away=["s5"]))
+    assert world.run().exit_code == 0
+    assert world.acts()[1:] == [act for name in ("s1", "s2", "s3", "s4") for act in a_turn(name)]
+
+
 def test_a_host_back_without_a_mount_or_with_a_failed_unit_has_not_come_back() -> None:
     world = World(home(nas=True))
     nas = world.machines["nas"]

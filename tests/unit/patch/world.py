@@ -283,7 +283,7 @@ class World:
         findings = [
             finding("NODE001", Ref("Node", "", name), "is not Ready")
             for name, node in self.nodes.items()
-            if not node["ready"] and not self.home.host(name).away
+            if not node["ready"]
         ]
         deployments = [
             {

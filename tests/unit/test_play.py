@@ -153,6 +153,15 @@ def test_without_the_extra_it_says_how_to_get_it(
     assert (done.exit_code, done.stdout, done.stderr.splitlines()[1:]) == (1, "", [runner.INSTALL])
 
 
+def test_a_repository_without_the_playbook_is_one_line(folder: Path) -> None:
+    (folder / "deploys").unlink()
+    done = homelab("patch")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.splitlines()[-1].endswith(
+        "playbooks/patch.yml: is not there; take it from the toolkit's repository"
+    )
+
+
 def test_rehearsed_hosts_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ansible, "SEEN", True)
     monkeypatch.setenv("HOMELAB_ENV", "rehearsal")

@@ -16,14 +16,17 @@ PLAYBOOK = Path("deploys") / "playbooks" / "patch.yml"
 
 @dataclass(frozen=True)
 class AnsibleHosts:
-    """Hosts by Ansible; `playbook` is the path of `patch.yml`. Raise AnsibleError where none of them can be asked."""
+    """Hosts by Ansible; `playbook` is the path of `patch.yml`."""
 
     ansible: Ansible
     playbook: Path
 
     def look(self, names: Sequence[str], lists: str) -> Mapping[str, Seen | HostError]:
-        done = self._act("look", names, lists=lists)
-        return {name: _seen(done.of(name), done) for name in names}
+        try:
+            done = self._act("look", names, lists=lists)
+        except HostError as error:
+            return dict.fromkeys(names, error)
+        return {name: _seen(done, name) for name in names}
 
     def upgrade(self, name: str) -> None:
         error = _error(self._act("upgrade", [name]), name)
@@ -37,28 +40,31 @@ class AnsibleHosts:
             raise HostError(f"does not reboot: {error}")
 
     def _act(self, act: str, names: Sequence[str], lists: str = "none") -> Outcome:
-        # An own limit even for one: none must never mean all.
-        return self.ansible.run(self.playbook, variables={"act": act, "lists": lists}, limit=",".join(names))
+        try:
+            # A limit even where it is all of them: none must never come to mean all.
+            return self.ansible.run(self.playbook, variables={"act": act, "lists": lists}, limit=",".join(names))
+        except AnsibleError as error:
+            raise HostError(str(error)) from None
 
 
 def _error(done: Outcome, name: str) -> HostError | None:
+    """Why an act did not come to its end on a host; None when it did."""
     event = done.of(name)
     if event is None:
-        raise AnsibleError(f"Ansible did nothing on {name}: {_first(done)}")
+        return HostError(f"Ansible did nothing there: {_first(done)}")
     if event.kind not in ("failed", "unreachable"):
         return None
     return HostError(_worded(event), unreachable=event.kind == "unreachable")
 
 
-def _seen(event: Event | None, done: Outcome) -> Seen | HostError:
-    if event is None:
-        raise AnsibleError(f"Ansible did nothing: {_first(done)}")
-    if event.kind in ("failed", "unreachable"):
-        return HostError(_worded(event), unreachable=event.kind == "unreachable")
+def _seen(done: Outcome, name: str) -> Seen | HostError:
+    if error := _error(done, name):
+        return error
+    event = done.of(name)
     try:
-        return parse(event.said)
-    except LookFailed as error:
-        return HostError(str(error))
+        return parse(event.said if event else "")
+    except LookFailed as failed:
+        return HostError(str(failed))
 
 
 def _first(done: Outcome) -> str:

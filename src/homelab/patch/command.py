@@ -14,7 +14,7 @@ from types import FrameType
 from pydantic import SecretStr
 
 from homelab.ansible import inventory as inventories
-from homelab.ansible.runner import Ansible, AnsibleError
+from homelab.ansible.runner import Ansible
 from homelab.health import ClusterUnreachable, Expected, Report, Snapshot, read_snapshot, run_checks
 from homelab.health import settings as health_settings
 from homelab.health.checks import CHECKS
@@ -44,6 +44,9 @@ def run(
         raise PatchError("\n".join(map(str, problems)))
     if not hosts:
         raise PatchError("every host is marked away: True; nothing is left to do")
+    playbook = folder.parent / PLAYBOOK
+    if not playbook.is_file():
+        raise PatchError(f"{playbook}: is not there; take it from the toolkit's repository")
     ansible = Ansible(inventories.inventory(hosts, folder.parent, groups=False), password)
     for host in home.hosts:
         if host.away:
@@ -51,7 +54,7 @@ def run(
     with _alone(home), _servers(home) as servers, _patient() as stopped:
         rolling = Rolling(
             home,
-            AnsibleHosts(ansible, folder.parent / PLAYBOOK),
+            AnsibleHosts(ansible, playbook),
             clusters.cluster(servers) if servers else None,
             _health(home, servers) if servers else _nothing,
             told=_tell,
@@ -60,7 +63,7 @@ def run(
         )
         try:
             return rolling.plan() if dry_run else rolling.run()
-        except (AnsibleError, ClusterUnreachable, clusters.ClusterError) as error:
+        except (ClusterUnreachable, clusters.ClusterError) as error:
             raise PatchError(str(error)) from None
 
 
@@ -68,8 +71,12 @@ def run(
 def _alone(home: Home) -> Iterator[None]:
     """One run at a time from this machine: a second one would take the first one's cordons for left behind."""
     path = Settings.read().artifacts.parent / f"patch-{home.environment}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a")
+    except OSError as error:
+        raise PatchError(f"{path}: {error.strerror}; make its folder writable") from None
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -313,11 +313,13 @@ class Rolling:
     def _drain(self, host: Host) -> None:
         """Have all pods leave a node that something else looks after. Raise Stopped after the deadline."""
         assert self.cluster is not None
-        blocked = self.cluster.cordoned()
-        others = [name for name, node in self.cluster.nodes().items() if name not in blocked and node.ready]
+        others = {name: node for name, node in self.cluster.nodes().items() if name not in {host.name, *self._away}}
         if not others:
             self.told(host.name, "not drained: there is no other node for its pods, they go down with it")
             return
+        closed = self.cluster.cordoned()
+        if not any(node.ready for name, node in others.items() if name not in closed):
+            raise Stopped(f"not drained: no other node takes its pods; uncordon one of {', '.join(others)}")
         end = self.clock() + self.within
         for pod in pods.staying(self.cluster.pods(), host.name):
             self.told(host.name, f"{pod.place} belongs to nobody: it goes down and comes back with the node")

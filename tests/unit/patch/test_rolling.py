@@ -79,6 +79,13 @@ def test_a_single_node_is_not_drained_since_its_pods_have_nowhere_to_go() -> Non
     assert world.acts() == ["look refresh", *a_turn("s1")]
 
 
+def test_a_node_is_not_drained_while_all_others_are_cordoned() -> None:
+    world = World(home(servers=1, agents=1))
+    world.nodes["a1"]["spec"]["unschedulable"] = True
+    assert world.run().stopped == ("s1: not drained: no other node takes its pods; uncordon one of a1",)
+    assert world.acts() == ["look refresh", "cordon s1", "uncordon s1"]
+
+
 def test_nothing_to_upgrade_and_no_reboot_required_touches_nothing() -> None:
     world = World(home())
     for machine in world.machines.values():

@@ -98,6 +98,8 @@ class Rolling:
     sleep: Callable[[float], None] = time.sleep
     _normal: Normal = field(default_factory=Normal, init=False)
     _told_last: str = field(default="", init=False)
+    _notes: list[str] = field(default_factory=list, init=False)
+    _seen_of: dict[str, Seen] = field(default_factory=dict, init=False)
 
     def plan(self) -> Summary:
         """What a run would do now, with nothing changed; `stopped` says why it would not begin."""
@@ -113,16 +115,16 @@ class Rolling:
             found = turn(here, nodes.get(host.name))
             outcome = {Turn.NOTHING: "up to date", Turn.FINISH: "to finish", Turn.PATCH: "to patch"}[found]
             results.append(self._result(host, here, outcome))
-        return self._summary(results, waits, seen, dry_run=True)
+            if host.nas and found is Turn.PATCH:
+                self._hanging(host, here)
+        return self._summary(results, waits, dry_run=True)
 
     def run(self) -> Summary:
         """Patch all hosts, one after another, until the first that does not come back."""
         seen, problems = self._survey("refresh")
         wanted = order(self.home)
         if problems:
-            return self._summary(
-                [self._result(host, seen.get(host.name), "untouched") for host in wanted], problems, seen
-            )
+            return self._summary([self._result(host, seen.get(host.name), "untouched") for host in wanted], problems)
         nodes = self._nodes()
         results: list[Result] = []
         stopped = self._finish(wanted, nodes)
@@ -147,7 +149,7 @@ class Rolling:
                 stopped.append(f"{host.name}: {error}")
                 results.append(self._result(host, here, "stopped"))
             results[-1] = replace(results[-1], seconds=round(self.clock() - since, 1))
-        return self._summary(results, stopped, seen)
+        return self._summary(results, stopped)
 
     @property
     def _away(self) -> frozenset[str]:
@@ -179,6 +181,7 @@ class Rolling:
                     f"{name}: apt would change K3s itself ({listed}), which its deploy does; "
                     f"run there: apt-mark hold {' '.join(each.name for each in answer.k3s)}"
                 )
+        self._seen_of = seen
         return seen, problems
 
     def _nodes(self) -> dict[str, Node]:
@@ -230,7 +233,7 @@ class Rolling:
         self._idle(host, before)
         if host.nas:
             for line in self._hanging(host, before):
-                self.told(host.name, f"warning: {line}")
+                self.told("", f"warning: {line}")
         self._allowed(host)
         mine = node is not None and self._cordon(host)
         rebooted = False
@@ -292,8 +295,12 @@ class Rolling:
             self._pause()
             seen = self._seen(host)
 
-    def _hanging(self, host: Host, seen: Seen) -> list[str]:
-        return hangs.lines(host, seen, self.cluster.volumes() if self.cluster is not None else ([], []))
+    def _hanging(self, nas: Host, seen: Seen) -> list[str]:
+        """What waits while a NAS is away, noted for the summary as well."""
+        volumes = self.cluster.volumes() if self.cluster is not None else ([], [])
+        found = [*hangs.lines(nas, seen, volumes), *hangs.mounts(nas, self._seen_of)]
+        self._notes += found
+        return found
 
     def _allowed(self, host: Host) -> None:
         """The gate: the cluster is well, and a server can be spared."""
@@ -469,24 +476,9 @@ class Rolling:
             **more,  # type: ignore[arg-type]
         )
 
-    def _summary(
-        self, results: Sequence[Result], stopped: Sequence[str], seen: Mapping[str, Seen], *, dry_run: bool = False
-    ) -> Summary:
+    def _summary(self, results: Sequence[Result], stopped: Sequence[str], *, dry_run: bool = False) -> Summary:
         away = [Result(host, "away") for host in self.home.hosts if host.away]
-        notes = [
-            line
-            for host in self.home.nas
-            if host.name in seen and seen[host.name].pending
-            for line in hangs.mounts(host, seen)
-        ]
-        if dry_run:
-            notes += [
-                line
-                for host in self.home.nas
-                if host.name in seen and seen[host.name].pending
-                for line in self._hanging(host, seen[host.name])
-            ]
-        return Summary(self.home.environment, (*results, *away), tuple(stopped), dry_run, tuple(dict.fromkeys(notes)))
+        return Summary(self.home.environment, (*results, *away), tuple(stopped), dry_run, tuple(self._notes))
 
 
 def _few(lines: Sequence[str]) -> str:

@@ -31,6 +31,27 @@ def test_servers_then_agents_then_the_nas_each_whole_before_the_next() -> None:
     assert world.open() == ["s1", "s2", "s3", "a1"] and world.marked() == []
 
 
+def test_what_hangs_on_a_nas_is_told_before_its_turn() -> None:
+    world = World(home(nas=True))
+    world.pods.append({"metadata": {"namespace": "media", "name": "films", "uid": "films", "ownerReferences": []}})
+    world.pods[-1] |= {"spec": {"nodeName": "a1", "volumes": [{"nfs": {"server": "192.0.2.31"}}]}, "age": 0}
+    world.pods[-1]["status"] = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+    a1 = world.machines["a1"]
+    a1.seen = replace(a1.seen, remote=(("192.0.2.31:/srv", "/mnt/films"),))
+    world.lone = True
+    lines = (
+        "nas: pods with volumes of it wait while it reboots: media/films",
+        "nas: a1 has mounted it at /mnt/films",
+    )
+    summary = world.run()
+    assert summary.notes == lines and summary.exit_code == 0
+    assert [line for line in world.told if "warning" in line] == [f": warning: {line}" for line in lines]
+    assert world.told.index(f": warning: {lines[0]}") > world.told.index("a1: uncordoned")
+    for machine in world.machines.values():
+        machine.seen = replace(machine.seen, packages=(Package("tool", "2", "3"),))
+    assert world.rolling().plan().notes == lines
+
+
 def test_a_workload_is_never_without_a_ready_pod() -> None:
     world = World(home())
     world.workload("web", "s1", "a1")

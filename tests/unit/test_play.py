@@ -16,7 +16,7 @@ from homelab.ansible.events import Event
 from homelab.model import Home, Host
 from homelab.patch import command, report
 from homelab.patch.hosts import Package
-from homelab.patch.rolling import Result, Summary
+from homelab.patch.summary import Result, Summary
 
 S1 = Host(name="s1", role="server", address="192.0.2.11")
 S2 = Host(name="s2", role="server", address="192.0.2.12", away=True)

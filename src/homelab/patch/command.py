@@ -24,7 +24,9 @@ from homelab.patch import cluster as clusters
 from homelab.patch.by_ansible import PLAYBOOK, AnsibleHosts
 from homelab.patch.cluster import Servers
 from homelab.patch.order import order
-from homelab.patch.rolling import Rolling, Summary
+from homelab.patch.pace import Pace
+from homelab.patch.rolling import Rolling
+from homelab.patch.summary import Summary
 from homelab.settings import Settings
 
 
@@ -57,9 +59,7 @@ def run(
             AnsibleHosts(ansible, playbook),
             clusters.cluster(servers) if servers else None,
             _health(home, servers) if servers else _nothing,
-            told=_tell,
-            within=within,
-            stop=stopped,
+            Pace(told=_tell, within=within, stop=stopped),
         )
         try:
             return rolling.plan() if dry_run else rolling.run()

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
-from homelab.patch.rolling import Result, Summary
+from homelab.patch.summary import Result, Summary
 
 VERSION = 1
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -11,19 +10,14 @@ from typing import Protocol
 from homelab.health import ClusterUnreachable, Report, Snapshot
 from homelab.k3s.node import Node, Sight, unmet
 from homelab.model import Home, Host
-from homelab.patch import gate, hangs, pods
+from homelab.patch import gate, hangs
 from homelab.patch.cluster import Cluster, ClusterError
+from homelab.patch.draining import drain, lives
 from homelab.patch.gate import Normal
-from homelab.patch.hosts import Package, Seen, lacks
+from homelab.patch.hosts import Seen, lacks
 from homelab.patch.order import MARK, Turn, order, quorum, turn
-
-_PAUSE = 3.0
-# A kubelet renews its lease every 10 s; one that has not done so for longer than this does not live.
-_ALIVE = 30.0
-
-
-class Stopped(Exception):
-    """Why a host's turn ended before its end: one line, and nothing else is touched."""
+from homelab.patch.pace import Pace, Stopped, few, many
+from homelab.patch.summary import Result, Summary
 
 
 class HostError(Exception):
@@ -47,57 +41,16 @@ class Hosts(Protocol):
         """Have a host reboot. Raise HostError."""
 
 
-@dataclass(frozen=True)
-class Result:
-    """What became of a host. `outcome` is patched, finished, up to date, stopped, untouched or away.
-
-    `because` says of what it was rebooted, `notes` what there is to know of it.
-    """
-
-    host: Host
-    outcome: str
-    packages: tuple[Package, ...] = ()
-    kept: tuple[str, ...] = ()
-    rebooted: bool = False
-    reboot: bool = False
-    because: tuple[str, ...] = ()
-    seconds: float = 0.0
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Summary:
-    """A run, hosts in their order. `stopped` has the lines that say why it did not come to its end."""
-
-    environment: str
-    results: tuple[Result, ...]
-    stopped: tuple[str, ...] = ()
-    dry_run: bool = False
-    notes: tuple[str, ...] = ()
-
-    @property
-    def exit_code(self) -> int:
-        return 1 if self.stopped else 0
-
-
 @dataclass
 class Rolling:
-    """A run over a home. `look` reads the cluster's health, `told` gets each step as it is taken (host, words).
-
-    `within` is how many seconds each wait may take: a drain, a boot, being well again. `stop` is asked between steps.
-    """
+    """A run over a home; `cluster` is None where there is none, and `look` reads the cluster's health."""
 
     home: Home
     hosts: Hosts
     cluster: Cluster | None
     look: Callable[[], tuple[Report, Snapshot]]
-    told: Callable[[str, str], None] = lambda host, words: None
-    within: float = 600.0
-    stop: Callable[[], bool] = lambda: False
-    clock: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
+    pace: Pace = field(default_factory=Pace)
     _normal: Normal = field(default_factory=Normal, init=False)
-    _told_last: str = field(default="", init=False)
     _notes: list[str] = field(default_factory=list, init=False)
     _seen_of: dict[str, Seen] = field(default_factory=dict, init=False)
 
@@ -136,10 +89,10 @@ class Rolling:
                 results.append(self._result(host, here, "up to date" if found is Turn.NOTHING else "untouched"))
                 continue
             if found is not Turn.PATCH:
-                self.told(host.name, "up to date")
+                self.pace.told(host.name, "up to date")
                 results.append(self._result(host, here, "up to date" if found is Turn.NOTHING else "finished"))
                 continue
-            since = self.clock()
+            since = self.pace.clock()
             try:
                 if not begun:
                     self._begin()
@@ -148,7 +101,7 @@ class Rolling:
             except (Stopped, ClusterError, HostError) as error:
                 stopped.append(f"{host.name}: {error}")
                 results.append(self._result(host, here, "stopped"))
-            results[-1] = replace(results[-1], seconds=round(self.clock() - since, 1))
+            results[-1] = replace(results[-1], seconds=round(self.pace.clock() - since, 1))
         return self._summary(results, stopped)
 
     @property
@@ -161,7 +114,7 @@ class Rolling:
     def _survey(self, lists: str) -> tuple[dict[str, Seen], list[str]]:
         """What each host tells, and in one line each what speaks against beginning."""
         names = [host.name for host in order(self.home)]
-        self.told("", f"asking {', '.join(names)} for what there is to upgrade")
+        self.pace.told("", f"asking {', '.join(names)} for what there is to upgrade")
         seen: dict[str, Seen] = {}
         problems = []
         for name, answer in self.hosts.look(names, lists).items():
@@ -196,11 +149,11 @@ class Rolling:
             node = nodes.get(host.name)
             if node is None or MARK not in node.annotations or self.cluster is None:
                 continue
-            self.told(host.name, "was left cordoned by an earlier run")
+            self.pace.told(host.name, "was left cordoned by an earlier run")
             try:
                 self._up(host, node)
                 self.cluster.uncordon(host.name)
-                self.told(host.name, "uncordoned")
+                self.pace.told(host.name, "uncordoned")
                 self._well(host)
             except (Stopped, ClusterError) as error:
                 return [f"{host.name}: {error}"]
@@ -215,9 +168,9 @@ class Rolling:
         except ClusterUnreachable as error:
             raise Stopped(f"not begun, the cluster cannot be asked: {error}") from None
         if wrong := gate.against(report, snapshot, away=self._away):
-            raise Stopped(f"not begun, the cluster is not well: {_few(wrong)}")
+            raise Stopped(f"not begun, the cluster is not well: {few(wrong)}")
         for each in gate.warnings(report):
-            self.told("", f"warning, as it was before: {each}")
+            self.pace.told("", f"warning, as it was before: {each}")
         self._normal = Normal.of(snapshot)
 
     # A host's turn
@@ -225,7 +178,7 @@ class Rolling:
 
     def _turn(self, host: Host, surveyed: Seen) -> Result:
         """Bring one host up to date. Raise Stopped, with the node as well off as it can be left."""
-        self._interrupted()
+        self.pace.go_on()
         before = self._seen(host)
         node = self._nodes().get(host.name) if host.role else None
         if host.role and node is None and self.cluster is not None:
@@ -233,17 +186,18 @@ class Rolling:
         self._idle(host, before)
         if host.nas:
             for line in self._hanging(host, before):
-                self.told("", f"warning: {line}")
+                self.pace.told("", f"warning: {line}")
         self._allowed(host)
         mine = node is not None and self._cordon(host)
         rebooted = False
         because: tuple[str, ...] = ()
         try:
             if node is not None:
-                self._drain(host)
-            self._interrupted()
+                assert self.cluster is not None
+                drain(self.cluster, host.name, self._away, self.pace)
+            self.pace.go_on()
             if surveyed.packages:
-                self.told(host.name, f"upgrading {_many(len(surveyed.packages), 'package')}")
+                self.pace.told(host.name, f"upgrading {many(len(surveyed.packages), 'package')}")
                 self.hosts.upgrade(host.name)
             after = self._seen(host)
             if after.reboot:
@@ -258,13 +212,13 @@ class Rolling:
             raise Stopped(str(error)) from None
         except BaseException:
             if mine:
-                self.told(host.name, "stays cordoned; the next run goes on with it")
+                self.pace.told(host.name, "stays cordoned; the next run goes on with it")
             raise
         if mine and self.cluster is not None:
             self.cluster.uncordon(host.name)
-            self.told(host.name, "uncordoned")
+            self.pace.told(host.name, "uncordoned")
         elif node is not None:
-            self.told(host.name, "left cordoned, as it was before")
+            self.pace.told(host.name, "left cordoned, as it was before")
         self._well(host)
         return self._result(
             host,
@@ -275,10 +229,6 @@ class Rolling:
             notes=("left cordoned, as it was before",) if node is not None and not mine else (),
         )
 
-    def _interrupted(self) -> None:
-        if self.stop():
-            raise Stopped("interrupted; run the same command again to go on")
-
     def _seen(self, host: Host) -> Seen:
         answer = self.hosts.look([host.name], "none")[host.name]
         if isinstance(answer, HostError):
@@ -287,12 +237,11 @@ class Rolling:
 
     def _idle(self, host: Host, seen: Seen) -> None:
         """Wait for work on disks that a reboot would cut."""
-        end = self.clock() + self.within
+        end = self.pace.end
         while seen.busy:
-            if self.clock() >= end:
+            if self.pace.late(end):
                 raise Stopped(f"{', '.join(seen.busy)} is still running; wait for its end and run this again")
-            self._tell(host, f"waiting for {', '.join(seen.busy)}")
-            self._pause()
+            self.pace.wait(host.name, f"waiting for {', '.join(seen.busy)}")
             seen = self._seen(host)
 
     def _hanging(self, nas: Host, seen: Seen) -> list[str]:
@@ -309,57 +258,22 @@ class Rolling:
         self._well(host)
         serving = [other.name for other in self.home.servers if not other.away and self.cluster.ready(other)]
         if host.role == "server" and (wrong := quorum(host, self.home, self.cluster.nodes(), serving)):
-            raise Stopped(f"cannot be spared now: {_few(wrong)}")
+            raise Stopped(f"cannot be spared now: {few(wrong)}")
 
     def _cordon(self, host: Host) -> bool:
         assert self.cluster is not None
         mine = self.cluster.cordon(host.name, datetime.now(UTC))
-        self.told(host.name, "cordoned" if mine else "was cordoned by somebody, and stays so")
+        self.pace.told(host.name, "cordoned" if mine else "was cordoned by somebody, and stays so")
         return mine
-
-    def _drain(self, host: Host) -> None:
-        """Have all pods leave a node that something else looks after. Raise Stopped after the deadline."""
-        assert self.cluster is not None
-        others = {name: node for name, node in self.cluster.nodes().items() if name not in {host.name, *self._away}}
-        if not others:
-            self.told(host.name, "not drained: there is no other node for its pods, they go down with it")
-            return
-        closed = self.cluster.cordoned()
-        if not any(node.ready for name, node in others.items() if name not in closed):
-            raise Stopped(f"not drained: no other node takes its pods; uncordon one of {', '.join(others)}")
-        end = self.clock() + self.within
-        for pod in pods.staying(self.cluster.pods(), host.name):
-            self.told(host.name, f"{pod.place} belongs to nobody: it goes down and comes back with the node")
-        while True:
-            found = self.cluster.pods()
-            left = pods.leaving(found, host.name)
-            if not left:
-                self.told(host.name, "drained")
-                return
-            round = pods.evictable(found, host.name, self.cluster.wanted())
-            why = dict(round.waiting)
-            for pod in round.now:
-                if refused := self.cluster.evict(pod):
-                    why[pod] = refused
-                else:
-                    self.told(host.name, f"evicted {pod.place}")
-            if self.clock() >= end:
-                listed = [f"{pod.place}: {why.get(pod, 'it does not end')}" for pod in left]
-                raise Stopped(
-                    f"not drained within {_length(self.within)}: {_few(listed)}; mend that and run this again"
-                )
-            self._interrupted()
-            self._tell(host, f"draining, {_many(len(left), 'pod')} left")
-            self._pause()
 
     def _reboot(self, host: Host, before: Seen) -> None:
         """Reboot a host and wait until it has booted and is whole. Raise Stopped after the deadline."""
-        self.told(host.name, f"reboots, for {before.reason}")
+        self.pace.told(host.name, f"reboots, for {before.reason}")
         self.hosts.reboot(host.name)
-        end = self.clock() + self.within
+        end = self.pace.end
         missing = ["it has not gone down"]
-        while self.clock() < end:
-            self._pause()
+        while not self.pace.late(end):
+            self.pace.pause()
             now = self.hosts.look([host.name], "none")[host.name]
             if isinstance(now, HostError):
                 missing = [f"it does not answer: {now}"]
@@ -370,15 +284,15 @@ class Rolling:
                 if not missing and now.reboot:
                     raise Stopped(f"it still asks for a reboot after one, for {now.reason}; see why on it")
                 if not missing:
-                    self.told(host.name, f"has booted, kernel {now.kernel}")
+                    self.pace.told(host.name, f"has booted, kernel {now.kernel}")
                     return
-            self._tell(host, f"waiting: {missing[0]}")
-        raise Stopped(f"has not come back within {_length(self.within)}: {_few(missing)}")
+            self.pace.wait(host.name, f"waiting: {missing[0]}")
+        raise Stopped(f"has not come back within {self.pace.limit}: {few(missing)}")
 
     def _up(self, host: Host, before: Node) -> None:
         """Wait until a node counts as up as the deploy's own gate has it, and no node is in a bad way."""
         assert self.cluster is not None
-        end = self.clock() + self.within
+        end = self.pace.end
         missing = ["it has not been looked at"]
         while True:
             now = self.hosts.look([host.name], "none")[host.name]
@@ -387,12 +301,11 @@ class Rolling:
             else:
                 missing = self._missing(host, before, now)
                 if not missing:
-                    self.told(host.name, f"Ready with {before.version}")
+                    self.pace.told(host.name, f"Ready with {before.version}")
                     return
-            if self.clock() >= end:
-                raise Stopped(f"its node has not come back within {_length(self.within)}: {_few(missing)}")
-            self._tell(host, f"waiting: {missing[0]}")
-            self._pause()
+            if self.pace.late(end):
+                raise Stopped(f"its node has not come back within {self.pace.limit}: {few(missing)}")
+            self.pace.wait(host.name, f"waiting: {missing[0]}")
 
     def _missing(self, host: Host, before: Node, now: Seen) -> list[str]:
         assert self.cluster is not None
@@ -423,50 +336,27 @@ class Rolling:
         """Wait until the cluster is as well as when the run began. Raise Stopped after the deadline."""
         if self.cluster is None:
             return
-        end = self.clock() + self.within
+        end = self.pace.end
         while wrong := self._against(self._normal):
-            if self.clock() >= end:
-                raise Stopped(f"the cluster has not been well for {_length(self.within)}: {_few(wrong)}")
-            self._interrupted()
-            self._tell(host, f"waiting: {wrong[0]}")
-            self._pause()
+            if self.pace.late(end):
+                raise Stopped(f"the cluster has not been well for {self.pace.limit}: {few(wrong)}")
+            self.pace.go_on()
+            self.pace.wait(host.name, f"waiting: {wrong[0]}")
 
     def _rescue(self, host: Host) -> None:
         """Let pods onto a node again whose turn went wrong, where it lives; else it stays cordoned, with our mark."""
         assert self.cluster is not None
         try:
-            if self._lives(host):
+            if lives(self.cluster, host.name, self.pace):
                 self.cluster.uncordon(host.name)
-                self.told(host.name, "uncordoned, since the node itself is well")
+                self.pace.told(host.name, "uncordoned, since the node itself is well")
             else:
-                self.told(host.name, "stays cordoned; the next run goes on with it")
+                self.pace.told(host.name, "stays cordoned; the next run goes on with it")
         except ClusterError as error:
-            self.told(host.name, f"stays cordoned ({error}); the next run goes on with it")
-
-    def _lives(self, host: Host) -> bool:
-        """Whether a node is Ready and its kubelet has just renewed its lease: Ready outlives a kubelet by 40 s."""
-        assert self.cluster is not None
-        first, end = self.cluster.renewed(host.name), self.clock() + _ALIVE
-        while self.clock() < end:
-            node = self.cluster.nodes().get(host.name)
-            if node is None or not node.ready:
-                return False
-            if self.cluster.renewed(host.name) != first:
-                return True
-            self._pause()
-        return False
+            self.pace.told(host.name, f"stays cordoned ({error}); the next run goes on with it")
 
     # Telling
     #
-
-    def _pause(self) -> None:
-        self.sleep(_PAUSE)
-
-    def _tell(self, host: Host, words: str) -> None:
-        """What is waited for, once as long as it stays the same."""
-        if f"{host.name} {words}" != self._told_last:
-            self._told_last = f"{host.name} {words}"
-            self.told(host.name, words)
 
     def _result(self, host: Host, seen: Seen | None, outcome: str, **more: object) -> Result:
         if seen is None:
@@ -479,17 +369,3 @@ class Rolling:
     def _summary(self, results: Sequence[Result], stopped: Sequence[str], *, dry_run: bool = False) -> Summary:
         away = [Result(host, "away") for host in self.home.hosts if host.away]
         return Summary(self.home.environment, (*results, *away), tuple(stopped), dry_run, tuple(self._notes))
-
-
-def _few(lines: Sequence[str]) -> str:
-    """The first three, and how many more there are."""
-    more = len(lines) - 3
-    return "; ".join(lines[:3]) + (f"; and {more} more" if more > 0 else "")
-
-
-def _many(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def _length(seconds: float) -> str:
-    return f"{seconds / 60:g} min" if seconds >= 60 else f"{seconds:g} s"

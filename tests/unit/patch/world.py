@@ -21,7 +21,9 @@ from homelab.model import Home, Host
 from homelab.patch.cluster import Cluster, Reply
 from homelab.patch.hosts import Package, Seen
 from homelab.patch.order import MARK
-from homelab.patch.rolling import HostError, Rolling, Summary
+from homelab.patch.pace import Pace
+from homelab.patch.rolling import HostError, Rolling
+from homelab.patch.summary import Summary
 
 VERSION = "v1.35.6+k3s1"
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
@@ -303,17 +305,14 @@ class World:
         cluster = None
         if self.home.cluster is not None:
             cluster = Cluster(self.ask, self.ready, clock=lambda: self.now, sleep=self.sleep)
-        return Rolling(
-            self.home,
-            self,
-            cluster,
-            self.health,
+        pace = Pace(
             told=lambda host, words: self.told.append(f"{host}: {words}"),
             within=120,
             stop=lambda: self.asked_to_stop,
             clock=lambda: self.now,
             sleep=self.sleep,
         )
+        return Rolling(self.home, self, cluster, self.health, pace)
 
     def run(self) -> Summary:
         return self.rolling().run()

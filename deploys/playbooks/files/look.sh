@@ -19,8 +19,7 @@ systemctl list-units --type=service --state=activating --plain --no-legend \
 for unit in k3s k3s-agent; do
   [ "$(systemctl show -p LoadState --value $unit 2>/dev/null)" = loaded ] || continue
   say unit "$(systemctl show -p ActiveState --value $unit) $(systemctl show -p Job --value $unit)"
-  at=$(systemctl show -p ExecMainStartTimestamp --value $unit)
-  [ -z "$at" ] || say started "$(date -d "$at" +%s)"
+  say started "$(systemctl show --timestamp=unix -p ExecMainStartTimestamp --value $unit | tr -d @)"
 done
 # What is mounted at boot has a unit of its own; what containers and people mount has none, and does not come back.
 systemctl show -p ActiveState,FragmentPath,Where '*.mount' 2>/dev/null | awk '

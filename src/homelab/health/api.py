@@ -108,29 +108,23 @@ class Connection:
 
     def get(self, path: str, deadline: Deadline, query: str = "") -> Answer:
         """What the API answers to GET, whatever its status. Raise ReadFailed when there is no whole answer in time."""
-        return self._ask("GET", path, deadline, query)
+        return self._ask("GET", path, deadline, query, None)
 
-    def send(self, method: str, path: str, body: Mapping[str, Any], kind: str, deadline: Deadline) -> Answer:
-        """What the API answers to a request that changes something; as `get`. Health never uses it.
-
-        `body` goes as JSON of the content type `kind`.
-        """
-        return self._ask(method, path, deadline, body=body, kind=kind)
+    def send(
+        self, method: str, path: str, body: Mapping[str, Any], deadline: Deadline, kind: str = "application/json"
+    ) -> Answer:
+        """What the API answers to a request that writes, whatever its status. Raise ReadFailed as `get`; nobody knows
+        then whether it has done what was asked. `kind` is the body's content type. No check may call this."""
+        return self._ask(method, path, deadline, "", dict(body), kind)
 
     def _ask(
-        self,
-        method: str,
-        path: str,
-        deadline: Deadline,
-        query: str = "",
-        body: Mapping[str, Any] | None = None,
-        kind: str = "",
+        self, method: str, path: str, deadline: Deadline, query: str, body: dict[str, Any] | None, kind: str = ""
     ) -> Answer:
         begun = time.monotonic()
-        wanted = {**self._headers, **({"Content-Type": kind} if kind else {})}
+        told = dict(self._headers) if body is None else {**self._headers, "Content-Type": kind}
         # The loader puts the kubeconfig's own server back whenever it looks whether a token has to be renewed.
-        method, url, headers, content, *_ = self._client.param_serialize(
-            method, path, header_params=wanted, body=body, auth_settings=["BearerToken"], _host=self.url
+        method, url, headers, *_ = self._client.param_serialize(
+            method, path, header_params=told, auth_settings=["BearerToken"], _host=self.url
         )
         left = deadline.left
         if not left:
@@ -140,12 +134,12 @@ class Connection:
                 method,
                 f"{url}?{query}" if query else url,
                 headers,
-                content,
+                body=body,
                 _request_timeout=(min(_CONNECT, left), left),
             ).response
             answered = time.monotonic() - begun
             certificate = _certificate(response)
-            whole = _whole(response, deadline)
+            content = _whole(response, deadline)
         except ApiException as error:
             raise self._untrusted(str(error.reason)) from None
         # A connection that is refused is a kind of timeout to urllib3, for old times' sake.
@@ -161,12 +155,12 @@ class Connection:
             # http.client puts the header, which is a secret, into the message.
             raise Unconnected("the token holds a line break", f"write it as one line in {self.place}") from None
         received = datetime.now(UTC)
-        told = response.headers
+        heard = response.headers
         return Answer(
             response.status,
-            whole,
-            _date(told.get("Date")),
-            _seconds(told.get("Retry-After")),
+            content,
+            _date(heard.get("Date")),
+            _seconds(heard.get("Retry-After")),
             received,
             answered,
             certificate,

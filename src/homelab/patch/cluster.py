@@ -114,7 +114,7 @@ def _url(scheme: str, host: Host, port: int | None) -> str:
 
 def _asked(connection: Connection, method: str, path: str, body: Mapping[str, Any] | None, kind: str) -> Reply:
     deadline = Deadline(_TIMEOUT)
-    answer = connection.get(path, deadline) if body is None else connection.send(method, path, body, kind, deadline)
+    answer = connection.get(path, deadline) if body is None else connection.send(method, path, body, deadline, kind)
     try:
         told = json.loads(answer.body)
     except ValueError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import os
 import signal
@@ -102,6 +103,31 @@ def test_a_password_for_sudo_is_in_no_argument_and_no_file(tmp_path: Path, tempo
     done = Ansible(LOCAL, SecretStr(SECRET)).run(path, told=look)
     assert done.rc == 0 and done.events and found == []
     assert SECRET not in repr(Ansible(LOCAL, SecretStr(SECRET)))
+
+
+# sudo as Ansible runs it: asks with the prompt it is given, and goes on when the answer is right.
+_SUDO = """#!/bin/sh
+while [ $# -gt 0 ]; do
+  case "$1" in -p) prompt=$2; shift 2 ;; -u) shift 2 ;; -*) shift ;; *) break ;; esac
+done
+printf %s "$prompt" >&2
+read -r word
+[ "$(printf %s "$word" | sha256sum | cut -d' ' -f1)" = HASH ] || { echo "Sorry, try again." >&2; exit 1; }
+exec "$@"
+"""
+
+
+@pytest.mark.parametrize(("given", "rc"), [(SECRET, 0), ("wrong", 2)])
+def test_the_password_reaches_sudo(tmp_path: Path, given: str, rc: int) -> None:
+    sudo = tmp_path / "sudo"
+    sudo.write_text(_SUDO.replace("HASH", hashlib.sha256(SECRET.encode()).hexdigest()))
+    sudo.chmod(0o755)
+    host = {"ansible_connection": "local", "ansible_become": True, "ansible_become_exe": str(sudo)}
+    host["ansible_become_user"] = "somebody"  # as oneself there would be nothing to become
+    path = playbook(tmp_path, "- ansible.builtin.raw: 'echo root'\n")
+    done = Ansible({"all": {"hosts": {"h1": host}}}, SecretStr(given)).run(path)
+    assert done.rc == rc, done
+    assert SECRET not in str(done)
 
 
 @pytest.mark.parametrize("own", [True, False])

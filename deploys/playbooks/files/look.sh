@@ -1,5 +1,5 @@
 # Tells what `homelab patch` asks of a host, a `key<TAB>value` line each. $lists says which package lists to go by:
-# refresh (as apt-get update), private (the same in a copy, so that nothing is changed) or none (packages are not asked for).
+# refresh (as apt-get update), private (the same in a copy, so that nothing is changed) or none (and no packages).
 export LC_ALL=C DEBIAN_FRONTEND=noninteractive PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 say() { printf '%s\t%s\n' "$1" "$(printf %s "$2" | tr '\n\t' '  ')"; }
 each() { while IFS= read -r line; do say "$1" "$line"; done; }
@@ -34,12 +34,13 @@ cat /proc/fs/nfsd/clients/*/info 2>/dev/null | sed -n 's/^address: "\(.*\):[0-9]
 if [ -e /run/homelab/lock ] && ! flock -n /run/homelab/lock true; then say locked "a deploy is running"; fi
 
 if [ "$lists" != none ]; then
-  set -- -o Dpkg::Use-Pty=0
+  set -- -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300
   if [ "$lists" = private ]; then
     scratch=$(mktemp -d /var/tmp/homelab-patch.XXXXXX)
     cp -a /var/lib/apt/lists "$scratch/" || say broken "no room in /var/tmp for a copy of the package lists"
     trap 'rm -rf "$scratch"' EXIT
-    set -- "$@" -o APT::Sandbox::User=root -o "Dir::State::lists=$scratch/lists" -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache=
+    set -- "$@" -o APT::Sandbox::User=root -o "Dir::State::lists=$scratch/lists" \
+      -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache=
   fi
   # apt keeps the last lists, and exit 0, for an archive that does not answer.
   tries=0

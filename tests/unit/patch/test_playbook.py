@@ -15,7 +15,6 @@ from homelab.ansible.runner import Ansible
 from homelab.model import Host
 from homelab.patch.by_ansible import PLAYBOOK, AnsibleHosts
 from homelab.patch.hosts import Package, Seen, parse
-from homelab.patch.rolling import HostError
 from tests.sound_shell import assert_sound
 
 ROOT = Path(__file__).parents[3]
@@ -98,16 +97,6 @@ def test_an_act_on_a_host_called_nas_is_not_one_on_every_nas() -> None:
         each |= {"ansible_connection": "local", "ansible_become": False}
     done = Ansible(made).run(ROOT / PLAYBOOK, variables={"act": "look", "lists": "none"}, limit="nas")
     assert {event.host for event in done.events} - {""} == {"nas"}
-
-
-def test_a_host_that_cannot_be_asked_is_told_by_its_name() -> None:
-    nobody = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
-    hosts = AnsibleHosts(Ansible({"all": {"hosts": {"h1": nobody}}}), ROOT / PLAYBOOK)
-    (error,) = hosts.look(["h1"], "none").values()
-    assert isinstance(error, HostError) and error.unreachable and "Connection refused" in str(error)
-    with pytest.raises(HostError, match=r"its packages are not upgraded: .*Connection refused"):
-        hosts.upgrade("h1")
-    hosts.reboot("h1")  # whether it went down is seen from its next boot
 
 
 def look(tmp_path: Path, lists: str, *, fails: str = "") -> Seen:

@@ -1,0 +1,113 @@
+"""What a run of `patch.yml` means for a host, from events as ansible-runner was seen to tell them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from homelab.ansible.events import Event
+from homelab.ansible.runner import AnsibleError, Outcome
+from homelab.patch.by_ansible import AnsibleHosts
+from homelab.patch.hosts import Seen
+from homelab.patch.rolling import HostError
+
+
+class Stand:
+    """In Ansible's place: one outcome for all that is asked."""
+
+    def __init__(self, *events: Event, said: str = "", error: str = "") -> None:
+        self.outcome, self.error = Outcome(2 if said else 0, said, events), error
+        self.asked: list[tuple[Mapping[str, object], str]] = []
+
+    def run(self, playbook: Path, *, variables: Mapping[str, object], limit: str, **_: Any) -> Outcome:
+        self.asked.append((variables, limit))
+        if self.error:
+            raise AnsibleError(self.error)
+        return self.outcome
+
+
+def hosts(*events: Event, **more: str) -> tuple[AnsibleHosts, Stand]:
+    stand = Stand(*events, **more)
+    return AnsibleHosts(stand, Path("patch.yml")), stand  # type: ignore[arg-type]
+
+
+def failed(error: str, host: str = "s1", kind: Any = "failed") -> Event:
+    return Event(kind, host, "Patch", "Upgrade the packages", error=error)
+
+
+def test_each_act_is_on_the_hosts_that_are_named() -> None:
+    whole = Event("ok", "s1", said="boot\tx\nend\t.\n")
+    skipped = Event("skipped", "s1", task="Reboot")
+    made, stand = hosts(whole, skipped)
+    assert made.look(["s1"], "refresh") == {"s1": Seen("x")}
+    made.upgrade("s1")
+    made.reboot("s1")
+    assert stand.asked == [
+        ({"act": "look", "lists": "refresh"}, "s1"),
+        ({"act": "upgrade", "lists": "none"}, "s1"),
+        ({"act": "reboot", "lists": "none"}, "s1"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 812 (apt-get)",
+        "E: dpkg was interrupted, you must manually run 'dpkg --configure -a' to correct the problem.",
+        "E: Sub-process /usr/bin/dpkg returned an error code (1)",
+        "E: You don't have enough free space in /var/cache/apt/archives/.",
+        "E: a deploy is running on this host",
+    ],
+)
+def test_what_apt_says_is_why(said: str) -> None:
+    with pytest.raises(HostError) as error:
+        hosts(failed(said))[0].upgrade("s1")
+    assert str(error.value) == f"its packages are not upgraded: {said}" and not error.value.unreachable
+
+
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [
+        ("Host key verification failed.", "log in once with ssh and compare the fingerprint"),
+        ("Host key verification failed. (it has another host key than before)", "take its old one out of known_hosts"),
+        ("me@s1: Permission denied (publickey).", "see ssh_user and ssh_key, and that the key's passphrase"),
+        ("sudo: a password is required", "add -K"),
+        ("Missing sudo password", "add -K"),
+        ("connect to host s1 port 22: No route to host", ""),
+    ],
+)
+def test_what_keeps_us_out_comes_with_what_to_do(said: str, remedy: str) -> None:
+    found = hosts(failed(said, kind="unreachable"))[0].look(["s1"], "none")["s1"]
+    assert isinstance(found, HostError) and found.unreachable
+    assert str(found).startswith(said) and remedy in str(found)
+
+
+def test_a_host_that_goes_down_at_once_has_not_failed_to_reboot() -> None:
+    hosts(failed("Connection closed by 192.0.2.11", kind="unreachable"))[0].reboot("s1")
+    with pytest.raises(HostError, match="does not reboot: E: a deploy is running"):
+        hosts(failed("E: a deploy is running"))[0].reboot("s1")
+
+
+def test_a_host_that_ansible_says_nothing_of_was_not_looked_at() -> None:
+    made, _ = hosts(Event("ok", "s2", said="boot\tx\nend\t.\n"), said="couldn't resolve module\nmore")
+    found = made.look(["s1", "s2"], "none")
+    assert str(found["s1"]) == "Ansible did nothing there: couldn't resolve module" and found["s2"] == Seen("x")
+    with pytest.raises(HostError, match="its packages are not upgraded: Ansible did nothing there"):
+        made.upgrade("s1")
+
+
+def test_an_answer_that_is_cut_is_none() -> None:
+    found = hosts(Event("ok", "s1", said="boot\tx\n"))[0].look(["s1"], "none")["s1"]
+    assert isinstance(found, HostError) and not found.unreachable and "not whole" in str(found)
+
+
+def test_an_ansible_that_dies_is_told_for_each_host() -> None:
+    made, _ = hosts(error="ansible-runner ended with exit 1: no room")
+    assert {name: str(error) for name, error in made.look(["s1", "s2"], "none").items()} == dict.fromkeys(
+        ("s1", "s2"), "ansible-runner ended with exit 1: no room"
+    )
+    with pytest.raises(HostError, match="no room"):
+        made.upgrade("s1")

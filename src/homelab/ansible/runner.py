@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -76,7 +77,7 @@ class Ansible:
             raise AnsibleError(INSTALL)
         if not playbook.is_file():
             raise AnsibleError(f"{playbook}: there is no such playbook; write the path of one")
-        with _folder() as folder:
+        with _terminable(), _folder() as folder:
             asked = {
                 "private_data_dir": str(folder),
                 "project_dir": str(playbook.resolve().parent),
@@ -155,6 +156,19 @@ class Ansible:
 def installed() -> bool:
     """Whether the extra `ansible` is there. Neither is imported: that is for the child alone."""
     return all(importlib.util.find_spec(name) is not None for name in ("ansible", "ansible_runner"))
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends what is inside as Ctrl-C does, so that nothing stays behind, unless the caller has other plans."""
+    ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    if ours:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @contextmanager

@@ -175,7 +175,8 @@ Ansible({"all": {"hosts": {"h1": {"ansible_connection": "local"}}}}).run(
 """
 
 
-def test_an_interrupt_ends_ansible_and_leaves_nothing(tmp_path: Path, temporary: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_ends_ansible_and_leaves_nothing(tmp_path: Path, temporary: Path, number: int) -> None:
     mark = tmp_path / "began"
     path = playbook(tmp_path, f'- {{name: Long, ansible.builtin.raw: "touch {mark}; exec sleep 4711"}}\n')
     process = subprocess.Popen(
@@ -190,7 +191,7 @@ def test_an_interrupt_ends_ansible_and_leaves_nothing(tmp_path: Path, temporary:
         assert time.monotonic() < end and process.poll() is None
         time.sleep(0.05)
     try:
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         process.wait(60)
     finally:
         process.kill()

@@ -121,26 +121,19 @@ class Connection:
         self, method: str, path: str, deadline: Deadline, query: str, body: dict[str, Any] | None, kind: str = ""
     ) -> Answer:
         begun = time.monotonic()
-        told = dict(self._headers) if body is None else {**self._headers, "Content-Type": kind}
-        # The loader puts the kubeconfig's own server back whenever it looks whether a token has to be renewed.
-        method, url, headers, *_ = self._client.param_serialize(
-            method, path, header_params=told, auth_settings=["BearerToken"], _host=self.url
-        )
+        url = f"{self.url}{path}?{query}" if query else f"{self.url}{path}"
+        told = self._headers | self._bearer() | ({} if body is None else {"Content-Type": kind})
         left = deadline.left
         if not left:
             raise deadline.late
         try:
-            response = self._client.call_api(
-                method,
-                f"{url}?{query}" if query else url,
-                headers,
-                body=body,
-                _request_timeout=(min(_CONNECT, left), left),
+            response = self._transport.request(
+                method, url, headers=told, body=body, _request_timeout=(min(_CONNECT, left), left)
             ).response
             answered = time.monotonic() - begun
             certificate = _certificate(response)
             content = _whole(response, deadline)
-        except ApiException as error:
+        except _official.ApiException as error:
             raise self._untrusted(str(error.reason)) from None
         # A connection that is refused is a kind of timeout to urllib3, for old times' sake.
         except (errors.NewConnectionError, errors.ProxyError) as error:

@@ -69,12 +69,14 @@ def read_snapshot(
     namespace: str = "",
     timeout: float = 30.0,
     kinds: Iterable[str] | None = None,
+    usage: bool = True,
     server: str | None = None,
 ) -> Snapshot:
     """What can be read of a cluster within `timeout` seconds.
 
     `kubeconfig`, `context` and the environment are taken as kubectl takes them; in a pod, its service account.
-    `namespace` limits what is namespaced to one. `kinds` are the plural names to read, by default what the checks need.
+    `namespace` limits what is namespaced to one. `kinds` are the plural names to read, by default what the checks need;
+    with `usage` the kubelet of each of the nodes among them is asked how full its volumes are, by way of the API.
     `server` is the URL to ask instead of the context's.
     The nodes that ought to be there are told afterwards: `Snapshot.expecting`.
 

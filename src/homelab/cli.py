@@ -396,6 +396,24 @@ def health(
         timedelta | None,
         typer.Option("--within", parser=_length, metavar="TIME", help="How long --for waits for that; by default 10m."),
     ] = None,
+    deep: Annotated[
+        bool,
+        typer.Option(
+            "--deep", help="Also try out DNS, Services, the pod network and volumes, in a throw-away namespace."
+        ),
+    ] = False,
+    deep_image: Annotated[
+        str | None,
+        typer.Option(
+            "--deep-image",
+            metavar="IMAGE",
+            help="One with BusyBox, for that; by default docker.io/library/busybox:1.35.",
+        ),
+    ] = None,
+    deep_timeout: Annotated[
+        float | None,
+        typer.Option("--deep-timeout", min=10, metavar="SECONDS", help="How long that may take; by default 120."),
+    ] = None,
 ) -> None:
     """Read the cluster once and print what is wrong, why, since when, and what confirms or mends it.
 
@@ -405,6 +423,9 @@ def health(
 
     --watch ends with the exit of the last look. --for exits with 0 once every look of that time was well, else as the
     last look; what could not be read is not well.
+
+    Without --deep nothing is written to the cluster. With it pods run on each node that takes any, for about a minute;
+    --timeout is for reading alone, and all that was made is removed, after Ctrl-C as well.
     """
     if asked.invoked_subcommand:
         _alone(asked)
@@ -417,6 +438,8 @@ def health(
         raise typer.BadParameter("-n and -A exclude each other; write one of them")
     if within is not None and hold is None:
         raise typer.BadParameter("--within tells how long --for waits; write both")
+    if (deep_image is not None or deep_timeout is not None) and not deep:
+        raise typer.BadParameter("--deep-image and --deep-timeout tell how --deep is done; write --deep too")
     code = command.run(
         kubeconfig=kubeconfig,
         context=context,
@@ -435,6 +458,9 @@ def health(
         watch=watch,
         hold=hold,
         within=timedelta(minutes=10) if within is None else within,
+        deep=deep,
+        deep_image=deep_image,
+        deep_timeout=deep_timeout,
     )
     gc.freeze()
     raise typer.Exit(code)
@@ -478,6 +504,9 @@ def role(
     namespace: Annotated[
         str, typer.Option("--namespace", "-n", metavar="NAMESPACE", help="Where the service account is to be.")
     ] = "kube-system",
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Also the role for --deep, which makes pods and removes namespaces.")
+    ] = False,
 ) -> None:
     """Print a service account and a role that may list what the checks read, no Secrets, and change nothing.
 
@@ -489,7 +518,7 @@ def role(
     if wrong := wrong_namespace(namespace):
         print(f"-n {namespace}: {wrong}", file=sys.stderr)  # noqa: T201
         raise typer.Exit(3)
-    print(as_manifest(namespace))  # noqa: T201
+    print(as_manifest(namespace, deep=deep))  # noqa: T201
 
 
 @health_app.command(epilog="Example: homelab health explain POD001", short_help="What one code means, and what to do.")

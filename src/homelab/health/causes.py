@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
-from homelab.health.checks import admission, balancers, etcd, gateways, nfs
+from homelab.health.checks import admission, balancers, deep, etcd, gateways
 from homelab.health.checks.services import DNS, pods_behind, workloads_behind
 from homelab.health.objects import Pod, Thing
 from homelab.health.report import Finding, Ref, Severity, ordered
@@ -322,6 +322,41 @@ def _webhooks(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
                 yield each.ref[:3]
 
 
+def _network(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
+    """The nodes that are known not to be reached, or the network as a whole, where that is why DNS is not."""
+    names = effect.evidence.get("network")
+    for name in names if isinstance(names, tuple) else ():
+        yield deep.NETWORK[:3] if name == deep.NETWORK.name else _node(name)
+
+
+def _proxies(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
+    """The node whose Services lead nowhere, or all of them, where DNS is not reached by its Service."""
+    yield effect.object[:3]
+    if "by its Service" in effect.summary or effect.object[:3] == DNS[:3]:
+        yield deep.SERVICES[:3]
+    if effect.object[:3] == DNS[:3]:
+        for node in snapshot.nodes:
+            yield _node(node.name)
+
+
+def _hosts(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
+    """The nodes of all pods behind a Service that is to answer the API, ready or not, and the network as a whole."""
+    service = snapshot.service_named.get(_service(effect))
+    for pod in pods_behind(snapshot, service) if service else ():
+        yield _node(pod.node)
+    yield deep.NETWORK[:3]
+
+
+def _resolvers(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
+    """DNS, each of its pods, and the node of a pod that could not resolve a name."""
+    if _UNRESOLVED.search(effect.summary):
+        yield DNS[:3]
+        service = snapshot.service_named.get(DNS[1:3])
+        for pod in pods_behind(snapshot, service) if service else ():
+            yield pod.ref[:3]
+        yield from _nodes(snapshot, effect)
+
+
 def _pod(snapshot: Snapshot, namespace: str, name: str) -> Pod | None:
     return snapshot.pod_named.get((namespace, name))
 
@@ -338,6 +373,9 @@ class Rule:
 
 # Services without a ready endpoint, and what of the API such a Service is to answer.
 _ENDPOINTS = ("ADDON001", "CTRL008", "CTRL011", "NET002")
+
+# What fails for want of a name's address, and tells so.
+_RESOLVING = ("POD001", "POD006", "POD007", "POD009", "WORK007")
 
 # What is short of pods, or does not get on with them, when nobody makes them.
 _REPLICAS = ("WORK001", "WORK002", "WORK003", "WORK004", "WORK005", "WORK006")
@@ -372,7 +410,14 @@ RULES: tuple[Rule, ...] = (
     Rule("CTRL009", ("POD004",), _scheduler),
     Rule("POD001", ("POD008", "POD009"), _same),
     Rule("NET001", ("POD004",), _balanced),
-    Rule("ADDON001", ("POD001", "POD006", "POD007", "POD009", "WORK007"), _dns),
+    *(Rule(f"NODE{number:03}", ("DEEP002",), _same) for number in (3, 5)),
+    Rule("DEEP002", ("DEEP001",), _network),
+    Rule("DEEP003", ("DEEP001",), _proxies),
+    *(Rule(code, ("DEEP001",), _same) for code in ("ADDON001", "POD001", "POD006", "POD010")),
+    Rule("DEEP002", ("CTRL008", "CTRL011"), _hosts),
+    Rule("ADDON001", _RESOLVING, _dns),
+    Rule("DEEP001", _RESOLVING, _resolvers),
+    Rule("DEEP004", ("DEEP005",), _same),
     *(Rule(f"POD{number:03}", (*_REPLICAS, "WORK007", "WORK008"), _pods) for number in _PODS),
     Rule("POD010", ("STOR002",), _users),
     Rule("POD010", ("CTRL007",), _inside),

@@ -15,15 +15,21 @@ from homelab.health.snapshot import (
     ALL_PODS,
     CLIENT,
     CLOCK,
+    DEEP,
+    DNS_PROBES,
     ETCD,
     INVENTORY,
     LATENCY,
+    NETWORK_PROBES,
     NODE_EVENTS,
     READYZ,
+    SERVICE_PROBES,
     SERVING,
+    SHARED_PROBES,
     SYSTEM,
     USAGE,
     VERSION,
+    VOLUME_PROBES,
 )
 
 INFO, WARNING, CRITICAL = Severity.INFO, Severity.WARNING, Severity.CRITICAL
@@ -513,9 +519,48 @@ TABLE: tuple[Code, ...] = (
         ("helmcharts", "jobs"),
         ("pods",),
     ),
+    Code(
+        "DEEP001",
+        CRITICAL,
+        "DNS answers every node, each of its pods by itself",
+        "kubectl logs -n kube-system -l k8s-app=kube-dns; kubectl get pods -n kube-system -l k8s-app=kube-dns -o wide",
+        ("nodes", "services", "endpointslices", DNS_PROBES),
+        ("pods", "replicasets"),
+    ),
+    Code(
+        "DEEP002",
+        CRITICAL,
+        "pods reach each other, on every node and between nodes",
+        "on {name}: journalctl -u 'k3s*' -e | grep -i flannel; see that firewalls let 8472/udp (VXLAN) or 51820/udp"
+        " (WireGuard) through between nodes",
+        ("nodes", NETWORK_PROBES),
+    ),
+    Code(
+        "DEEP003",
+        CRITICAL,
+        "Services lead to their pods from every node",
+        "on {name}: journalctl -u 'k3s*' -e | grep -i proxy; iptables-save | grep -c KUBE-SVC",
+        ("nodes", SERVICE_PROBES),
+    ),
+    Code(
+        "DEEP004",
+        CRITICAL,
+        "volumes of the default StorageClass keep what is written",
+        "kubectl describe storageclass {name}; kubectl get pods -A -o wide | grep -iE 'provision|csi'",
+        ("storageclasses", "nodes", VOLUME_PROBES),
+    ),
+    Code(
+        "DEEP005",
+        CRITICAL,
+        "what one node writes to a shared volume others read",
+        "see the server of the volumes, and on the nodes: mount | grep -E 'nfs|cifs|ceph'; dmesg | tail",
+        ("storageclasses", "nodes", SHARED_PROBES),
+    ),
 )
 
 CODES: Mapping[str, Code] = {row.code: row for row in TABLE}
+# What is found only by trying it out, for which something is made in the cluster.
+DEEP_CODES = frozenset(row.code for row in TABLE if set(row.needs) & set(DEEP))
 
 
 def needed() -> frozenset[str]:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from homelab.health import expected, settings, text
-from homelab.health.checks import CHECKS
-from homelab.health.codes import CODES
+from homelab.health.checks import ALL_CHECKS
+from homelab.health.codes import DEEP_CODES
 from homelab.health.output import NoOutput, prove, write
 from homelab.health.report import COULD_NOT_CHECK, FailedRead, Look, Report, Severity
 from homelab.health.run import run_checks
@@ -48,21 +51,31 @@ def run(
     watch: float | None = None,
     hold: timedelta | None = None,
     within: timedelta = timedelta(minutes=10),
+    deep: bool = False,
+    deep_image: str | None = None,
+    deep_timeout: float | None = None,
 ) -> int:
     """Check a cluster, print the report to stdout or to a file and return its exit code.
 
     What stops it goes to stderr, as 3, and to programs as a report of that alone. With `watch` it looks again every so
-    many seconds until Ctrl-C; with `hold` until it has been well for so long, or for no longer than `within`.
+    many seconds until Ctrl-C; with `hold` until it has been well for so long, or for no longer than `within`. With
+    `deep` things are tried out in the cluster as well, by pods of `deep_image` and within `deep_timeout` seconds.
     """
     show = _Show(format, verbose, Severity[fail_on.upper()], Severity[severity.upper()] if severity else None)
     try:
         show = replace(show, output=prove(output) if output else None)
         _environment()
-        wishes = _wishes(only, skip, settings, suppress)
+        wishes = _wishes(only, skip, settings, suppress, deep=deep, image=deep_image, timeout=deep_timeout)
+        if deep and namespace:
+            raise _Stop(f"--namespace {namespace}: --deep looks at the cluster as a whole; leave one of them out")
+        if deep and (watch is not None or hold is not None):
+            raise _Stop("--deep makes objects in the cluster at each look; leave --watch and --for out")
         known = _expected(inventory) if inventory is not None else None
 
         def look() -> Look:
             snapshot = _read(kubeconfig, context, namespace, timeout, wishes.codes)
+            if deep:
+                snapshot = _try_out(snapshot, kubeconfig, context, wishes)
             return show.seen(wishes.judge(snapshot.expecting(known) if known else _expecting(snapshot)))
 
         if watch is None and hold is None:
@@ -217,20 +230,31 @@ class _Wishes:
     codes: frozenset[str]
     settings: Settings
     suppressions: tuple[Suppression, ...] = ()
+    image: str | None = None
+    timeout: float | None = None
 
     def judge(self, snapshot: Snapshot) -> Report:
         return run_checks(
             snapshot,
             self.settings.thresholds,
-            checks=[(code, check) for code, check in CHECKS if code in self.codes],
+            checks=[(code, check) for code, check in ALL_CHECKS if code in self.codes],
             severities=self.settings.severities,
             suppressions=(*self.suppressions, *self.settings.suppressions),
             notes=[self.settings.said] if self.settings.path else [],
         )
 
 
-def _wishes(only: Iterable[str], skip: Iterable[str], path: Path | None, suppress: Iterable[str]) -> _Wishes:
-    """What flags and settings file say. Stop with all that is wrong with them."""
+def _wishes(
+    only: Iterable[str],
+    skip: Iterable[str],
+    path: Path | None,
+    suppress: Iterable[str],
+    *,
+    deep: bool,
+    image: str | None,
+    timeout: float | None,
+) -> _Wishes:
+    """What flags and settings file say; a flag before the file. Stop with all that is wrong with them."""
     wrong: list[str] = []
     own = Settings()
     try:
@@ -244,14 +268,18 @@ def _wishes(only: Iterable[str], skip: Iterable[str], path: Path | None, suppres
             known.append(Suppression.parse(each, place="--suppress"))
         except ValueError as error:
             wrong.append(text.plain(f"--suppress {each}: {error}"))
+    try:
+        image = settings.image(image) if image is not None else own.image
+    except ValueError as error:
+        wrong.append(text.plain(f"--deep-image: {error}"))
     codes = frozenset[str]()
     try:
-        codes = choose(only, skip, own.off)
+        codes = choose(only, skip, own.off, deep=deep)
     except WrongSelection as error:
         wrong.append(str(error))
     if wrong:
         raise _Stop("\n".join(wrong))
-    return _Wishes(codes, own, tuple(known))
+    return _Wishes(codes, own, tuple(known), image, own.timeout if timeout is None else timeout)
 
 
 def _environment() -> None:
@@ -307,3 +335,40 @@ def _read(
     if namespace and snapshot.was_read("namespaces") and namespace not in {each.name for each in snapshot.namespaces}:
         raise _Stop(f"--namespace {namespace}: there is no such namespace; see kubectl get namespaces")
     return snapshot
+
+
+def _try_out(snapshot: Snapshot, kubeconfig: str | None, context: str | None, wishes: _Wishes) -> Snapshot:
+    """The snapshot with what trying out came to. What is left behind is told at once: somebody has to remove it."""
+    from homelab.health import manifests, probing
+    from homelab.health.api import ClusterUnreachable
+
+    try:
+        with _ended_by_signals():
+            return probing.probe(
+                snapshot,
+                kubeconfig,
+                context,
+                image=wishes.image or manifests.IMAGE,
+                timeout=wishes.timeout or probing.TIMEOUT,
+                codes=wishes.codes & DEEP_CODES,
+                tell=lambda line: print(f"--deep: {line}", file=sys.stderr),  # noqa: T201
+            )
+    except ClusterUnreachable as error:
+        raise _Stop(error) from None
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """What ends a program from outside, or with its terminal, ends it as Ctrl-C does: after it has cleaned up."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are another's
+        return
+    heard = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        for each, before in heard.items():
+            if before is not signal.SIG_IGN:
+                signal.signal(each, signal.default_int_handler)
+        yield
+    finally:
+        for each, before in heard.items():
+            signal.signal(each, before)

@@ -12,7 +12,7 @@ from datetime import timedelta
 from types import FunctionType
 
 from homelab.health import duration
-from homelab.health.checks import CHECKS
+from homelab.health.checks import ALL_CHECKS
 from homelab.health.codes import CODES, TABLE, Code
 from homelab.health.nearest import did_you_mean
 from homelab.health.thresholds import Thresholds
@@ -41,7 +41,7 @@ def explain(code: str, thresholds: Thresholds | None = None) -> Explanation:
     row = CODES.get(code.upper())
     if row is None:
         raise UnknownCode(f"{code}: there is no such code; {did_you_mean(code, CODES, 'see homelab health codes')}")
-    check = dict(CHECKS).get(row.code)
+    check = dict(ALL_CHECKS).get(row.code)
     limits = thresholds or Thresholds()
     read = _limits(check) if check else frozenset()
     return Explanation(

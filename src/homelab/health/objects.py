@@ -256,8 +256,11 @@ def _used(size: int, free: int) -> float:
 
 @record
 class StorageClass(Object):
+    """`waits` tells that a volume is made when a pod uses its claim, `reclaim` what becomes of it after the claim."""
+
     provisioner: str
     waits: bool
+    reclaim: str
 
     @property
     def default(self) -> bool:
@@ -287,7 +290,8 @@ class EndpointSlice(Object):
 @record
 class Service(Object):
     """`ports` are name, port, target and protocol; the target is the number or name of a container's port. `selector`
-    is empty where somebody else writes the endpoints; `addresses` are those that a load balancer gave."""
+    is empty where somebody else writes the endpoints; `addresses` are those that a load balancer gave, `ip` is the
+    cluster's own, "" where there is none."""
 
     type: str
     headless: bool
@@ -295,6 +299,7 @@ class Service(Object):
     ports: tuple[tuple[str, int, str, str], ...]
     addresses: tuple[str, ...]
     balancer: str
+    ip: str
 
 
 @record

@@ -418,7 +418,7 @@ class _Reading:
         """The answer if it is one. Raise what it is else: a refusal, or a failure."""
         if answer.status == 200:
             return answer
-        said = _message(answer.body)
+        said = message(answer.body)
         if answer.status == 403:
             raise _Refused(State.FORBIDDEN, said or "we may not read it")
         if answer.status == 404:
@@ -458,7 +458,7 @@ def _parsed(answer: Answer) -> object:
         raise ReadFailed("the answer is not JSON") from None
 
 
-def _message(body: bytes) -> str:
+def message(body: bytes) -> str:
     """What a Status says, without the name of whoever asked."""
     try:
         said = text(mapping(json.loads(body)).get("message"))

@@ -1,7 +1,7 @@
 """What a health check may do at least: the read-only role that Kubernetes is told, derived from what is read.
 
 Source: Kubernetes, "Using RBAC Authorization". Lists are all that is read, so neither `get` nor `watch` is in it, and
-nothing of Secrets and ConfigMaps.
+nothing of Secrets and ConfigMaps. What `--deep` writes is in a role of its own, for those who want it.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ import yaml
 
 from homelab.health.codes import CODES
 from homelab.health.kinds import BY_NAME, Kind
+from homelab.health.manifests import RIGHTS
 from homelab.health.selection import kinds_of
 from homelab.health.snapshot import APIS, READYZ, VERSION
 
 NAME = "homelab-health"
+DEEP = f"{NAME}-deep"
 # Everybody who is logged in may usually read these; a hardened cluster may have taken that away.
 _PATHS = (APIS, READYZ, VERSION)
 
@@ -45,20 +47,38 @@ def _listed(kind: Kind) -> Iterable[tuple[str, str]]:
             yield each.partition("/")[0], kind.name.partition(".")[0]
 
 
-def objects(namespace: str) -> list[Mapping[str, Any]]:
-    """The objects to apply: a service account in a namespace, the role, and that the account has it."""
-    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": NAME}
+def deep_rules() -> list[dict[str, list[str]]]:
+    """The rules of the role for `--deep`, by resource: what is made, and that a namespace is removed again.
+
+    They hold in all namespaces, since that of a run has a new name each time, and roles know names only whole.
+    """
+    verbs: dict[str, list[str]] = {}
+    for verb, resource in RIGHTS:
+        verbs.setdefault(resource, []).append(verb)
+    return [{"apiGroups": [""], "resources": [each], "verbs": sorted(verbs[each])} for each in sorted(verbs)]
+
+
+def objects(namespace: str, *, deep: bool = False) -> list[Mapping[str, Any]]:
+    """The objects to apply: a service account in a namespace, the role, and that the account has it; with `deep` also
+    the role for that."""
     account = {"kind": "ServiceAccount", "name": NAME, "namespace": namespace}
-    rbac = "rbac.authorization.k8s.io/v1"
     return [
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": NAME, "namespace": namespace}},
-        {"apiVersion": rbac, "kind": "ClusterRole", "metadata": {"name": NAME}, "rules": rules()},
+        *_role(NAME, rules(), account),
+        *(_role(DEEP, deep_rules(), account) if deep else ()),
+    ]
+
+
+def _role(name: str, rules: list[dict[str, list[str]]], account: Mapping[str, str]) -> list[Mapping[str, Any]]:
+    rbac = "rbac.authorization.k8s.io/v1"
+    return [
+        {"apiVersion": rbac, "kind": "ClusterRole", "metadata": {"name": name}, "rules": rules},
         {
             "apiVersion": rbac,
             "kind": "ClusterRoleBinding",
-            "metadata": {"name": NAME},
-            "roleRef": role,
-            "subjects": [account],
+            "metadata": {"name": name},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
+            "subjects": [dict(account)],
         },
     ]
 
@@ -70,6 +90,6 @@ def wrong_namespace(name: str) -> str:
     return "no name of a namespace; write up to 63 of a-z, 0-9 and -, as kube-system"
 
 
-def as_manifest(namespace: str) -> str:
+def as_manifest(namespace: str, *, deep: bool = False) -> str:
     """The objects as YAML documents for `kubectl apply -f -`."""
-    return yaml.safe_dump_all(objects(namespace), sort_keys=False, explicit_start=True).rstrip("\n")
+    return yaml.safe_dump_all(objects(namespace, deep=deep), sort_keys=False, explicit_start=True).rstrip("\n")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from homelab.health.causes import fold
-from homelab.health.checks import CHECKS, Check
+from homelab.health.checks import ALL_CHECKS, CHECKS, Check
 from homelab.health.codes import CODES
 from homelab.health.report import CLUSTER_READS, CheckRun, FailedRead, Finding, Report, Severity, Status
 from homelab.health.snapshot import PROBES, Snapshot, Source, State
@@ -18,16 +18,16 @@ def run_checks(
     snapshot: Snapshot,
     thresholds: Thresholds | None = None,
     *,
-    checks: Iterable[tuple[str, Check]] = CHECKS,
+    checks: Iterable[tuple[str, Check]] | None = None,
     severities: Mapping[str, Severity] | None = None,
     suppressions: Iterable[Suppression] = (),
     notes: Iterable[str] = (),
 ) -> Report:
     """What is wrong with the cluster of a snapshot, the consequences folded under their causes.
 
-    `checks` are those to run; what follows from what another would have found is told by itself. `severities` are other
-    ones than the table's, by code. `suppressions` are added to those that annotations of the objects hold. `notes` come
-    first among the report's own.
+    `checks` are those to run, by default all, those of what was tried out if anything was; what follows from what
+    another would have found is told by itself. `severities` are other ones than the table's, by code. `suppressions`
+    are added to those that annotations of the objects hold. `notes` come first among the report's own.
 
     A check that lacks what it needs is in the report's `runs` with the reason. Nothing is raised, whatever was read.
     """
@@ -35,6 +35,8 @@ def run_checks(
         snapshot = replace(snapshot, thresholds=thresholds)
     findings: list[Finding] = []
     runs: list[CheckRun] = []
+    if checks is None:
+        checks = CHECKS if snapshot.probed is None else ALL_CHECKS
     for code, check in checks:
         run, found = _run(code, check, snapshot)
         runs.append(run)
@@ -48,7 +50,7 @@ def run_checks(
         server=snapshot.api.url,
         context=snapshot.api.context,
         counts={name: len(items) for name, items in sorted(snapshot.lists.items())},
-        notes=(*notes, *said),
+        notes=(*notes, *snapshot.notes, *said),
     )
 
 

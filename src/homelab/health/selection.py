@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from homelab.health.codes import CODES
+from homelab.health.codes import CODES, DEEP_CODES
 from homelab.health.kinds import BY_NAME
 from homelab.health.nearest import did_you_mean
 from homelab.health.text import plain
@@ -27,8 +27,11 @@ def codes_of(word: str) -> tuple[str, ...]:
     raise ValueError(f"there is no such code or room; {did_you_mean(upper, known, 'see homelab health codes')}")
 
 
-def choose(only: Iterable[str] = (), skip: Iterable[str] = (), off: Iterable[str] = ()) -> frozenset[str]:
-    """The codes to run: those of `only`, by default all, without those of `skip` and of `off`.
+def choose(
+    only: Iterable[str] = (), skip: Iterable[str] = (), off: Iterable[str] = (), *, deep: bool = False
+) -> frozenset[str]:
+    """The codes to run: those of `only`, by default all, without those of `skip` and of `off`; those for which
+    something has to be tried out only if `deep`.
 
     Words of `only` and `skip` hold codes and rooms, several separated by commas. What is `off` runs nevertheless when
     `only` names it by its very code. Raise WrongSelection.
@@ -36,10 +39,13 @@ def choose(only: Iterable[str] = (), skip: Iterable[str] = (), off: Iterable[str
     wrong: list[str] = []
     wanted = _codes("--only", only, wrong)
     unwanted = _codes("--skip", skip, wrong)
+    if tried := sorted(wanted & DEEP_CODES) if not deep else []:
+        wrong.append(f"--only {', '.join(tried)}: it is found by trying it out in the cluster; add --deep")
     if wrong:
         raise WrongSelection("\n".join(wrong))
+    known = frozenset(CODES) if deep else frozenset(CODES) - DEEP_CODES
     named = {word.strip().upper() for each in only for word in each.split(",")}
-    chosen = (wanted or frozenset(CODES)) - unwanted - (frozenset(off) - named)
+    chosen = (wanted or known) - unwanted - (frozenset(off) - named)
     if not chosen:
         raise WrongSelection("--only, --skip: no check is left; see homelab health codes")
     return chosen

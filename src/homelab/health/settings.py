@@ -11,6 +11,10 @@ code = "POD001"             # a code, a room, or a list of them
 object = "Pod/media/web-*"  # Kind/namespace/name or Kind/name, also of the workload; without it, any
 reason = "waits for the new disk"
 until = 2027-01-31          # to the end of that day; without it, for ever
+
+[deep]                      # what --deep tries things out with
+image = "registry.lan/busybox:1.35"
+timeout = "5m"
 """
 
 from __future__ import annotations
@@ -32,7 +36,7 @@ from homelab.health.text import plain
 from homelab.health.thresholds import Thresholds
 
 OFF = "off"
-_TABLES = ("thresholds", "severities", "suppress")
+_TABLES = ("thresholds", "severities", "suppress", "deep")
 _LEVELS = (*(str(each) for each in Severity), OFF)
 _WARNING, _CRITICAL = "_warning", "_critical"
 
@@ -43,13 +47,16 @@ class SettingsWrong(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """`severities` are those that differ from the table; `off` are the codes whose checks do not run."""
+    """`severities` are those that differ from the table; `off` are the codes whose checks do not run. `image` and
+    `timeout`, in seconds, are those of `--deep`, None where none is written."""
 
     thresholds: Thresholds = field(default_factory=Thresholds)
     severities: Mapping[str, Severity] = field(default_factory=dict)
     off: frozenset[str] = frozenset()
     suppressions: tuple[Suppression, ...] = ()
     path: str = ""
+    image: str | None = None
+    timeout: float | None = None
 
     def level(self, code: str) -> str:
         """The severity that is written for a code, "off" included; "" when none is."""
@@ -63,7 +70,8 @@ class Settings:
             each.name for each in fields(usual) if getattr(usual, each.name) != getattr(self.thresholds, each.name)
         ]
         levels = [f"{code} {level}" for code, level in self.severities.items()] + [f"{code} {OFF}" for code in self.off]
-        said = ", ".join((*limits, *sorted(levels)))
+        deep = [f"deep.{name}" for name in _DEEP if getattr(self, name) is not None]
+        said = ", ".join((*limits, *sorted(levels), *deep))
         known = many(len(self.suppressions), "suppression")
         return f"{self.path}: {known}, and {said} set" if said else f"{self.path}: {known}"
 
@@ -112,11 +120,12 @@ class _Reader:
         thresholds = self.thresholds(self.table(data, "thresholds"))
         levels = self.severities(self.table(data, "severities"))
         found = self.suppressions(data.get("suppress", []))
+        image, timeout = self.deep(self.table(data, "deep"))
         if self.wrong:
             raise SettingsWrong("\n".join(line for _, line in sorted(self.wrong, key=lambda each: each[0])))
         off = frozenset(code for code, level in levels.items() if level is None)
         severities = {code: level for code, level in levels.items() if level is not None}
-        return Settings(thresholds, severities, off, found, self.path)
+        return Settings(thresholds, severities, off, found, self.path, image, timeout)
 
     def refuse(self, table: str, key: str, why: str, number: int = 0) -> None:
         """One line: file, line of the key where it can be found, key, what is wrong, what to do."""
@@ -171,6 +180,19 @@ class _Reader:
                 found[code] = None if value.lower() == OFF else Severity[value.upper()]
         return found
 
+    def deep(self, table: dict[str, Any]) -> tuple[str | None, float | None]:
+        read: dict[str, Any] = {}
+        for key, value in table.items():
+            if key not in _DEEP:
+                remedy = did_you_mean(key, _DEEP, f"there are {', '.join(_DEEP)}")
+                self.refuse("deep", key, f"unknown key; {remedy}")
+                continue
+            try:
+                read[key] = _DEEP[key](value)
+            except ValueError as error:
+                self.refuse("deep", key, str(error))
+        return read.get("image"), read.get("timeout")
+
     def suppressions(self, tables: object) -> tuple[Suppression, ...]:
         if not isinstance(tables, list) or not all(isinstance(each, dict) for each in tables):
             self.refuse("suppress", "", "it is no list of tables; write [[suppress]] and code, object and reason below")
@@ -201,6 +223,29 @@ class _Reader:
         return Suppression(read["code"], read["reason"], read.get("object", Pattern()), read.get("until"), place)
 
 
+def image(value: object) -> str:
+    """The name of an image, tag or digest included. Raise ValueError."""
+    if isinstance(value, str) and _IMAGE.fullmatch(value):
+        return value
+    raise ValueError(f"{_shown(value)} is no image; write one as docker.io/library/busybox:1.35")
+
+
+def _seconds(value: object) -> float:
+    if not isinstance(value, str):
+        raise ValueError(f'{_shown(value)} has no unit; write a length of time, "90s" or "5m"')
+    try:
+        length = duration.parse(value).total_seconds()
+    except ValueError as error:
+        raise ValueError(f'{error}; write one as "90s" or "5m"') from None
+    if length < LEAST:
+        raise ValueError(f'"{value}" is too short to start a pod in; write {LEAST}s or more')
+    return length
+
+
+LEAST = 10  # seconds for --deep
+# Kubernetes judges it itself; this keeps out what can be none.
+_IMAGE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._:/@-]{0,254}")
+_DEEP: dict[str, Callable[[object], Any]] = {"image": image, "timeout": _seconds}
 _NO_TABLE = f"there are {', '.join(_TABLES)}"
 _NO_THRESHOLD = "homelab health explain CODE tells those that there are"
 

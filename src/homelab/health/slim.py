@@ -454,6 +454,7 @@ def storage_class(item: Json) -> StorageClass:
         *_head("StorageClass", item),
         text(item.get("provisioner")),
         item.get("volumeBindingMode") == "WaitForFirstConsumer",
+        text(item.get("reclaimPolicy")) or "Delete",
     )
 
 
@@ -510,7 +511,13 @@ def service(item: Json) -> Service:
         ),
         _balanced(item),
         text(spec.get("loadBalancerClass")),
+        _address(spec.get("clusterIP")),
     )
+
+
+def _address(value: object) -> str:
+    """A Service's own address; a headless one has "None" for it."""
+    return "" if value == "None" else text(value)
 
 
 def _port(value: object) -> str:

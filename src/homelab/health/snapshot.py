@@ -15,6 +15,7 @@ from typing import TypeVar, cast
 from homelab.health import objects, slim
 from homelab.health.kinds import BY_NAME
 from homelab.health.objects import Object, Thing
+from homelab.health.probed import Probed
 from homelab.health.report import Ref
 from homelab.health.shape import Json
 from homelab.health.thresholds import Thresholds
@@ -38,7 +39,14 @@ ETCD = "etcd"
 NODE_EVENTS = "events of nodes"
 ALL_PODS = "pods of all namespaces"
 DERIVED = (SYSTEM, ETCD, NODE_EVENTS, ALL_PODS)
-_UNASKED = {INVENTORY: "no inventory was named"}
+# What is not read but tried out, on request only.
+NETWORK_PROBES = "probes of the network"
+SERVICE_PROBES = "probes of Services"
+DNS_PROBES = "probes of DNS"
+VOLUME_PROBES = "probes of volumes"
+SHARED_PROBES = "probes of shared volumes"
+DEEP = (NETWORK_PROBES, SERVICE_PROBES, DNS_PROBES, VOLUME_PROBES, SHARED_PROBES)
+_UNASKED = {INVENTORY: "no inventory was named"} | dict.fromkeys(DEEP, "nothing was tried out")
 
 
 class State(StrEnum):
@@ -94,7 +102,8 @@ class Snapshot:
     """A cluster at `now`, its own clock's time. Objects are in `lists` by their kind's plural name, sorted.
 
     A kind that was not read has an empty list: `sources` tells why, and `state` of a name that nobody asked for is
-    not served. `namespace` is the only one that was read, "" for all. `usages` are sorted too.
+    not served. `namespace` is the only one that was read, "" for all. `probed` is what was tried out, None when nothing
+    was to be, and `notes` what else there is to know of that.
     """
 
     now: datetime
@@ -105,6 +114,8 @@ class Snapshot:
     usages: tuple[objects.Usage, ...] = ()
     expected: Expected | None = None
     thresholds: Thresholds = field(default_factory=Thresholds)
+    probed: Probed | None = None
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def from_lists(

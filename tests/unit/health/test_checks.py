@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 
 from homelab.health import Expected, Severity, Snapshot, checks, run_checks
 from homelab.health.as_json import as_json
-from homelab.health.checks import CHECKS
-from homelab.health.codes import CODES, TABLE, as_markdown
+from homelab.health.checks import ALL_CHECKS, CHECKS, DEEP_CHECKS
+from homelab.health.codes import CODES, DEEP_CODES, TABLE, as_markdown
 from homelab.health.kinds import BY_NAME, KINDS
 from homelab.health.report import Report, Status
-from homelab.health.snapshot import DERIVED, INVENTORY, PROBES, Api
+from homelab.health.snapshot import DEEP, DERIVED, INVENTORY, PROBES, Api
 from homelab.health.text import lines
 from tests.unit.health.cluster import NOW, VERSION, K3s
 from tests.unit.health.faults import FAULTS, QUIET, Fault, disk_full
@@ -160,13 +160,14 @@ def test_every_check_of_every_module_is_registered_and_every_code_has_one() -> N
         for key, check in vars(importlib.import_module(f"{checks.__name__}.{module.name}")).items()
         if key.startswith("check_")
     }
-    assert found == {check for _, check in CHECKS}
-    assert [code for code, _ in CHECKS] == [row.code for row in TABLE]
+    assert found == {check for _, check in ALL_CHECKS}
+    assert [code for code, _ in ALL_CHECKS] == [row.code for row in TABLE]
     assert len(CODES) == len(TABLE)
+    assert {code for code, _ in DEEP_CHECKS} == DEEP_CODES
 
 
 def test_checks_need_what_can_be_read() -> None:
-    known = {*BY_NAME, *PROBES, *DERIVED, INVENTORY}
+    known = {*BY_NAME, *PROBES, *DERIVED, *DEEP, INVENTORY}
     assert len(BY_NAME) == len(KINDS)
     for row in TABLE:
         assert row.needs and {*row.needs, *row.uses} <= known, row.code
@@ -175,7 +176,7 @@ def test_checks_need_what_can_be_read() -> None:
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.code)
 def test_a_check_does_not_run_without_what_it_needs(row: Any) -> None:
     """Nothing was read at all: no check may say that all is well."""
-    report = run_checks(Snapshot(NOW))
+    report = run_checks(Snapshot(NOW), checks=ALL_CHECKS)
     run = next(each for each in report.runs if each.code == row.code)
     assert run.status is Status.SKIPPED and run.reason
     assert report.exit_code == 3

@@ -18,6 +18,7 @@ from homelab.health import Report, Severity, Snapshot, run_checks
 from homelab.health.as_json import SCHEMA, as_data
 from homelab.health.as_junit import as_junit
 from homelab.health.as_prometheus import as_prometheus
+from homelab.health.checks import CHECKS
 from homelab.health.codes import TABLE
 from homelab.health.report import CheckRun, FailedRead, Finding, Ref, Status
 from homelab.health.selection import ROOMS
@@ -75,9 +76,9 @@ def case(root: ElementTree.Element, code: str) -> ElementTree.Element:
 
 def test_a_suite_for_each_room_and_a_case_for_each_check() -> None:
     root = xml(look())
-    assert [each.attrib["name"] for each in root] == list(ROOMS)
-    assert len(list(root.iter("testcase"))) == len(TABLE)
-    assert root.attrib == {"name": "homelab health", "tests": str(len(TABLE)), "failures": "0", "errors": "0"}
+    assert [each.attrib["name"] for each in root] == list(ROOMS[:-1]), "nothing was tried out"
+    assert len(list(root.iter("testcase"))) == len(CHECKS)
+    assert root.attrib == {"name": "homelab health", "tests": str(len(CHECKS)), "failures": "0", "errors": "0"}
     assert root[0].attrib["timestamp"] == "2026-11-25T12:00:00"
     assert case(root, "POD001").attrib == {
         "classname": "homelab.health.POD",

@@ -9,7 +9,7 @@ import pytest
 
 from homelab.health import Report, Severity, Snapshot, run_checks
 from homelab.health.checks import CHECKS
-from homelab.health.codes import CODES, needed
+from homelab.health.codes import CODES, DEEP_CODES, needed
 from homelab.health.report import FailedRead
 from homelab.health.selection import WrongSelection, choose, codes_of, kinds_of
 from homelab.health.snapshot import READYZ, Api, Source, State
@@ -17,6 +17,7 @@ from homelab.health.text import lines, summary
 from tests.unit.health import faults
 from tests.unit.health.cluster import NOW, VERSION, K3s
 
+READ = set(CODES) - DEEP_CODES
 POD = {code for code in CODES if code.startswith("POD")}
 
 
@@ -28,15 +29,16 @@ def look(cluster: K3s, codes: frozenset[str], sources: dict[str, Source] | None 
 
 
 def test_codes_and_rooms_in_any_case_and_separated_by_commas() -> None:
-    assert choose() == set(CODES)
+    assert choose() == READ
+    assert choose(deep=True) == set(CODES)
     assert choose(only=["pod001, NODE001", "Work003"]) == {"POD001", "NODE001", "WORK003"}
     assert choose(only=["pod"]) == POD
-    assert choose(skip=["POD", "node001"]) == set(CODES) - POD - {"NODE001"}
+    assert choose(skip=["POD", "node001"]) == READ - POD - {"NODE001"}
     assert choose(only=["POD"], skip=["POD001"]) == POD - {"POD001"}
 
 
 def test_what_is_off_runs_only_by_its_very_name() -> None:
-    assert choose(off=["POD008"]) == set(CODES) - {"POD008"}
+    assert choose(off=["POD008"]) == READ - {"POD008"}
     assert choose(only=["POD"], off=["POD008"]) == POD - {"POD008"}
     assert choose(only=["pod008"], off=["POD008"]) == {"POD008"}
 
@@ -53,6 +55,13 @@ def test_all_that_is_wrong_with_a_selection_is_told_at_once() -> None:
         choose(only=["POD001"], skip=["POD"])
     with pytest.raises(ValueError, match="there is no such code"):
         codes_of("POD01")
+
+
+def test_what_has_to_be_tried_out_is_chosen_only_on_request() -> None:
+    with pytest.raises(WrongSelection, match="--only DEEP002: it is found by trying it out in the cluster; add --deep"):
+        choose(only=["POD", "DEEP002"])
+    assert choose(only=["DEEP"], deep=True) == DEEP_CODES
+    assert choose(skip=["DEEP"]) == READ == choose(skip=["DEEP"], deep=True)
 
 
 def test_only_what_the_chosen_checks_read_is_wanted() -> None:

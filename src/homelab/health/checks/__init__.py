@@ -16,6 +16,7 @@ from homelab.health.checks import (
     budgets,
     certificates,
     control_plane,
+    deep,
     etcd,
     events,
     gateways,
@@ -118,3 +119,14 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("ADDON002", addons.check_there),
     ("ADDON003", addons.check_charts),
 )
+
+# Of what was tried out on request.
+DEEP_CHECKS: tuple[tuple[str, Check], ...] = (
+    ("DEEP001", deep.check_dns),
+    ("DEEP002", deep.check_network),
+    ("DEEP003", deep.check_services),
+    ("DEEP004", deep.check_volume),
+    ("DEEP005", deep.check_shared),
+)
+
+ALL_CHECKS = (*CHECKS, *DEEP_CHECKS)

@@ -1,0 +1,311 @@
+"""`--deep`: objects are made in the cluster, looked at, and removed. The only file of health that writes to an API.
+
+All that a run makes is in one namespace of its own, which is removed however the run ends; what a run has left that was
+killed is removed by a later one, once that run's own end is past. What is made, and what it means, is in `probes.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+from homelab.health import manifests, probes
+from homelab.health.api import Answer, Connection, Deadline, ReadFailed, connect
+from homelab.health.codes import CODES, DEEP_CODES
+from homelab.health.probed import Probed
+from homelab.health.probes import Plan, World
+from homelab.health.reading import message
+from homelab.health.shape import Json, dig, mapping, objects, text, when
+from homelab.health.snapshot import DEEP, Snapshot, Source, State
+
+TIMEOUT = 120.0
+_CLEANING = 60.0  # seconds, from the end of probing on
+_TELLING = 5.0  # for the events, which are wanted most when time is up
+_MARGIN = timedelta(seconds=60)  # between the last moment of a run and when it counts for dead
+_POLL = 1.0
+
+_KINDS = {"Pod": "pods", "Service": "services", "PersistentVolumeClaim": "persistentvolumeclaims"}
+_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+
+Tell = Callable[[str], None]
+
+
+class _Refused(Exception):
+    """The API would not do something: what became of it, and why."""
+
+    def __init__(self, state: State, why: str) -> None:
+        super().__init__(why)
+        self.state = state
+
+
+def probe(
+    snapshot: Snapshot,
+    kubeconfig: str | None = None,
+    context: str | None = None,
+    *,
+    image: str = manifests.IMAGE,
+    timeout: float = TIMEOUT,
+    codes: Iterable[str] = DEEP_CODES,
+    tell: Tell = lambda line: None,
+    poll: float = _POLL,
+) -> Snapshot:
+    """The snapshot with what trying out came to, for the checks of `codes`, within `timeout` seconds and up to 60 more
+    for cleaning up.
+
+    The cluster is that of `read_snapshot`'s arguments, and the snapshot one of all namespaces. `image` has to bring
+    BusyBox. `tell` is given a line about what is left behind, and when it is interrupted.
+
+    Whatever could not be tried out is told in the snapshot's `sources`. Raise ClusterUnreachable when there is no
+    cluster to talk to, and whatever interrupts it, KeyboardInterrupt say, after the namespace was removed.
+    """
+    codes = frozenset(codes)
+    connection = connect(kubeconfig, context)
+    try:
+        return _Run(connection, snapshot, image, timeout, codes, tell, poll).snapshot_after()
+    finally:
+        connection.close()
+
+
+@dataclass
+class _Run:
+    connection: Connection
+    before: Snapshot
+    image: str
+    timeout: float
+    codes: frozenset[str]
+    tell: Tell
+    poll: float
+    run: str = field(default_factory=lambda: secrets.token_hex(4))
+    refused: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.deadline = Deadline(self.timeout)
+        self.name = manifests.name(self.run)
+
+    @property
+    def now(self) -> datetime:
+        """The cluster's time."""
+        return datetime.now(UTC) + (self.before.api.skew or timedelta())
+
+    def snapshot_after(self) -> Snapshot:
+        """The snapshot with what was found out."""
+        plan, sources, notes = probes.plan(self.before, self.run, self.image, int(self.timeout), self.codes)
+        self.notes += notes
+        found = Probed()
+        if not plan.empty:
+            try:
+                self._allowed()
+                self._reap()
+                found, more = self._try_out(plan)
+                sources |= more
+            except _Refused as error:
+                sources = self._none(error.state, str(error)) | sources
+            except ReadFailed as error:
+                sources = self._none(State.FAILED, str(error)) | sources
+        at = self.before
+        return replace(at, probed=found, sources={**at.sources, **sources}, notes=(*at.notes, *self.notes))
+
+    def _none(self, state: State, why: str) -> dict[str, Source]:
+        wanted = {name for code in self.codes for name in CODES[code].needs if name in DEEP}
+        return {name: Source(name, state, why) for name in wanted}
+
+    # -- the run --------------------------------------------------------------------------------------------------
+
+    def _try_out(self, plan: Plan) -> tuple[Probed, dict[str, Source]]:
+        with self._namespace():
+            world = self._watch(plan)
+            events: list[probes.Event] = []
+            # They only say why, so the rest is told without them.
+            with suppress(_Refused, ReadFailed):
+                path = f"/api/v1/namespaces/{self.name}/events"
+                events = [probes.event(each) for each in self._items(path, "", Deadline(_TELLING))]
+            return probes.outcome(plan, world, events, self.now)
+
+    @contextmanager
+    def _namespace(self) -> Iterator[None]:
+        """A namespace for the run, gone afterwards. Raise _Refused or ReadFailed when there can be none."""
+        until = self.now + timedelta(seconds=self.timeout + _CLEANING) + _MARGIN
+        try:
+            # Whether it was made is not known when the answer does not come: then it is looked for.
+            self._create("/api/v1/namespaces", manifests.namespace(self.run, until))
+            yield
+        except (KeyboardInterrupt, SystemExit):
+            self.tell(f"interrupted; namespace {self.name} is being removed")
+            raise
+        finally:
+            self._remove()
+
+    def _watch(self, plan: Plan) -> World:
+        """Make what the plan asks for until it has all, or time is up; the last look."""
+        for each in plan.first():
+            self._make(each)
+        world = World()
+        while self.deadline.left:
+            try:
+                world = self._look()
+            except ReadFailed:
+                if self.deadline.left:
+                    raise
+                break
+            for each in plan.next(world, hurry=self.deadline.left < self.timeout / 2):
+                self._make(each)
+            if plan.done(replace(world, refused=dict(self.refused))):
+                break
+            time.sleep(min(self.poll, self.deadline.left))
+        return replace(world, refused=dict(self.refused))
+
+    def _look(self) -> World:
+        pods = [probes.pod(each) for each in self._list("pods")]
+        services = {
+            text(dig(each, "metadata", "name")): text(dig(each, "spec", "clusterIP")) for each in self._list("services")
+        }
+        return World({each.name: each for each in pods}, services, dict(self.refused))
+
+    def _make(self, manifest: Json) -> None:
+        """Make an object, or remember why the API would not have it."""
+        kind, name = manifest["kind"], manifest["metadata"]["name"]
+        try:
+            self._create(f"/api/v1/namespaces/{self.name}/{_KINDS[kind]}", manifest)
+        except (_Refused, ReadFailed) as error:
+            self.refused[f"{kind}/{name}"] = f"{kind} {name}: {error}"
+
+    # -- before and after -----------------------------------------------------------------------------------------
+
+    def _allowed(self) -> None:
+        """That we may make all we need and remove it again. Raise _Refused: a right that is lacking in the middle
+        would leave things behind."""
+        for verb, resource in manifests.RIGHTS:
+            review = {
+                "apiVersion": "authorization.k8s.io/v1",
+                "kind": "SelfSubjectAccessReview",
+                "spec": {"resourceAttributes": {"verb": verb, "group": "", "resource": resource}},
+            }
+            answer = self._ask("POST", _REVIEWS, self.deadline, review)
+            if answer.status not in (200, 201):
+                raise _refusal(answer, "what we may do is not told")
+            if dig(_json(answer), "status", "allowed") is not True:
+                raise _Refused(State.FORBIDDEN, f"we may not {verb} {resource}; see homelab health role --deep")
+
+    def _reap(self) -> None:
+        """Remove what dead runs have left: our label and name, and an end that is past. What tells no end stays."""
+        for each in self._namespaces(manifests.RUN):
+            name, meta = text(dig(each, "metadata", "name")), mapping(each.get("metadata"))
+            if meta.get("deletionTimestamp") or name != manifests.name(text(dig(meta, "labels", manifests.RUN))):
+                continue
+            end = when(dig(meta, "annotations", manifests.UNTIL))
+            if end is None:
+                self.notes.append(f"namespace {name} has our label and no end; kubectl delete namespace {name}")
+            elif end < self.now:
+                answer = self._delete(name, text(meta.get("uid")), self.deadline)
+                done = "was removed" if answer.status in _GONE else f"could not be removed: {_said(answer)}"
+                self.notes.append(f"namespace {name}, which a run before this one has left, {done}")
+
+    def _remove(self) -> None:
+        """Remove the run's own namespace, and wait until it is gone; tell when it is not."""
+        cleaning, why = Deadline(_CLEANING), ""
+        asked = False
+        while cleaning.left:
+            try:
+                mine = self._namespaces(f"{manifests.RUN}={self.run}", cleaning)
+                if not mine:
+                    return
+                if not asked:
+                    answer = self._delete(self.name, text(dig(mine[0], "metadata", "uid")), cleaning)
+                    asked = answer.status in _GONE
+                    why = "" if asked else _said(answer)
+            except (_Refused, ReadFailed) as error:
+                why = str(error)
+            time.sleep(min(self.poll, cleaning.left))
+        left = f"namespace {self.name} is left behind: {why}; kubectl delete namespace {self.name}"
+        if asked:
+            left = (
+                f"namespace {self.name} was deleted and is not gone yet; see kubectl get namespace {self.name} -o yaml"
+            )
+        self.notes.append(left)
+        self.tell(left)
+
+    # -- questions ------------------------------------------------------------------------------------------------
+
+    def _namespaces(self, selector: str, deadline: Deadline | None = None) -> list[Json]:
+        """Those of runs: `selector` is one of labels."""
+        return self._items("/api/v1/namespaces", f"labelSelector={quote(selector, safe='')}", deadline)
+
+    def _list(self, resource: str) -> list[Json]:
+        return self._items(f"/api/v1/namespaces/{self.name}/{resource}", "", None)
+
+    def _items(self, path: str, query: str, deadline: Deadline | None) -> list[Json]:
+        answer = self._ask("GET", path, deadline or self.deadline, None, query)
+        if answer.status != 200:
+            raise _refusal(answer, f"HTTP {answer.status}")
+        return objects(_json(answer).get("items"))
+
+    def _delete(self, name: str, uid: str, deadline: Deadline) -> Answer:
+        """Delete a namespace, if it still is the one that we saw."""
+        options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
+        return self._ask("DELETE", f"/api/v1/namespaces/{name}", deadline, options)
+
+    def _create(self, path: str, manifest: Json) -> None:
+        """Make an object. Raise _Refused or ReadFailed."""
+        while True:
+            answer = self._ask("POST", path, self.deadline, manifest)
+            # Names are the run's own: what is there already was made by a try whose answer was lost.
+            if answer.status in (200, 201, 202, 409):
+                return
+            # A namespace gets its service account a moment after it is there, and a pod cannot be without.
+            if answer.status == 403 and "serviceaccount" in _said(answer) and self.deadline.left > self.poll:
+                time.sleep(self.poll)
+                continue
+            raise _refusal(answer, f"HTTP {answer.status}")
+
+    def _ask(
+        self, method: str, path: str, deadline: Deadline, body: Mapping[str, Any] | None = None, query: str = ""
+    ) -> Answer:
+        """An answer. What the API put off, or where a connection broke once, is asked again while there is time."""
+        broken = 0
+        while True:
+            try:
+                answer = (
+                    self.connection.get(path, deadline, query)
+                    if body is None
+                    else self.connection.send(method, path, body, deadline)
+                )
+            except ReadFailed as error:
+                broken += 1
+                if error.late or broken > 1:
+                    raise
+                continue
+            put_off = answer.status == 429 or (answer.status == 503 and answer.retry_after is not None)
+            pause = self.poll if answer.retry_after is None else max(answer.retry_after, 0.05)
+            if not put_off or pause >= deadline.left:
+                return answer
+            time.sleep(pause)
+
+
+# It was taken, is gone already, or is on its way out.
+_GONE = (200, 202, 404, 409)
+
+
+def _refusal(answer: Answer, otherwise: str) -> _Refused:
+    said = _said(answer) or otherwise
+    # A right that is missing; what a policy of the cluster refuses is told with the same number.
+    lacking = answer.status == 403 and "cannot " in said
+    return _Refused(State.FORBIDDEN if lacking else State.FAILED, said)
+
+
+def _said(answer: Answer) -> str:
+    return message(answer.body) or f"HTTP {answer.status}"
+
+
+def _json(answer: Answer) -> Json:
+    try:
+        return mapping(json.loads(answer.body))
+    except (ValueError, RecursionError):
+        raise ReadFailed("the answer is not JSON") from None

@@ -1,7 +1,8 @@
 """A Kubernetes API on the loopback, exact to the byte: lists, pages, refusals, and the ways in which answers fail.
 
-It knows what a client of lists sees: discovery, `limit` and `continue`, `fieldSelector=type=...` on events, Status
-objects for errors, gzip for large answers when asked for, a Date header, TLS with client certificates or tokens.
+It knows what a client of lists sees: discovery, `limit` and `continue`, `fieldSelector=type=...` on events,
+`labelSelector` of one label, Status objects for errors, gzip for large answers when asked for, a Date header, TLS with
+client certificates or tokens. What is made is listed from then on; what would act on it, `controller` has to do.
 """
 
 from __future__ import annotations
@@ -197,9 +198,8 @@ class Handler(BaseHTTPRequestHandler):
         with api.lock:
             api.asked[parts.path] += 1
             api.queries.append(self.path)
-        for path, fault in api.faults.items():
-            if parts.path == path and fault(self):
-                return
+        if self.faulty(parts.path):
+            return
         if api.token and self.headers.get("Authorization") != f"Bearer {api.token}":
             self.status(401, "Unauthorized")
         elif parts.path == "/version":
@@ -212,6 +212,61 @@ class Handler(BaseHTTPRequestHandler):
             self.json(api.discovery())
         else:
             self.list(parts.path)
+
+    def faulty(self, path: str) -> bool:
+        """Whether something goes wrong there, of any method or of this one: "POST /api/v1/namespaces"."""
+        faults = self.server.api.faults
+        return any(at in (path, f"{self.command} {path}") and fault(self) for at, fault in list(faults.items()))
+
+    def do_POST(self) -> None:
+        api, path = self.server.api, urlsplit(self.path).path
+        made: Json = json.loads(self.rfile.read(int(self.headers.get("Content-Length", "0"))))
+        with api.lock:
+            api.written.append((self.command, path, made))
+        if self.faulty(path):
+            return
+        if path.endswith("/selfsubjectaccessreviews"):
+            asked = made["spec"]["resourceAttributes"]
+            allowed = (asked["verb"], asked["resource"]) not in api.denied
+            self.answer(201, json.dumps({**made, "status": {"allowed": allowed}}).encode())
+            return
+        scope, _, rest = path.partition("/namespaces/")
+        namespace, _, resource = rest.partition("/")
+        made["metadata"] |= {"uid": f"{path}/{made['metadata']['name']}"} | ({"namespace": namespace} if rest else {})
+        items = api.at[f"{scope}/{resource}" if rest else scope]
+        with api.lock:
+            there = {(each["metadata"].get("namespace"), each["metadata"]["name"]) for each in items}
+            if (made["metadata"].get("namespace"), made["metadata"]["name"]) in there:
+                self.status(409, "already exists")
+                return
+            api.controller(api, made)
+            items.append(made)
+        self.answer(201, json.dumps(made).encode())
+
+    def do_DELETE(self) -> None:
+        """Of a namespace, with all that is in it."""
+        api, path = self.server.api, urlsplit(self.path).path
+        options = json.loads(self.rfile.read(int(self.headers.get("Content-Length", "0"))))
+        with api.lock:
+            api.written.append((self.command, path, options))
+        if self.faulty(path):
+            return
+        name = path.removeprefix("/api/v1/namespaces/")
+        with api.lock:
+            uids = [
+                each["metadata"]["uid"] for each in api.at["/api/v1/namespaces"] if each["metadata"]["name"] == name
+            ]
+            if uids and uids != [options["preconditions"]["uid"]]:
+                self.status(409, "the UID in the precondition does not match")
+                return
+            for items in api.at.values():
+                items[:] = [each for each in items if each["metadata"].get("namespace") != name]
+            spaces = api.at["/api/v1/namespaces"]
+            spaces[:] = [each for each in spaces if each["metadata"]["name"] != name]
+        if uids:
+            self.json({"kind": "Status", "status": "Success"})
+        else:
+            self.status(404, "not found")
 
     def list(self, path: str) -> None:
         api = self.server.api
@@ -229,6 +284,14 @@ class Handler(BaseHTTPRequestHandler):
         if selected := self.query.get("fieldSelector"):
             key, _, value = selected.partition("=")
             items = [each for each in items if str(each.get(key, "")) == value]
+        if selected := self.query.get("labelSelector"):
+            key, wanted, value = selected.partition("=")
+            labels = [each["metadata"].get("labels", {}) for each in items]
+            items = [
+                each
+                for each, own in zip(items, labels, strict=True)
+                if key in own and (not wanted or own[key] == value)
+            ]
         begin, limit = int(self.query.get("continue", "0")), int(self.query.get("limit", "0")) or len(items)
         meta: Json = {"resourceVersion": "4711"}
         if begin + limit < len(items):
@@ -296,7 +359,9 @@ class ApiServer:
     """The API of a cluster with these objects, by the plural names of their kinds.
 
     `faults` say by path what goes wrong. `asked` counts requests by path, `queries` keeps them in order. `clock` is
-    the server's. With `tls` it is reached over https with that server context.
+    the server's. With `tls` it is reached over https with that server context. `written` keeps what was to be changed,
+    as method, path and body; `denied` are the verbs and resources that nobody is let do, `controller` is called with
+    each object before it is there.
     """
 
     objects: Mapping[str, Iterable[Json]]
@@ -310,11 +375,14 @@ class ApiServer:
     null_lists: bool = False
     chunked: bool = False
     tls: ssl.SSLContext | None = None
+    denied: frozenset[tuple[str, str]] = frozenset()
+    controller: Callable[[ApiServer, Json], None] = lambda api, made: None
 
     def __post_init__(self) -> None:
         self.lock = threading.Lock()
         self.asked: Counter[str] = Counter()
         self.queries: list[str] = []
+        self.written: list[tuple[str, str, Json]] = []
         self.at: dict[str, list[Json]] = {}
         for name, version in self.served.items():
             resource = name.partition(".")[0]

@@ -59,7 +59,9 @@ def until(
     return answer
 
 
-def health_of(lab: Lab, kubeconfig: str | Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def health_of(
+    lab: Lab, kubeconfig: str | Path, *arguments: str, timeout: float = 120
+) -> subprocess.CompletedProcess[str]:
     """`homelab health` as a person runs it."""
     return subprocess.run(
         [str(BIN / "homelab"), "health", "--kubeconfig", str(kubeconfig), *arguments],
@@ -68,5 +70,5 @@ def health_of(lab: Lab, kubeconfig: str | Path, *arguments: str) -> subprocess.C
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=timeout,
     )

@@ -45,7 +45,8 @@ exit 0
 _ASK = """\
 domain=$(sed -n 's/^search .*[ .]svc\\.\\([^ ]*\\).*/\\1/p' /etc/resolv.conf)
 web() {
-  [ "$(timeout 6 wget -q -O - "http://$1/")" = "$2" ]
+  page=$(timeout 6 wget -q -O - "http://$1/") || return 1
+  [ "$page" = "$2" ] || { echo "another one answers there"; return 1; }
 }
 dns() {
   heard=$(timeout 6 nslookup "kubernetes.default.svc.${domain:-cluster.local}" "$1" 2>&1)
@@ -56,7 +57,7 @@ ask() {
   tries=1
   until said=$("$2" "$3" "$4" 2>&1); do
     if [ "$tries" = 3 ]; then
-      said=$(echo "$said" | grep . | tail -n 1 | tr -cd ' -~' | cut -c 1-60)
+      said=$(echo "$said" | grep . | tail -n 1 | tr -cd ' -~' | cut -c 1-100)
       echo "$1 no $said" >> /dev/termination-log
       return
     fi

@@ -222,7 +222,7 @@ class _Run:
                     asked = answer.status in _GONE
                     why = "" if asked else _said(answer)
             except (_Refused, ReadFailed) as error:
-                why = str(error)
+                why = why if why and not cleaning.left else str(error)
             time.sleep(min(self.poll, cleaning.left))
         left = f"namespace {self.name} is left behind: {why}; kubectl delete namespace {self.name}"
         if asked:

@@ -9,6 +9,7 @@ import yaml
 
 from homelab.health import ClusterUnreachable, role, run_checks
 from homelab.health.kinds import BY_NAME
+from homelab.health.manifests import RIGHTS
 from homelab.health.snapshot import APIS, READYZ, VERSION
 from tests import api_server
 from tests.unit.health.test_cli import homelab
@@ -44,6 +45,18 @@ def test_it_lets_in_just_what_is_asked_for(tmp_path: Path) -> None:
 def test_nothing_secret_and_nothing_that_writes() -> None:
     assert not [each for each in allowed() if "secret" in each or "configmap" in each or "*" in each]
     assert {verb for rule in role.rules() for verb in rule["verbs"]} == {"list", "get"}
+
+
+def test_what_is_tried_out_takes_a_role_of_its_own(tmp_path: Path) -> None:
+    """What the plain role lets be done stays what it was; the other one lets be made just what `--deep` makes."""
+    account, plain, binding, made, bound = yaml.safe_load_all(homelab("role", "--deep", cwd=tmp_path).stdout)
+    assert [account, plain, binding] == list(yaml.safe_load_all(homelab("role", cwd=tmp_path).stdout))
+    verbs = {(verb, each) for rule in made["rules"] for each in rule["resources"] for verb in rule["verbs"]}
+    assert verbs == set(RIGHTS) and all(rule["apiGroups"] == [""] for rule in made["rules"])
+    assert {verb for verb, _ in verbs} == {"create", "delete"}
+    assert [each for verb, each in verbs if verb == "delete"] == ["namespaces"]
+    assert bound["roleRef"]["name"] == made["metadata"]["name"] != plain["metadata"]["name"]
+    assert bound["subjects"] == binding["subjects"]
 
 
 def test_fewer_checks_need_less() -> None:

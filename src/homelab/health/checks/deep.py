@@ -126,13 +126,14 @@ def check_dns(snapshot: Snapshot) -> Iterator[Finding]:
     network = _failed(snapshot, Way.POD)
     culprits = _culprits(snapshot, network)
     blamed = (NETWORK.name,) if _everywhere(snapshot, culprits) else tuple(culprits)
-    yield from _over_the_network(snapshot, failed, behind, network, blamed)
     left = {(node, of): said for (node, of), said in failed.items() if not _explained(node, behind.get(of), network)}
     askers: dict[str, set[str]] = {}
     for each in _asked(snapshot, Way.DNS_POD):
         if not _explained(each.node, behind.get(each.of), network):
             askers.setdefault(each.of, set()).add(each.node)
     silent = {of for of, nodes in askers.items() if all((node, of) in left for node in nodes)}
+    heard = {pair: said for pair, said in failed.items() if pair[1] not in silent}
+    yield from _over_the_network(snapshot, heard, behind, network, blamed)
     for of in sorted(silent):
         ref, owner = _pod(snapshot, of, behind.get(of))
         said = next(words for (_, address), words in left.items() if address == of)

@@ -1,0 +1,558 @@
+"""`homelab health --deep` over an API on the loopback: what is made, in what order, and that all of it goes again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from homelab.health import Report, Snapshot, manifests, read_snapshot, run_checks
+from homelab.health.api import Connection
+from homelab.health.checks import ALL_CHECKS, CHECKS
+from homelab.health.codes import DEEP_CODES
+from homelab.health.probed import Way
+from homelab.health.probing import probe
+from homelab.health.report import Status
+from homelab.health.selection import kinds_of
+from homelab.health.snapshot import State
+from tests import api_server
+from tests.api_server import ApiServer
+from tests.unit.health.cluster import NODES, K3s, stamp
+from tests.unit.health.conftest import kubeconfig
+from tests.unit.health.test_cli import HOMELAB, homelab
+from tests.unit.health.test_deep import roots, with_dns
+
+Json = dict[str, Any]
+SPACES = "/api/v1/namespaces"
+SUM = "0" * 64
+
+
+@dataclass
+class Kubelet:
+    """What happens to pods that are made: they run where they are to, and find that all is well but what is `bad`.
+
+    `waits` are the names of pods, or their begin, that do not get on, with the reason and message that they wait for.
+    """
+
+    bad: Callable[[str, str, str], bool] = lambda node, key, whom: False
+    waits: dict[str, tuple[str, str]] = field(default_factory=dict)
+    says: dict[str, str] = field(default_factory=dict)
+    made: list[Json] = field(default_factory=list)
+
+    def __call__(self, api: ApiServer, made: Json) -> None:
+        self.made.append(made)
+        if made["kind"] == "Service":
+            made["spec"]["clusterIP"] = f"10.43.7.{len(self.made)}"
+        if made["kind"] == "Pod":
+            made["status"] = self.status(made)
+
+    def status(self, made: Json) -> Json:
+        name, spec = made["metadata"]["name"], made["spec"]
+        only = spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+        spec["nodeName"] = node = only["nodeSelectorTerms"][0]["matchFields"][0]["values"][0]
+        for begin, (reason, message) in self.waits.items():
+            if name.startswith(begin):
+                state: Json = {"waiting": {"reason": reason, "message": message}} if reason else {}
+                return {"phase": "Pending", "containerStatuses": [{"state": state}]}
+        if name.startswith("node-"):
+            state = {"running": {"startedAt": stamp(datetime.now(UTC))}}
+            return {"phase": "Running", "podIP": f"10.42.9.{name[5:]}", "containerStatuses": [{"state": state}]}
+        words = spec["containers"][0]["command"][4:]
+        said = f"write ok {SUM}" if name.endswith("-write") else "read ok" if "-read-" in name else ""
+        if name.startswith("ask-"):
+            asked = [words[at : at + 4] for at in range(0, len(words), 4)]
+            said = "\n".join(
+                f"{key} {'no timed out' if self.bad(node, key, whom) else 'ok'}" for key, _, whom, _ in asked
+            )
+        ended = {"terminated": {"exitCode": 0, "message": self.says.get(name, said)}}
+        return {"phase": "Succeeded", "containerStatuses": [{"state": ended}]}
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., ApiServer]]:
+    running: list[ApiServer] = []
+
+    def serve(kubelet: Kubelet | None = None, cluster: K3s | None = None, **options: Any) -> ApiServer:
+        cluster = cluster or fresh()
+        server = ApiServer(cluster.lists, controller=kubelet or Kubelet(), **options)
+        running.append(server.__enter__())
+        (tmp_path / ".kube").mkdir(exist_ok=True)
+        (tmp_path / ".kube" / "config").write_text(Path(kubeconfig(tmp_path, server.url)).read_text())
+        return server
+
+    yield serve
+    for server in running:
+        server.__exit__()
+
+
+def fresh(*dns: str) -> K3s:
+    cluster = K3s(datetime.now(UTC))
+    with_dns(cluster, *(dns or ("s1",)))
+    return cluster
+
+
+def try_out(timeout: float = 20, **options: Any) -> tuple[Snapshot, Report, list[str]]:
+    told: list[str] = []
+    read = read_snapshot(kinds=kinds_of(DEEP_CODES))
+    snapshot = probe(read, timeout=timeout, poll=0.02, tell=told.append, **options)
+    return snapshot, run_checks(snapshot), told
+
+
+def ours(server: ApiServer) -> list[Json]:
+    """What is there of any run."""
+    return [each for each in server.at[SPACES] if manifests.RUN in each["metadata"].get("labels", {})]
+
+
+def why(report: Report, code: str) -> tuple[Status, str]:
+    return next((each.status, each.reason) for each in report.runs if each.code == code)
+
+
+SHARED = "DEEP005"  # for which this cluster has no StorageClass
+
+
+def test_a_sound_cluster_is_tried_out_and_left_as_it_was(serve: Callable[..., ApiServer]) -> None:
+    kubelet = Kubelet()
+    server = serve(kubelet)
+    before = json.dumps(server.at)
+    snapshot, report, told = try_out()
+    assert (report.roots, report.exit_code, told) == ((), 0, [])
+    assert json.dumps(server.at) == before
+    ran = [each.code for each in report.runs if each.status is Status.OK and each.code.startswith("DEEP")]
+    assert ran == ["DEEP001", "DEEP002", "DEEP003", "DEEP004"]
+    assert why(report, SHARED) == (
+        Status.SKIPPED,
+        "probes of shared volumes: no StorageClass is known for volumes that several nodes use (NFS, SMB, CephFS)",
+    )
+    assert snapshot.probed is not None
+    assert {(each.node, each.of) for each in snapshot.probed.asked if each.way is Way.POD} == {
+        (one, other) for one in NODES for other in NODES
+    }
+    assert {each.of for each in snapshot.probed.asked if each.way is Way.DNS_POD} == {"10.42.0.7"}
+    names = [each["metadata"]["name"] for each in kubelet.made if each["kind"] == "Pod"]
+    assert sorted(names) == sorted(
+        [*(f"{pod}-{number}" for pod in ("node", "ask") for number in range(4)), "volume-write", "volume-read-0"]
+    )
+    assert names.index("volume-read-0") > names.index("volume-write")
+
+
+def test_all_that_is_made_bears_the_run_and_is_in_its_namespace(serve: Callable[..., ApiServer]) -> None:
+    server = serve()
+    try_out()
+    made = [(path, body) for method, path, body in server.written if method == "POST" and "access" not in path]
+    (path, space), *rest = made
+    run = space["metadata"]["labels"][manifests.RUN]
+    assert (path, space["metadata"]["name"]) == (SPACES, f"homelab-health-{run}")
+    assert {body["metadata"]["labels"][manifests.RUN] for _, body in rest} == {run}
+    assert {path.rpartition("/")[0] for path, _ in rest} == {f"{SPACES}/homelab-health-{run}"}
+    deleted = [path for method, path, _ in server.written if method == "DELETE"]
+    assert deleted == [f"{SPACES}/homelab-health-{run}"]
+
+
+def test_pods_conform_to_the_restricted_standard(serve: Callable[..., ApiServer]) -> None:
+    """Source: Kubernetes, "Pod Security Standards"."""
+    kubelet = Kubelet()
+    serve(kubelet)
+    try_out()
+    for made in kubelet.made:
+        if made["kind"] != "Pod":
+            continue
+        spec, (container,) = made["spec"], made["spec"]["containers"]
+        assert not {"hostNetwork", "hostPID", "hostIPC", "initContainers"} & spec.keys()
+        assert {key for each in spec["volumes"] for key in each} <= {"name", "emptyDir", "persistentVolumeClaim"}
+        assert spec["securityContext"]["runAsNonRoot"] and spec["securityContext"]["runAsUser"] > 0
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert container["securityContext"]["allowPrivilegeEscalation"] is False
+        assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+        assert not any("hostPort" in each for each in container.get("ports", ()))
+        assert spec["automountServiceAccountToken"] is False
+        assert container["imagePullPolicy"] == "IfNotPresent"
+
+
+def test_one_fault_is_one_root(serve: Callable[..., ApiServer]) -> None:
+    """An agent's tunnel is down: neither it nor the others get through, to DNS neither."""
+
+    def bad(node: str, key: str, whom: str) -> bool:
+        a1 = sorted(NODES).index("a1")
+        at = {f"pod:{a1}", f"service:{a1}"}
+        return (key in at) != (node == "a1")
+
+    server = serve(Kubelet(bad))
+    _, report, _ = try_out()
+    assert roots(report) == [("DEEP002", "Node a1")]
+    assert {each.code for each in report.consequences(report.roots[0])} == {"DEEP001"}
+    assert ours(server) == []
+
+
+def test_nodes_that_take_no_pods_are_left_out_and_said(serve: Callable[..., ApiServer]) -> None:
+    cluster = fresh()
+    cluster.get("nodes", "s2")["spec"]["unschedulable"] = True
+    cluster.get("nodes", "s3")["spec"]["taints"] = [{"key": "gpu", "effect": "NoSchedule"}]
+    taints = [{"key": "CriticalAddonsOnly", "value": "true", "effect": "NoExecute"}]
+    cluster.get("nodes", "s1")["spec"]["taints"] = taints
+    serve(cluster=cluster)
+    snapshot, report, _ = try_out()
+    assert snapshot.probed is not None and snapshot.probed.nodes == ("a1", "s1")
+    assert report.notes == (
+        "node s2 was not tried out: it is cordoned",
+        "node s3 was not tried out: it has the taint gpu",
+    )
+
+
+def test_an_image_that_cannot_be_had_says_nothing_of_dns(serve: Callable[..., ApiServer]) -> None:
+    server = serve(Kubelet(waits={"": ("ImagePullBackOff", "Back-off pulling image")}))
+    _, report, _ = try_out(image="registry.lan/none:1")
+    assert (report.roots, report.exit_code) == ((), 3)
+    status, said = why(report, "DEEP001")
+    assert status is Status.FAILED
+    assert "the image registry.lan/none:1 cannot be had (ImagePullBackOff: Back-off" in said and "--deep-image" in said
+    assert ours(server) == []
+
+
+def test_a_node_whose_pods_do_not_start_is_said_and_the_others_are_judged(serve: Callable[..., ApiServer]) -> None:
+    serve(Kubelet(waits={"node-0": ("ErrImageNeverPull", ""), "ask-0": ("ErrImageNeverPull", "")}))
+    snapshot, report, _ = try_out()
+    assert snapshot.probed is not None and snapshot.probed.nodes == ("s1", "s2", "s3")
+    assert (report.roots, [each.name for each in report.unread]) == ((), ["probes on node a1"])
+    assert report.exit_code == 3
+
+
+def test_pods_that_never_start_end_with_the_deadline(serve: Callable[..., ApiServer]) -> None:
+    server = serve(Kubelet(waits={"": ("", "")}))
+    _, report, _ = try_out(timeout=1)
+    assert (report.roots, report.exit_code) == ((), 3)
+    assert why(report, "DEEP002")[1].endswith("its pod did not start within 1 s")
+    assert ours(server) == []
+
+
+def test_those_that_are_there_are_asked_when_one_does_not_start(serve: Callable[..., ApiServer]) -> None:
+    serve(Kubelet(waits={"node-0": ("", ""), "ask-0": ("", "")}))
+    snapshot, report, _ = try_out(timeout=2)
+    assert snapshot.probed is not None and snapshot.probed.nodes == ("s1", "s2", "s3")
+    assert report.roots == ()
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        'pods "x" is forbidden: violates PodSecurity "restricted:latest": unrestricted capabilities',
+        'pods "x" is forbidden: exceeded quota: small, requested: pods=1, used: pods=0, limited: pods=0',
+        'admission webhook "validate.example" denied the request: no',
+    ],
+)
+def test_pods_that_are_refused_are_could_not_check(
+    serve: Callable[..., ApiServer], monkeypatch: pytest.MonkeyPatch, message: str
+) -> None:
+    server = serve()
+    monkeypatch.setattr("secrets.token_hex", lambda length: "beef")
+    server.faults[f"{SPACES}/homelab-health-beef/pods"] = lambda handler: (
+        handler.command == "POST" and api_server.refuse(403, message)(handler)
+    )
+    _, report, _ = try_out()
+    assert (report.roots, report.exit_code) == ((), 3)
+    assert {why(report, f"DEEP00{number}")[0] for number in range(1, 5)} == {Status.FAILED}
+    assert message[:20] in why(report, "DEEP001")[1]
+    assert ours(server) == []
+
+
+def test_the_service_account_of_a_new_namespace_is_waited_for(
+    serve: Callable[..., ApiServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = serve()
+    monkeypatch.setattr("secrets.token_hex", lambda length: "beef")
+    said = 'pods "node-0" is forbidden: error looking up service account homelab-health-beef/default: serviceaccount'
+    server.faults[f"POST {SPACES}/homelab-health-beef/pods"] = api_server.refuse(
+        403, f'{said} "default" not found', times=2
+    )
+    assert try_out()[1].exit_code == 0
+
+
+@pytest.mark.parametrize(("verb", "resource"), manifests.RIGHTS)
+def test_a_right_that_is_lacking_is_skipped_and_nothing_is_made(
+    serve: Callable[..., ApiServer], verb: str, resource: str
+) -> None:
+    server = serve(denied=frozenset({(verb, resource)}))
+    _, report, _ = try_out()
+    assert (report.roots, report.exit_code) == ((), 0)
+    assert why(report, "DEEP001") == (
+        Status.SKIPPED,
+        f"probes of DNS: we may not {verb} {resource}; see homelab health role --deep",
+    )
+    assert {path for method, path, _ in server.written} == {"/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"}
+
+
+def test_a_namespace_that_is_refused_is_said(serve: Callable[..., ApiServer]) -> None:
+    server = serve()
+    server.faults[f"POST {SPACES}"] = api_server.refuse(500, "etcdserver: request timed out")
+    _, report, told = try_out()
+    assert (report.exit_code, told) == (3, [])
+    assert why(report, "DEEP003") == (Status.FAILED, "probes of Services: etcdserver: request timed out")
+
+
+def test_what_was_made_though_the_answer_was_lost_is_removed(serve: Callable[..., ApiServer]) -> None:
+    server = serve()
+
+    def lose(handler: Any) -> bool:
+        with server.lock:
+            _, _, made = server.written[-1]
+            made["metadata"]["uid"] = "4711"
+            if made not in server.at[SPACES]:
+                server.at[SPACES].append(made)
+        handler.hang_up()
+        return True
+
+    server.faults[f"POST {SPACES}"] = lose
+    _, report, _ = try_out()
+    assert report.exit_code == 3 and ours(server) == []
+
+
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, SystemExit, RuntimeError])
+def test_whatever_ends_it_the_namespace_is_removed(
+    serve: Callable[..., ApiServer], monkeypatch: pytest.MonkeyPatch, raised: type[BaseException]
+) -> None:
+    server = serve(Kubelet(waits={"": ("", "")}))
+    there: list[bool] = []
+
+    def end(*_: object, **__: object) -> bool:
+        there.append(bool(ours(server)))
+        raise raised
+
+    monkeypatch.setattr("homelab.health.probes.Plan.done", end)
+    told: list[str] = []
+    with pytest.raises(raised):
+        probe(read_snapshot(), timeout=20, poll=0.02, tell=told.append)
+    assert (there, ours(server)) == ([True], [])
+    assert ["interrupted" in line for line in told] == ([] if raised is RuntimeError else [True])
+
+
+def test_what_is_left_behind_is_told_with_the_command(
+    serve: Callable[..., ApiServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = serve()
+    monkeypatch.setattr("secrets.token_hex", lambda length: "beef")
+    monkeypatch.setattr("homelab.health.probing._CLEANING", 0.5)
+    server.faults[f"DELETE {SPACES}/homelab-health-beef"] = api_server.refuse(500, "no leader")
+    _, report, told = try_out()
+    said = "namespace homelab-health-beef is left behind: no leader; kubectl delete namespace homelab-health-beef"
+    assert told == [said] and said in report.notes
+    assert report.roots == (), "what was found out holds nevertheless"
+
+
+def leftover(run: str, until: datetime | None, **more: Any) -> Json:
+    made = manifests.namespace(run, until or datetime.now(UTC))
+    made["metadata"] |= {"uid": f"old-{run}", **more}
+    if until is None:
+        del made["metadata"]["annotations"]
+    return made
+
+
+def test_only_what_dead_runs_have_left_is_removed(serve: Callable[..., ApiServer]) -> None:
+    cluster, now = fresh(), datetime.now(UTC)
+    foreign = leftover("cafe", now - timedelta(days=9))
+    foreign["metadata"]["name"] = "media-4"
+    cluster.lists["namespaces"] += [
+        leftover("dead", now - timedelta(minutes=1)),
+        leftover("a11e", now + timedelta(minutes=1)),
+        leftover("0000", None),
+        leftover("90e5", now - timedelta(minutes=9), deletionTimestamp=stamp(now)),
+        foreign,
+    ]
+    server = serve(cluster=cluster)
+    _, report, _ = try_out()
+    left = {each["metadata"]["name"] for each in ours(server)}
+    assert left == {"homelab-health-a11e", "homelab-health-0000", "homelab-health-90e5", "media-4"}
+    assert "namespace homelab-health-dead, which a run before this one has left, was removed" in report.notes
+    assert any("homelab-health-0000 has our label and no end" in note for note in report.notes)
+
+
+def test_by_which_clock_a_run_is_dead(serve: Callable[..., ApiServer]) -> None:
+    """By the cluster's: this machine's may be off."""
+    cluster = fresh()
+    cluster.lists["namespaces"].append(leftover("a11e", datetime.now(UTC) - timedelta(minutes=1)))
+    server = serve(cluster=cluster, clock=api_server.ahead(-3600))
+    try_out()
+    assert [each["metadata"]["name"] for each in ours(server)] == ["homelab-health-a11e"]
+
+
+def with_nfs(cluster: K3s, **more: Any) -> K3s:
+    body = {"provisioner": "nfs.csi.k8s.io", "reclaimPolicy": "Delete", "volumeBindingMode": "Immediate", **more}
+    cluster.add("storageclasses", "StorageClass", "storage.k8s.io/v1", "", "nas", **body)
+    return cluster
+
+
+def test_a_shared_volume_is_written_on_one_node_and_read_on_the_others(serve: Callable[..., ApiServer]) -> None:
+    kubelet = Kubelet()
+    serve(kubelet, with_nfs(fresh()))
+    snapshot, report, _ = try_out(codes=[SHARED])
+    assert snapshot.probed is not None and report.roots == ()
+    assert [(each.step, each.node) for each in snapshot.probed.stored] == [
+        ("write", "a1"),
+        ("read", "s1"),
+        ("read", "s2"),
+        ("read", "s3"),
+    ]
+    assert {each["metadata"]["name"][:6] for each in kubelet.made} == {"homela", "shared"}, "nothing else was tried out"
+    claim = next(each for each in kubelet.made if each["kind"] == "PersistentVolumeClaim")
+    assert claim["spec"]["accessModes"] == ["ReadWriteMany"] and claim["spec"]["storageClassName"] == "nas"
+
+
+@pytest.mark.parametrize(
+    ("says", "root", "status"),
+    [
+        ({"shared-read-1": "read no it is not what was written"}, [("DEEP005", "Node s2")], Status.FINDINGS),
+        ({"shared-write": "write no dd: I/O error"}, [("DEEP005", "StorageClass nas")], Status.FINDINGS),
+        ({"shared-write": "write no dd: /data/homelab-health: Permission denied"}, [], Status.FAILED),
+    ],
+)
+def test_what_becomes_of_a_shared_volume(
+    serve: Callable[..., ApiServer], says: dict[str, str], root: list[tuple[str, str]], status: Status
+) -> None:
+    serve(Kubelet(says=says), with_nfs(fresh()))
+    _, report, _ = try_out(codes=[SHARED])
+    assert (roots(report), why(report, SHARED)[0]) == (root, status)
+
+
+def test_a_volume_that_is_not_mounted_is_told_with_the_kubelets_words(
+    serve: Callable[..., ApiServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("secrets.token_hex", lambda length: "beef")
+    cluster = with_nfs(fresh())
+    for name, reason, message in (
+        ("shared-write", "FailedMount", "mount failed: exit status 32: Connection timed out"),
+        ("volume", "ProvisioningFailed", "failed to provision volume: no space left"),
+    ):
+        event = cluster.event("Pod", "homelab-health-beef", name, reason, message, seconds=1)
+        event["type"] = "Warning"
+    serve(Kubelet(waits={"shared": ("ContainerCreating", ""), "volume": ("", "")}), cluster)
+    _, report, _ = try_out(timeout=1, codes=["DEEP004", SHARED])
+    assert roots(report) == [("DEEP004", "StorageClass local-path"), ("DEEP005", "StorageClass nas")]
+    assert report.roots[0].summary == "it makes no volume: failed to provision volume: no space left"
+    assert report.roots[1].summary.endswith("on a1: mount failed: exit status 32: Connection timed out")
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "told"),
+    [
+        (lambda each: each.update(reclaimPolicy="Retain"), "DEEP004", "keeps volumes whose claim is gone"),
+        (lambda each: each.update(provisioner="kubernetes.io/no-provisioner"), "DEEP004", "makes no volumes by itself"),
+        (lambda each: each["metadata"].pop("annotations"), "DEEP004", "no StorageClass is the default"),
+    ],
+)
+def test_volumes_that_are_not_tried_out(
+    serve: Callable[..., ApiServer], change: Callable[[Json], None], code: str, told: str
+) -> None:
+    cluster = fresh()
+    change(cluster.get("storageclasses", "local-path"))
+    server = serve(cluster=cluster)
+    _, report, _ = try_out(codes=[code])
+    assert why(report, code)[0] is Status.SKIPPED and told in why(report, code)[1]
+    assert server.written == [], "nothing is made for nothing"
+
+
+def test_without_dns_it_is_skipped(serve: Callable[..., ApiServer]) -> None:
+    cluster = fresh()
+    cluster.lists["services"] = [each for each in cluster.lists["services"] if each["metadata"]["name"] != "kube-dns"]
+    serve(cluster=cluster)
+    _, report, _ = try_out(codes=["DEEP001"])
+    assert why(report, "DEEP001") == (Status.SKIPPED, "probes of DNS: there is no Service kube-system/kube-dns")
+
+
+@pytest.mark.parametrize("name", ["nodes", "storageclasses", "services"])
+def test_what_could_not_be_read_is_not_tried_out(serve: Callable[..., ApiServer], name: str) -> None:
+    server = serve()
+    server.faults[server.path(name)] = api_server.refuse(500, "no")
+    snapshot, report, _ = try_out()
+    assert snapshot.source("probes of DNS").state is not State.READ or name == "storageclasses"
+    assert report.exit_code == 3 and ours(server) == []
+
+
+def test_an_api_that_goes_away_is_said(serve: Callable[..., ApiServer], monkeypatch: pytest.MonkeyPatch) -> None:
+    server = serve()
+    monkeypatch.setattr("secrets.token_hex", lambda length: "beef")
+    server.faults[f"{SPACES}/homelab-health-beef/pods"] = api_server.dropped()
+    _, report, _ = try_out()
+    assert report.exit_code == 3 and ours(server) == []
+    assert {why(report, "DEEP002")[0]} == {Status.FAILED}
+
+
+# -- the command ------------------------------------------------------------------------------------------------------
+
+
+def test_the_command_counts_what_it_tried_out(serve: Callable[..., ApiServer], tmp_path: Path) -> None:
+    server = serve()
+    done = homelab("--deep", "--deep-timeout", "30", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"{len(ALL_CHECKS)} checks: " in done.stdout
+    assert ours(server) == [] and any(method == "DELETE" for method, _, _ in server.written)
+    assert f"{len(CHECKS)} checks: " in homelab(cwd=tmp_path).stdout
+
+
+def test_without_it_nothing_is_written(serve: Callable[..., ApiServer], tmp_path: Path) -> None:
+    server = serve()
+    assert homelab("-v", cwd=tmp_path).returncode == 0
+    assert server.written == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_it_and_nothing_is_left(
+    serve: Callable[..., ApiServer], tmp_path: Path, number: signal.Signals
+) -> None:
+    server = serve(Kubelet(waits={"": ("", "")}))
+    running = subprocess.Popen(
+        [HOMELAB, "health", "--deep", "--deep-timeout", "60"],
+        cwd=tmp_path,
+        env=os.environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for _ in range(3000):
+        if any(each["metadata"]["name"] == "volume-write" for each in server.at["/api/v1/pods"]):
+            break
+        threading.Event().wait(0.02)
+    running.send_signal(number)
+    out, said = running.communicate(timeout=60)
+    assert (running.returncode, out, ours(server)) == (3, "", [])
+    assert "interrupted; namespace homelab-health-" in said and "nothing was checked" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--deep", "-n", "media"), "--deep looks at the cluster as a whole"),
+        (("--deep", "--watch", "5"), "leave --watch and --for out"),
+        (("--deep", "--for", "60s"), "leave --watch and --for out"),
+        (("--deep", "--deep-image", "a b"), '--deep-image: "a b" is no image'),
+        (("--deep-image", "busybox"), "write --deep too"),
+        (("--deep", "--deep-timeout", "1"), "--deep-timeout"),
+        (("--only", "DEEP"), "add --deep"),
+    ],
+)
+def test_what_does_not_go_with_it(tmp_path: Path, arguments: tuple[str, ...], told: str) -> None:
+    done = homelab(*arguments, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (3, "") and told in " ".join(done.stderr.split())
+
+
+def test_the_settings_file_names_image_and_timeout(serve: Callable[..., ApiServer], tmp_path: Path) -> None:
+    kubelet = Kubelet()
+    serve(kubelet)
+    (tmp_path / "mine.toml").write_text('[deep]\nimage = "registry.lan/busybox:1"\ntimeout = "45s"\n')
+    done = homelab("--deep", "--settings", "mine.toml", "--only", "DEEP002", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    listener = next(each for each in kubelet.made if each["kind"] == "Pod")["spec"]["containers"][0]
+    assert (listener["image"], listener["command"][-1]) == ("registry.lan/busybox:1", "45")
+
+
+def test_only_one_file_writes_to_an_api() -> None:
+    """Whatever else health does, it does not change a cluster."""
+    folder = Path(manifests.__file__).parent
+    writes = {path.name for path in folder.rglob("*.py") if ".send(" in path.read_text()}
+    assert writes == {"probing.py"} and hasattr(Connection, "send")

@@ -412,7 +412,7 @@ def health(
     ] = None,
     deep_timeout: Annotated[
         float | None,
-        typer.Option("--deep-timeout", min=10, metavar="SECONDS", help="How long that may take; by default 120."),
+        typer.Option("--deep-timeout", min=10, metavar="SECONDS", help="How long that may take; by default 180."),
     ] = None,
 ) -> None:
     """Read the cluster once and print what is wrong, why, since when, and what confirms or mends it.

@@ -8,7 +8,7 @@
     raise SystemExit(report.exit_code)
 
 `read_snapshot` reads a cluster once (ClusterUnreachable when there is none to talk to), `run_checks` judges what was
-read and asks nothing more.
+read and asks nothing more. `probe`, between the two, also tries out what reading does not tell: it makes pods.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from homelab.health.thresholds import Thresholds
 
 if TYPE_CHECKING:
     from homelab.health.api import ClusterUnreachable
+    from homelab.health.probing import probe
     from homelab.health.reading import read_snapshot
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "Snapshot",
     "Status",
     "Thresholds",
+    "probe",
     "read_snapshot",
     "run_checks",
 ]
@@ -46,6 +48,10 @@ def __getattr__(name: str) -> object:
         from homelab.health.reading import read_snapshot
 
         return read_snapshot
+    if name == "probe":
+        from homelab.health.probing import probe
+
+        return probe
     if name == "ClusterUnreachable":
         from homelab.health.api import ClusterUnreachable
 

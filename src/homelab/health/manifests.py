@@ -40,7 +40,7 @@ timeout "$2" httpd -f -p {PORT} -h /tmp
 exit 0
 """
 
-# A packet may be lost and a rule a moment late, so each question is put three times. Of a name's answer only the
+# A packet may be lost and a rule some seconds late, so each question is put five times. Of a name's answer only the
 # address counts: nslookup exits with an error when one of A and AAAA has none.
 _ASK = """\
 domain=$(sed -n 's/^search .*[ .]svc\\.\\([^ ]*\\).*/\\1/p' /etc/resolv.conf)
@@ -56,13 +56,13 @@ dns() {
 ask() {
   tries=1
   until said=$("$2" "$3" "$4" 2>&1); do
-    if [ "$tries" = 3 ]; then
+    if [ "$tries" = 5 ]; then
       said=$(echo "$said" | grep . | tail -n 1 | tr -cd ' -~' | cut -c 1-100)
       echo "$1 no $said" >> /dev/termination-log
       return
     fi
     tries=$((tries + 1))
-    sleep 2
+    sleep 3
   done
   echo "$1 ok" >> /dev/termination-log
 }

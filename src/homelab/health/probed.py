@@ -18,7 +18,7 @@ class Way(StrEnum):
 
 @dataclass(frozen=True)
 class Asked:
-    """What a pod on `node` asked, three times if need be, and whether the right answer came.
+    """What a pod on `node` asked, several times if need be, and whether the right answer came.
 
     `of` is the node of the pod that was asked, of DNS the address that was. `said` is what the tool said of the last
     try, "" when nothing came.

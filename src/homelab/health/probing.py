@@ -25,7 +25,7 @@ from homelab.health.reading import message
 from homelab.health.shape import Json, dig, mapping, objects, text, when
 from homelab.health.snapshot import DEEP, Snapshot, Source, State
 
-TIMEOUT = 120.0
+TIMEOUT = 180.0
 _CLEANING = 60.0  # seconds, from the end of probing on
 _TELLING = 5.0  # for the events, which are wanted most when time is up
 _MARGIN = timedelta(seconds=60)  # between the last moment of a run and when it counts for dead

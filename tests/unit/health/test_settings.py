@@ -69,6 +69,21 @@ def test_all_of_it(tmp_path: Path) -> None:
     assert found.said == f"{path}: 2 suppressions, and crash_restarts, CTRL005 critical, NODE006 info, POD008 off set"
 
 
+def test_what_things_are_tried_out_with(tmp_path: Path) -> None:
+    found = settings(tmp_path, '[deep]\nimage = "registry.lan:5000/busybox@sha256:0123"\ntimeout = "1m30s"\n')
+    assert (found.image, found.timeout) == ("registry.lan:5000/busybox@sha256:0123", 90)
+    assert found.said.endswith("0 suppressions, and deep.image, deep.timeout set")
+    with pytest.raises(SettingsWrong) as told:
+        settings(tmp_path, '[deep]\nimage = "-a b"\ntimeout = 90\nimages = 1\n')
+    assert str(told.value).replace(str(tmp_path / "health.toml"), "F").splitlines() == [
+        'F:2: deep.image: "-a b" is no image; write one as docker.io/library/busybox:1.35',
+        'F:3: deep.timeout: 90 has no unit; write a length of time, "90s" or "5m"',
+        "F:4: deep.images: unknown key; did you mean image?",
+    ]
+    with pytest.raises(SettingsWrong, match=r'deep\.timeout: "500ms" is too short to start a pod in; write 10s'):
+        settings(tmp_path, 'deep.timeout = "500ms"\n')
+
+
 BAD = """\
 treshold = 1
 [thresholds]

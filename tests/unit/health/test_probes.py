@@ -1,0 +1,166 @@
+"""What is to be made and when, and what pods that ran come to: each outcome, and whatever an API may tell of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from homelab.health.probed import Asked, Step, Stored, Way
+from homelab.health.probes import Disk, Event, Plan, Pod, World, event, outcome, pod
+from homelab.health.snapshot import DNS_PROBES, NETWORK_PROBES, SERVICE_PROBES, VOLUME_PROBES, State
+from tests.unit.health.cluster import NOW
+from tests.unit.health.test_checks import anything
+
+DISK = Disk("volume", VOLUME_PROBES, "local-path", False, ("s1", "a1"))
+PLAN = Plan("beef", "image", 60, ("s1", "a1"), True, ("10.42.0.7",), "10.43.0.10", "10.43.0.1")
+VOLUME = Plan("beef", "image", 60, ("s1", "a1"), network=False, disks=(DISK,))
+WROTE = Pod("volume-write", "a1", begun=True, ended=True, told={"write": (True, "00")})
+
+
+def names(manifests: Iterable[dict[str, Any]]) -> list[str]:
+    return [f"{each['kind']}/{each['metadata']['name']}" for each in manifests]
+
+
+def listening(number: int) -> Pod:
+    return Pod(f"node-{number}", f"n{number}", f"10.42.{number}.9", begun=True)
+
+
+def world(*pods: Pod, **more: Any) -> World:
+    return World({each.name: each for each in pods}, **more)
+
+
+def test_those_who_ask_wait_for_those_who_are_to_be_asked() -> None:
+    assert names(PLAN.first()) == ["Service/node-0", "Pod/node-0", "Service/node-1", "Pod/node-1"]
+    assert names(PLAN.next(World(), hurry=False)) == []
+    one = world(listening(0), Pod("node-1"))
+    assert names(PLAN.next(one, hurry=False)) == []
+    asked = json.dumps(list(PLAN.next(one, hurry=True)))
+    assert asked.count('"ask-') == 4 and "pod:0" in asked and "pod:1" not in asked, "by name and by label"
+    both = world(listening(0), listening(1), services={"node-0": "10.43.1.1", "node-1": "fd00::9"})
+    asked = json.dumps(list(PLAN.next(both, hurry=False)))
+    assert all(f'"{way}:0"' in asked for way in Way) and '"[fd00::9]:8080"' in asked
+    assert names(PLAN.next(replace(both, pods={**both.pods, "ask-0": Pod("ask-0")}), hurry=True)) == []
+
+
+def test_nothing_is_waited_for_that_will_not_come() -> None:
+    stuck = [Pod(f"node-{number}", reason="ImagePullBackOff") for number in range(2)]
+    alone = replace(PLAN, dns=(), dns_service="")
+    assert not alone.done(World()) and not alone.done(world(stuck[0], Pod("node-1")))
+    assert alone.done(world(*stuck)), "nobody is there to be asked"
+    assert not PLAN.done(world(*stuck)), "DNS is"
+    refused = {f"Pod/{name}": "no" for name in ("ask-0", "ask-1")}
+    assert PLAN.done(world(listening(0), listening(1), refused=refused))
+    assert names(PLAN.next(world(listening(0), listening(1), refused=refused), hurry=True)) == []
+    assert VOLUME.done(world(refused={"PersistentVolumeClaim/volume": "no"}))
+    assert names(VOLUME.next(world(refused={"PersistentVolumeClaim/volume": "no"}), hurry=True)) == []
+    assert not VOLUME.done(world(WROTE)) and names(VOLUME.next(world(WROTE), hurry=False)) == ["Pod/volume-read-0"]
+    assert VOLUME.done(world(replace(WROTE, told={"write": (False, "I/O error")})))
+
+
+def asker(number: int, *asked: str, told: Iterable[str]) -> Pod:
+    """One that was to ask something, and got the right answers that it tells of."""
+    return Pod(f"ask-{number}", begun=True, ended=True, told=dict.fromkeys(told, (True, "")), asked=asked)
+
+
+def test_what_was_asked_and_not_told_is_unknown() -> None:
+    """The kubelet cuts a message after 4096 bytes: what is missing has not failed."""
+    found, sources = outcome(PLAN, world(asker(0, "pod:0", "pod:1", told=["pod:0", "pod:7"])), [], NOW)
+    assert found.asked == (Asked("s1", Way.POD, "s1", True),) and found.nodes == ("s1",)
+    assert sources[NETWORK_PROBES].state is State.READ
+    assert sources[SERVICE_PROBES].state is sources[DNS_PROBES].state is State.FAILED
+    assert sources["probes on node a1"].why == "its pod was not made within 60 s"
+
+
+@pytest.mark.parametrize(
+    ("seen", "why"),
+    [
+        (
+            Pod("ask-1", reason="ErrImagePull", why="not found"),
+            "the image image cannot be had (ErrImagePull: not found)",
+        ),
+        (Pod("ask-1", reason="Unschedulable", why="0/2 nodes"), "its pod did not start: Unschedulable: 0/2 nodes"),
+        (Pod("ask-1", begun=True, ended=True, reason="Evicted"), "its pod told nothing (Evicted)"),
+        (Pod("ask-1", begun=True), "its pod did not come to an end within 60 s"),
+        (Pod("ask-1"), "its pod did not start within 60 s"),
+    ],
+)
+def test_why_a_node_told_nothing(seen: Pod, why: str) -> None:
+    _, sources = outcome(PLAN, world(asker(0, "pod:0", told=["pod:0"]), seen), [], NOW)
+    assert sources["probes on node a1"].why.startswith(why)
+
+
+def volume(*pods: Pod, events: Iterable[Event] = ()) -> tuple[tuple[Stored, ...], str]:
+    found, sources = outcome(VOLUME, world(*pods), events, NOW)
+    source = sources[VOLUME_PROBES]
+    return found.stored, "" if source.state is State.READ else source.why
+
+
+BEGUN = Pod("volume-write", "a1", begun=True)
+WAITS = Pod("volume-write", "a1", reason="ContainerCreating")
+
+
+def test_a_pod_that_hangs_on_a_volume_is_a_fault_and_one_that_was_late_is_none() -> None:
+    hangs = volume(replace(BEGUN, since=NOW - timedelta(seconds=31)))
+    assert hangs == ((Stored("local-path", False, "a1", Step.WRITE, False, "it hangs"),), "")
+    late = volume(replace(BEGUN, since=NOW - timedelta(seconds=5)))
+    assert late == ((), "its pod did not come to an end within 60 s")
+
+
+@pytest.mark.parametrize(
+    ("seen", "event", "step"),
+    [
+        (WAITS, Event("volume-write", "FailedMount", "timed out"), Step.MOUNT),
+        (WAITS, Event("volume-write", "FailedAttachVolume", "timed out"), Step.MOUNT),
+        (Pod("volume-write"), Event("volume", "ProvisioningFailed", "timed out"), Step.CLAIM),
+        (WAITS, Event("other", "FailedMount", "timed out"), None),
+        (WAITS, Event("volume-write", "FailedScheduling", "timed out"), None),
+        # An image comes after the volumes, so that those are mounted by then.
+        (replace(WAITS, reason="ImagePullBackOff"), Event("volume-write", "FailedMount", "timed out"), None),
+    ],
+)
+def test_which_step_of_a_volume_failed(seen: Pod, event: Event, step: Step | None) -> None:
+    found, why = volume(seen, events=[event])
+    assert [(each.step, each.said) for each in found] == ([(step, "timed out")] if step else [])
+    assert bool(why) is (step is None)
+
+
+def test_what_was_written_and_not_read_in_time_is_no_verdict() -> None:
+    found, why = volume(WROTE, Pod("volume-read-0", "a1"))
+    assert [each.ok for each in found] == [True] and why == "its pod did not start within 60 s"
+
+
+def test_a_class_that_makes_no_shared_volumes_is_no_fault() -> None:
+    disk = replace(DISK, shared=True)
+    said = Event("volume", "ProvisioningFailed", "Only support ReadWriteOnce access mode")
+    found, sources = outcome(replace(VOLUME, disks=(disk,)), world(Pod("volume-write")), [said], NOW)
+    assert found.stored == () and "makes no volumes that several nodes use" in sources[VOLUME_PROBES].why
+
+
+pieces = st.dictionaries(
+    st.sampled_from(["metadata", "spec", "status", "involvedObject", "reason", "message", "containerStatuses"]),
+    anything,
+)
+statuses = st.fixed_dictionaries(
+    {
+        "phase": anything,
+        "containerStatuses": st.lists(st.fixed_dictionaries({"state": anything}), max_size=2) | anything,
+    }
+)
+
+
+@given(pieces | st.fixed_dictionaries({"status": statuses, "spec": anything}))
+def test_whatever_an_api_tells_of_a_pod_nothing_raises(item: dict[str, Any]) -> None:
+    seen = pod(item)
+    event(item)
+    for plan in (PLAN, VOLUME):
+        around = world(replace(seen, name="ask-0"), replace(seen, name="volume-write"), listening(0))
+        assert list(plan.next(around, hurry=True)) is not None
+        assert plan.done(around) in (True, False)
+        assert outcome(plan, around, [event(item)], NOW)[1]

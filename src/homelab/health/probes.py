@@ -46,6 +46,7 @@ _UNMOUNTED = ("FailedMount", "FailedAttachVolume", "FailedMapVolume")
 _OURS = re.compile(r"permission denied|operation not permitted", re.IGNORECASE)
 _MODES = re.compile(r"access ?mode", re.IGNORECASE)
 _KEY = re.compile(rf"({'|'.join(Way)}):(\d{{1,6}})")
+_ALL = "probes"
 _POD, _CLAIM = "Pod/", "PersistentVolumeClaim/"
 
 
@@ -426,6 +427,16 @@ def outcome(plan: Plan, world: World, events: Iterable[Event], now: datetime) ->
             name = f"{disk.source} on {node}" if read and node else disk.source
             sources[name] = Source(name, State.FAILED, said)
     return found, sources
+
+
+def told_once(sources: Mapping[str, Source]) -> dict[str, Source]:
+    """The sources, those that came to nothing for one reason under one name, so that it is told once."""
+    found = dict(sources)
+    reasons = [(each.state, each.why) for name, each in sources.items() if name in DEEP]
+    for name, each in sources.items():
+        if name in DEEP and each.state is not State.READ and reasons.count((each.state, each.why)) > 1:
+            found[name] = found[_ALL] = replace(each, name=_ALL)
+    return found
 
 
 def _asked(plan: Plan, world: World, sources: dict[str, Source]) -> Probed:

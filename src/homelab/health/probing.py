@@ -110,7 +110,7 @@ class _Run:
                 sources = self._none(error.state, str(error)) | sources
             except ReadFailed as error:
                 sources = self._none(State.FAILED, str(error)) | sources
-        at = self.before
+        at, sources = self.before, probes.told_once(sources)
         return replace(at, probed=found, sources={**at.sources, **sources}, notes=(*at.notes, *self.notes))
 
     def _none(self, state: State, why: str) -> dict[str, Source]:

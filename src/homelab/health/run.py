@@ -90,8 +90,8 @@ def _unread(snapshot: Snapshot, wanted: Iterable[str]) -> Iterable[FailedRead]:
     """Every read that failed, and nodes and pods also when we may not read them; what no check wanted is left out."""
     unwanted = {*PROBES, *CLUSTER_READS} - set(wanted)
     for name, source in sorted(snapshot.sources.items()):
-        if name in unwanted:
-            continue
+        if name in unwanted or name != source.name:
+            continue  # the latter is told under the name that it shares with others
         if source.state is State.FAILED or (name in CLUSTER_READS and source.state is not State.READ):
             yield FailedRead(name, source.why or str(source.state))
     for name in CLUSTER_READS:

@@ -283,7 +283,7 @@ def test_a_right_that_is_lacking_is_skipped_and_nothing_is_made(
     assert (report.roots, report.exit_code) == ((), 0)
     assert why(report, "DEEP001") == (
         Status.SKIPPED,
-        f"probes of DNS: we may not {verb} {resource}; see homelab health role --deep",
+        f"probes: we may not {verb} {resource}; see homelab health role --deep",
     )
     assert {path for method, path, _ in server.written} == {"/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"}
 
@@ -293,7 +293,8 @@ def test_a_namespace_that_is_refused_is_said(serve: Callable[..., ApiServer]) ->
     server.faults[f"POST {SPACES}"] = api_server.refuse(500, "etcdserver: request timed out")
     _, report, told = try_out()
     assert (report.exit_code, told) == (3, [])
-    assert why(report, "DEEP003") == (Status.FAILED, "probes of Services: etcdserver: request timed out")
+    assert why(report, "DEEP003") == (Status.FAILED, "probes: etcdserver: request timed out")
+    assert [each.name for each in report.unread] == ["probes"], "told once"
 
 
 def test_what_was_made_though_the_answer_was_lost_is_removed(serve: Callable[..., ApiServer]) -> None:

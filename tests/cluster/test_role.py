@@ -15,6 +15,7 @@ from kubernetes import client
 
 from homelab.health import role
 from tests.cluster.conftest import health_of, until
+from tests.cluster.test_pods import IMAGE
 from tests.sandbox.lab import BIN, ROOT, Lab
 
 NAMESPACE = "kube-system"
@@ -105,6 +106,31 @@ def test_nothing_can_be_written_and_no_secret_read(account: Path) -> None:
         with pytest.raises(client.ApiException) as refused:
             act()
         assert refused.value.status == 403, what
+
+
+def test_to_try_things_out_takes_the_role_for_it(account: Path, api: client.ApiClient, lab: Lab) -> None:
+    def tried() -> dict[str, str]:
+        arguments = ("--deep", "--deep-image", IMAGE, "--deep-timeout", "300", "--only", "DEEP", "--format", "json")
+        done = health_of(lab, account, *arguments, timeout=600)
+        assert done.stdout and not done.stderr, done.stderr
+        return {each["code"]: each["status"] for each in json.loads(done.stdout)["checks"]}
+
+    rights = client.RbacAuthorizationV1Api(api)
+    assert set(tried().values()) == {"skipped"}
+    *_, made, binding = role.objects(NAMESPACE, deep=True)
+    rights.create_cluster_role(made)
+    rights.create_cluster_role_binding(binding)
+    try:
+        answers: list[dict[str, str]] = []
+
+        def all_ran() -> bool:
+            answers.append(tried())
+            return all(answers[-1][f"DEEP00{number}"] == "ok" for number in range(1, 5))
+
+        until("all is tried out", all_ran, 900, lambda: str(answers[-1]))
+    finally:
+        rights.delete_cluster_role_binding(role.DEEP)
+        rights.delete_cluster_role(role.DEEP)
 
 
 def test_what_half_the_rights_leave_out_is_skipped_and_said(account: Path, api: client.ApiClient, lab: Lab) -> None:

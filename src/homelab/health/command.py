@@ -342,6 +342,8 @@ def _try_out(snapshot: Snapshot, kubeconfig: str | None, context: str | None, wi
     from homelab.health import manifests, probing
     from homelab.health.api import ClusterUnreachable
 
+    if sys.stderr.isatty():
+        print("pods are trying things out, which takes about a minute; Ctrl-C removes them", file=sys.stderr)  # noqa: T201
     try:
         with _ended_by_signals():
             return probing.probe(

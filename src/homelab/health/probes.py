@@ -275,6 +275,8 @@ def _unfit(node: Node) -> str:
         return "it is not Ready"
     if node.unschedulable:
         return "it is cordoned"
+    if node.labels.get("kubernetes.io/os", "linux") != "linux":
+        return "it does not run Linux"
     foreign = [each.key for each in node.taints if each.effect != "PreferNoSchedule"]
     foreign = [key for key in foreign if key not in manifests.SERVER_TAINTS]
     return f"it has the taint {foreign[0]}" if foreign else ""

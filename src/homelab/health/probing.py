@@ -26,7 +26,7 @@ from homelab.health.shape import Json, dig, mapping, objects, text, when
 from homelab.health.snapshot import DEEP, Snapshot, Source, State
 
 TIMEOUT = 180.0
-_CLEANING = 60.0  # seconds, from the end of probing on
+_CLEANING = 90.0  # seconds, from the end of probing on
 _TELLING = 5.0  # for the events, which are wanted most when time is up
 _MARGIN = timedelta(seconds=60)  # between the last moment of a run and when it counts for dead
 _POLL = 1.0
@@ -56,7 +56,7 @@ def probe(
     tell: Tell = lambda line: None,
     poll: float = _POLL,
 ) -> Snapshot:
-    """The snapshot with what trying out came to, for the checks of `codes`, within `timeout` seconds and up to 60 more
+    """The snapshot with what trying out came to, for the checks of `codes`, within `timeout` seconds and up to 90 more
     for cleaning up.
 
     The cluster is that of `read_snapshot`'s arguments, and the snapshot one of all namespaces. `image` has to bring
@@ -210,13 +210,28 @@ class _Run:
 
     def _remove(self) -> None:
         """Remove the run's own namespace, and wait until it is gone; tell when it is not."""
-        cleaning, why = Deadline(_CLEANING), ""
-        asked = False
+        try:
+            left = self._left()
+        except KeyboardInterrupt:
+            # Somebody is in more of a hurry than that.
+            self.tell(f"namespace {self.name} may be left; the next --deep removes it, or: {self._by_hand}")
+            raise
+        if left:
+            self.notes.append(left)
+            self.tell(left)
+
+    @property
+    def _by_hand(self) -> str:
+        return f"kubectl delete namespace {self.name}"
+
+    def _left(self) -> str:
+        """What there is to say of a namespace that did not go; "" when it has."""
+        cleaning, why, asked = Deadline(_CLEANING), "", False
         while cleaning.left:
             try:
                 mine = self._namespaces(f"{manifests.RUN}={self.run}", cleaning)
                 if not mine:
-                    return
+                    return ""
                 if not asked:
                     answer = self._delete(self.name, text(dig(mine[0], "metadata", "uid")), cleaning)
                     asked = answer.status in _GONE
@@ -224,13 +239,11 @@ class _Run:
             except (_Refused, ReadFailed) as error:
                 why = why if why and not cleaning.left else str(error)
             time.sleep(min(self.poll, cleaning.left))
-        left = f"namespace {self.name} is left behind: {why}; kubectl delete namespace {self.name}"
         if asked:
-            left = (
+            return (
                 f"namespace {self.name} was deleted and is not gone yet; see kubectl get namespace {self.name} -o yaml"
             )
-        self.notes.append(left)
-        self.tell(left)
+        return f"namespace {self.name} is left behind: {why}; {self._by_hand}"
 
     # -- questions ------------------------------------------------------------------------------------------------
 

@@ -346,6 +346,25 @@ def test_what_is_left_behind_is_told_with_the_command(
     assert report.roots == (), "what was found out holds nevertheless"
 
 
+def test_who_is_in_more_of_a_hurry_is_told_what_may_be_left(
+    serve: Callable[..., ApiServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve()
+    monkeypatch.setattr("secrets.token_hex", lambda length: "beef")
+
+    def again(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("homelab.health.probing._Run._delete", again)
+    told: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        probe(read_snapshot(), timeout=20, poll=0.02, tell=told.append)
+    assert told == [
+        "namespace homelab-health-beef may be left; the next --deep removes it, or:"
+        " kubectl delete namespace homelab-health-beef"
+    ]
+
+
 def leftover(run: str, until: datetime | None, **more: Any) -> Json:
     made = manifests.namespace(run, until or datetime.now(UTC))
     made["metadata"] |= {"uid": f"old-{run}", **more}

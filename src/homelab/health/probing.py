@@ -30,6 +30,7 @@ _CLEANING = 90.0  # seconds, from the end of probing on
 _TELLING = 5.0  # for the events, which are wanted most when time is up
 _MARGIN = timedelta(seconds=60)  # between the last moment of a run and when it counts for dead
 _POLL = 1.0
+_FAILURES = 5  # looks on end that may come to nothing
 
 _KINDS = {"Pod": "pods", "Service": "services", "PersistentVolumeClaim": "persistentvolumeclaims"}
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
@@ -147,14 +148,17 @@ class _Run:
         """Make what the plan asks for until it has all, or time is up; the last look."""
         for each in plan.first():
             self._make(each)
-        world = World()
+        world, failed = World(), 0
         while self.deadline.left:
             try:
-                world = self._look()
-            except ReadFailed:
-                if self.deadline.left:
+                world, failed = self._look(), 0
+            except (_Refused, ReadFailed):
+                failed += 1
+                # A server that changes its leader is back soon; at the deadline the last look is what there is.
+                if self.deadline.left and failed == _FAILURES:
                     raise
-                break
+                time.sleep(min(self.poll, self.deadline.left))
+                continue
             for each in plan.next(world, hurry=self.deadline.left < self.timeout / 2):
                 self._make(each)
             if plan.done(replace(world, refused=dict(self.refused))):

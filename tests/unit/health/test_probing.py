@@ -176,6 +176,25 @@ def test_pods_conform_to_the_restricted_standard(serve: Callable[..., ApiServer]
         assert container["imagePullPolicy"] == "IfNotPresent"
 
 
+def test_what_is_made_is_as_kubernetes_own_types_have_it(serve: Callable[..., ApiServer]) -> None:
+    """What they do not know an API server would drop without a word."""
+    from kubernetes import client
+
+    server = serve()
+    try_out()
+    api, types = client.ApiClient(), set()
+    for method, path, body in server.written:
+        kind = body["kind"]
+        if method == "POST" and not path.startswith("/apis/"):
+            sent = {**body, "metadata": {key: body["metadata"][key] for key in ("name", "labels")}}
+            sent = {key: each for key, each in sent.items() if key != "status"}
+            sent.get("spec", {}).pop("nodeName", None)
+            sent.get("spec", {}).pop("clusterIP", None)
+            assert api.sanitize_for_serialization(getattr(client, f"V1{kind}").from_dict(sent)) == sent
+            types.add(kind)
+    assert types == {"Namespace", "Pod", "Service", "PersistentVolumeClaim"}
+
+
 def test_one_fault_is_one_root(serve: Callable[..., ApiServer]) -> None:
     """An agent's tunnel is down: neither it nor the others get through, to DNS neither."""
 
@@ -507,6 +526,17 @@ def test_what_could_not_be_read_is_not_tried_out(serve: Callable[..., ApiServer]
     snapshot, report, _ = try_out()
     assert snapshot.source("probes of DNS").state is not State.READ or name == "storageclasses"
     assert report.exit_code == 3 and ours(server) == []
+
+
+@pytest.mark.parametrize("fault", [api_server.refuse(500, "no leader", times=3), api_server.truncated(times=5)])
+def test_an_api_that_is_away_for_a_moment_is_waited_for(
+    serve: Callable[..., ApiServer], monkeypatch: pytest.MonkeyPatch, fault: api_server.Fault
+) -> None:
+    server = serve()
+    monkeypatch.setattr("secrets.token_hex", lambda length: "beef")
+    server.faults[f"GET {SPACES}/homelab-health-beef/pods"] = fault
+    _, report, _ = try_out()
+    assert (report.roots, report.exit_code) == ((), 0)
 
 
 def test_an_api_that_goes_away_is_said(serve: Callable[..., ApiServer], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -155,6 +155,14 @@ def test_a_pod_asks_the_web_and_dns_at_once(box: Path) -> None:
     assert told["dns-pod:2"][1].endswith("NXDOMAIN")
 
 
+def test_one_that_takes_connections_and_says_nothing_has_not_answered(box: Path) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(20)
+        site = f"127.0.0.1:{silent.getsockname()[1]}"
+        assert run(box, asker(("pod:0", "web", site, "x"))) == {"pod:0": (False, "no answer within 6 s")}
+
+
 def test_what_is_written_and_fsynced_is_read_again(box: Path) -> None:
     ok, checksum = run(box, manifests.writer("4711", "volume-write", NODES, "image", "volume"))["write"]
     data = (box / "data" / "homelab-health").read_bytes()

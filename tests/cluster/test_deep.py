@@ -130,8 +130,10 @@ def test_what_a_dead_run_left_is_removed_and_a_living_one_is_let_alone(core, lab
 
 
 def test_one_that_is_interrupted_leaves_nothing(core, lab: Lab, home) -> None:
+    command = [str(BIN / "homelab"), "health", "--kubeconfig", str(home.cluster.kubeconfig), "--deep"]
     running = subprocess.Popen(
-        [str(BIN / "homelab"), "health", "--kubeconfig", str(home.cluster.kubeconfig), "--deep", "--deep-image", IMAGE],
+        # Tests that run in the background ignore it, and so would what they start.
+        ["env", "--default-signal=INT", *command, "--deep-image", IMAGE],
         cwd=ROOT,
         env=environment(lab.size, lab.version),
         stdin=subprocess.DEVNULL,

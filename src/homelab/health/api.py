@@ -110,32 +110,30 @@ class Connection:
         """What the API answers to GET, whatever its status. Raise ReadFailed when there is no whole answer in time."""
         return self._ask("GET", path, deadline, query, None)
 
-    def send(self, method: str, path: str, body: Mapping[str, Any], deadline: Deadline) -> Answer:
-        """What the API answers to POST or DELETE, whatever its status. Raise ReadFailed as `get`; nobody knows then
-        whether it has done what was asked. Only `probing.py` may write, and so call this."""
-        return self._ask(method, path, deadline, "", dict(body))
+    def send(
+        self, method: str, path: str, body: Mapping[str, Any], deadline: Deadline, kind: str = "application/json"
+    ) -> Answer:
+        """What the API answers to a request that writes, whatever its status. Raise ReadFailed as `get`; nobody knows
+        then whether it has done what was asked. `kind` is the body's content type. No check may call this."""
+        return self._ask(method, path, deadline, "", dict(body), kind)
 
-    def _ask(self, method: str, path: str, deadline: Deadline, query: str, body: dict[str, Any] | None) -> Answer:
+    def _ask(
+        self, method: str, path: str, deadline: Deadline, query: str, body: dict[str, Any] | None, kind: str = ""
+    ) -> Answer:
         begun = time.monotonic()
-        told = dict(self._headers) if body is None else {**self._headers, "Content-Type": "application/json"}
-        method, url, headers, *_ = self._client.param_serialize(
-            method, path, header_params=told, auth_settings=["BearerToken"]
-        )
+        url = f"{self.url}{path}?{query}" if query else f"{self.url}{path}"
+        told = self._headers | self._bearer() | ({} if body is None else {"Content-Type": kind})
         left = deadline.left
         if not left:
             raise deadline.late
         try:
-            response = self._client.call_api(
-                method,
-                f"{url}?{query}" if query else url,
-                headers,
-                body=body,
-                _request_timeout=(min(_CONNECT, left), left),
+            response = self._transport.request(
+                method, url, headers=told, body=body, _request_timeout=(min(_CONNECT, left), left)
             ).response
             answered = time.monotonic() - begun
             certificate = _certificate(response)
             content = _whole(response, deadline)
-        except ApiException as error:
+        except _official.ApiException as error:
             raise self._untrusted(str(error.reason)) from None
         # A connection that is refused is a kind of timeout to urllib3, for old times' sake.
         except (errors.NewConnectionError, errors.ProxyError) as error:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
-from homelab.health.checks import admission, balancers, deep, etcd, gateways
+from homelab.health.checks import admission, balancers, deep, etcd, gateways, nfs
 from homelab.health.checks.services import DNS, pods_behind, workloads_behind
 from homelab.health.objects import Pod, Thing
 from homelab.health.report import Finding, Ref, Severity, ordered

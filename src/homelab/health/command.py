@@ -16,7 +16,7 @@ from pathlib import Path
 
 from homelab.health import expected, settings, text
 from homelab.health.checks import ALL_CHECKS
-from homelab.health.codes import DEEP_CODES
+from homelab.health.codes import CODES, DEEP_CODES
 from homelab.health.output import NoOutput, prove, write
 from homelab.health.report import COULD_NOT_CHECK, FailedRead, Look, Report, Severity
 from homelab.health.run import run_checks

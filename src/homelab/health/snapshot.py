@@ -102,8 +102,8 @@ class Snapshot:
     """A cluster at `now`, its own clock's time. Objects are in `lists` by their kind's plural name, sorted.
 
     A kind that was not read has an empty list: `sources` tells why, and `state` of a name that nobody asked for is
-    not served. `namespace` is the only one that was read, "" for all. `probed` is what was tried out, None when nothing
-    was to be, and `notes` what else there is to know of that.
+    not served. `namespace` is the only one that was read, "" for all. `usages` are sorted too. `probed` is what was
+    tried out, None when nothing was to be, and `notes` what else there is to know of that.
     """
 
     now: datetime

@@ -154,10 +154,11 @@ def test_a_playbook_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_a_child_that_dies_is_one_line(tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        runner.Ansible, "_environment", lambda self, folder: {"PATH": os.defpath, "PYTHONPATH": "/nowhere"}
-    )
-    with pytest.raises(AnsibleError, match=r"ansible-runner ended with exit 1: .*homelab"):
+    # Found before the real one, however that is installed.
+    (tmp_path / "homelab.py").write_text("raise SystemExit('homelab is broken')\n")
+    broken = {"PATH": os.defpath, "PYTHONPATH": str(tmp_path)}
+    monkeypatch.setattr(runner.Ansible, "_environment", lambda self, folder: broken)
+    with pytest.raises(AnsibleError, match=r"ansible-runner ended with exit 1: .*homelab is broken"):
         Ansible(LOCAL).run(playbook(tmp_path, "- ansible.builtin.raw: 'true'\n"))
     assert list(temporary.iterdir()) == []
 

@@ -12,8 +12,9 @@ from typing import Any
 
 from homelab.model.problems import Problem
 from homelab.probe import HostProbe
-from homelab.storage import consent, disks, guard, mappings, mounts
+from homelab.storage import consent, disks, mappings, mounts
 from homelab.storage.case import Case, Decided, step
+from homelab.storage.clearing import clearing
 from homelab.storage.records import Record
 from homelab.storage.seen import BtrfsMember, Device, DiskSeen, Inner, Luks, Mapped, MdMember, Opened
 from homelab.storage.steps import Step
@@ -198,19 +199,13 @@ class _Under:
 
     def new(self, name: str, disk: DiskSeen) -> None:
         """A disk that is to be encrypted, if it is blank, or was let go of."""
-        unfit = list(disks.unfit(self.case.host, name, disk, self.case.seen))
-        self.problems += unfit
-        if unfit:
+        found = clearing(self.case, [name])
+        self.problems += found.problems
+        if found.problems:
             return
-        if not disk.is_blank or disk.partitions:
-            given, seen = self.case.consents[name], self.case.seen
-            word, problem = disks.clears(self.case.host, name, disk, given, seen, self.case.used)
-            self.problems += [problem] if problem is not None else []
-            if word is None:
-                return
-            self.clearing += guard.cleared(disk, word, seen.consents)
-            self.words += (word,)
-            self.lost.append(f"/dev/{disk.name} (serial {disk.serial}: {consent.seen(disk)})")
+        self.clearing += found.script
+        self.words += found.consents
+        self.lost += found.lost
         self.blank(name, disk, self.known.get(name) or self.make_uuid())
 
     def blank(self, name: str, disk: DiskSeen, uuid: str) -> None:

@@ -132,11 +132,12 @@ class _Draft:
         noted = after.file.stands(self.probe.files.get(after.file.path))
         # Of an encrypted disk what was consented to is lost when it is encrypted.
         inside = replace(situation, clearing="", words=()) if coming else situation
-        steps = tuple(kind.steps(inside, _noted(case, after), finished=noted))
+        others = self._others(name) if coming is not None else ()
+        # A run that finds the record written has nothing more to do, so all else of the old disk is done by then.
+        last = (*(replace_luks.after(situation, after, others) if coming else ()), _noted(case, after))
+        steps = tuple(kind.steps(inside, last, finished=noted))
         if coming is not None and steps[0].kind != "noop":
-            others = self._others(name)
-            before, last = replace_luks.before(situation, coming, others), replace_luks.after(situation, after, others)
-            steps = (*before, *steps, *last)
+            steps = (*replace_luks.before(situation, coming, others), *steps)
         return Replacement(steps, told=tuple(self._told(case, new)), problems=tuple(self.problems))
 
     def _case(self, name: str, found: disks.Found) -> Case:

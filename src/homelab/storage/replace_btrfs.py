@@ -69,8 +69,8 @@ def problems(it: Situation) -> Iterator[Problem]:
         yield Problem(case.place, found, remedy)
 
 
-def steps(it: Situation, noted: Step, *, finished: bool) -> Iterator[Step]:
-    """From the filesystem as it is to one that is whole, mirrored as its level says, and read through."""
+def steps(it: Situation, last: tuple[Step, ...], *, finished: bool) -> Iterator[Step]:
+    """From the filesystem as it is to one whole and mirrored as its level says; after `last` it is read through."""
     case = it.case
     name, home, apart = case.name, mounts.path(case.name), f"{APART}/{case.name}"
     member = it.new.btrfs
@@ -95,7 +95,7 @@ def steps(it: Situation, noted: Step, *, finished: bool) -> Iterator[Step]:
     yield Step("config", subject, says, _end(it, at), timeout=it.deadline())
     if at == apart:
         yield step("config", case, f"mount {name} at {home} again", _home(it, apart))
-    yield noted
+    yield from last
     yield from _scrubbed(it, home, again=False)
 
 
@@ -170,11 +170,7 @@ def _end(it: Situation, at: str) -> str:
 
 def _home(it: Situation, apart: str) -> str:
     leave = f"umount {apart} || stop '{apart} is in use; fuser -vm {apart} tells by whom'\nrmdir {apart}\n"
-    # udev noted at boot that a disk is missing, and asks the kernel again only when it is told to: of what lies on LUKS
-    # nothing tells it, and systemd would wait for the filesystem in vain.
-    members = [device.path for disk in it.others.values() if (device := it.case.carrier(disk)) is not None]
-    ready = f"udevadm trigger --action=change {' '.join([*members, it.new.path])}\nsettle\n"
-    return guard.head() + leave + ready + mounts.mounted(it.record)
+    return guard.head() + leave + mounts.mounted(it.record)
 
 
 def _scrubbed(it: Situation, home: str, *, again: bool) -> Iterator[Step]:

@@ -94,7 +94,7 @@ def before(it: Situation, found: Coming, others: tuple[Record, ...]) -> Iterator
 
 
 def after(it: Situation, record: Record, others: tuple[Record, ...]) -> Iterator[Step]:
-    """What follows: no boot waits for the old disk any more, and what is open of it is locked."""
+    """What follows, before `record` is written: no boot waits for the old disk any more, and it is locked."""
     yield _opened_at_boot(it.case, (*others, record))
     for uuid in sorted(set(it.record.luks.values()) - set(record.luks.values())):
         name = f"luks-{uuid}"

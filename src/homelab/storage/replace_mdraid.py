@@ -83,8 +83,8 @@ def _whole(it: Situation) -> Problem:
     return Problem(it.case.place, found, f"correct the id of {it.wish.disk}, whose serial was {serial or 'not noted'}")
 
 
-def steps(it: Situation, noted: Step, *, finished: bool) -> Iterator[Step]:
-    """From the array as it is to one that is whole; nothing where all of it is done."""
+def steps(it: Situation, last: tuple[Step, ...], *, finished: bool) -> Iterator[Step]:
+    """From the array as it is to one that is whole, and what comes `last`; nothing where all of it is done."""
     case, array = it.case, it.case.array
     name, runs = case.name, array is not None and array.runs
     works = array is not None and it.old is not None and it.old in array.working
@@ -104,7 +104,7 @@ def steps(it: Situation, noted: Step, *, finished: bool) -> Iterator[Step]:
         says = f"wait until {it.says} is built"
         yield Step("config", f"pool {name}", says, poll=_script(it) + _POLL, patience=it.deadline())
     yield step("config", case, f"take {it.wish.disk} out of {name}, and see that {name} is whole", _end(it))
-    yield noted
+    yield from last
 
 
 def _script(it: Situation) -> str:

@@ -1,7 +1,7 @@
 """Places in a pool whose disks each have a filesystem: which disk holds what, as that filesystem's UUID itself tells.
 
-A pool's UUID ends in six zeros. In the UUID of each of its filesystems these are two digits for how often the disk in
-that place was replaced, two for what it holds and two for its number; so a pool is known again without any record.
+A pool's UUID ends in six zeros. In the UUID of each of its filesystems the last four of these are two digits for what
+it holds and two for its number; so a pool is known again without any record.
 """
 
 from __future__ import annotations
@@ -19,12 +19,11 @@ _ZEROS = "000000"
 
 @dataclass(frozen=True)
 class Place:
-    """What a filesystem's UUID tells: its pool's UUID, and its place there. `turn` counts replacements of the disk."""
+    """What a filesystem's UUID tells: its pool's UUID, and its place there."""
 
     pool: str
     role: str
     number: int
-    turn: int = 0
 
     @property
     def slot(self) -> str:
@@ -33,7 +32,7 @@ class Place:
 
     @property
     def uuid(self) -> str:
-        return f"{self.pool[:-6]}{self.turn:02x}{_ROLES[self.role]}{self.number:02x}"
+        return f"{self.pool[:-4]}{_ROLES[self.role]}{self.number:02x}"
 
 
 def pool_uuid(uuid: str) -> str:
@@ -44,10 +43,10 @@ def pool_uuid(uuid: str) -> str:
 def read(uuid: str) -> Place | None:
     """The place that a filesystem's UUID names; None when it cannot be of such a pool."""
     role = next((role for role, digits in _ROLES.items() if uuid[-4:-2] == digits), None)
-    if len(uuid) != 36 or role is None or uuid[-2:] == "00":
+    if len(uuid) != 36 or role is None or uuid[-6:-4] != "00" or uuid[-2:] == "00":
         return None
     try:
-        return Place(pool_uuid(uuid), role, int(uuid[-2:], 16), int(uuid[-6:-4], 16))
+        return Place(pool_uuid(uuid), role, int(uuid[-2:], 16))
     except ValueError:
         return None
 

@@ -271,9 +271,10 @@ def _misplaced(case: Case, record: Record | None, ours: Mapping[str, Place], poo
         if place.role != role:
             found = f"is {place.slot} of {case.name}, and listed for {role}"
             yield Problem(where, found, f"list it in {'parity' if place.role == 'parity' else 'disks'}")
-        if record is not None and record.slots.get(place.slot, ("",))[0] != place.uuid:
-            found = f"/dev/{case.disks[name].name} was {place.slot} of {case.name} once, and has been replaced"
-            yield Problem(where, found, "list the disk that took its place")
+        if record is not None and (noted := record.slots.get(place.slot, ("",))[0]) != place.uuid:
+            whose = f"{records.FOLDER}/{case.name} says {noted or 'nothing'} of that place"
+            found = f"/dev/{case.disks[name].name} is {place.slot} of {case.name} by its UUID {place.uuid}, and {whose}"
+            yield Problem(where, found, "list the right disk")
         if place.slot in held:
             found = f"is {place.slot} of {case.name}, and so is {held[place.slot]}"
             yield Problem(where, found, "list the newer one of them")

@@ -26,7 +26,6 @@ state = st.fixed_dictionaries(
         "holds": st.sampled_from(["blank"] * 8 + ["ours"] * 6 + ["data", "absent", "partition", *looks.KINDS]),
         "pool": st.sampled_from((*POOLS, POOLS[0], POOLS[0])),
         "place": st.integers(0, 5),
-        "turn": st.sampled_from([0, 0, 0, 1]),
         "label": st.sampled_from(["media", "media", "other"]),
         "opens": st.sampled_from([True] * 9 + [False]),
         "larger": st.sampled_from([0] * 9 + [1]),
@@ -52,7 +51,7 @@ def look_at(states: list[dict[str, Any]], noted: dict[str, Any] | None) -> Look:
     for index, (device, one) in enumerate(zip(DEVICES, states, strict=True)):
         holds, about = one["holds"], {"opens": one["opens"], "size": looks.SIZE + one["larger"]}
         if holds == "ours":
-            place = Place(one["pool"], *PLACES[one["place"] if one["place"] < 4 else index], one["turn"])
+            place = Place(one["pool"], *PLACES[one["place"] if one["place"] < 4 else index])
             printed = looks.signature("ext4", device, place.uuid, 0x438, one["label"])
             look.disk(device, wipefs=printed, **about)
         elif holds == "partition":

@@ -151,6 +151,9 @@ def _adopt_mdraid(case: Case, record: Record | None, uuid: str, decided: Decided
         remedy = "plug it in; if it is dead, what was on the pool is in its backups only"
         problems.append(Problem(case.place, found, remedy))
         return
+    if case.absent and not runs and (stale := mdraid.stale(case)) is not None:
+        problems.append(stale)
+        return
     if inner is None and not runs and case.level.number != 1:
         inner = _unseen(case, record, uuid, decided)
         if inner is None:

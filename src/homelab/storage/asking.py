@@ -177,6 +177,9 @@ done
 for record in @RECORDS@/*; do
   [ -f "$record" ] && sed "s/^/record\t${record##*/}\t/" "$record"
 done
+for array in @NOTES@/*; do
+  [ -f "$array" ] && sed "s/^/kept\t${array##*/}\t/" "$array"
+done
 [ -r @CONSENTS@ ] && sed 's/^/consent\t/' @CONSENTS@
 [ -r @PROJECTS@ ] && sed 's/^/project\t/' @PROJECTS@
 echo end
@@ -206,6 +209,7 @@ def questions(nas: Nas, also: tuple[str, ...] = ()) -> Questions:
         ("@HEADERS@", mappings.HEADERS),
         ("@SENTINEL@", records.SENTINEL),
         ("@RECORDS@", records.FOLDER),
+        ("@NOTES@", degraded.NOTES),
         ("@CONSENTS@", consent.USED),
         ("@PROJECTS@", records.PROJECTS),
     ):

@@ -1,4 +1,8 @@
-"""What starts an array at boot when a disk died while the power was off: a unit that the array's mount brings along."""
+"""What starts an array at boot when a disk died while the power was off: a unit that the array's mount brings along.
+
+A disk that left an array earlier does not know of that and looks just like one whose twin died with the power, so it is
+noted which disks an array runs on; what those do not include is not started alone.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +38,14 @@ ExecStart={_SCRIPT} %i
 TimeoutStartSec=240
 """,
     ),
+    # Debian starts an array without a disk too, and asks nobody whether the other one is the newer.
+    ManagedFile(
+        "/etc/systemd/system/mdadm-last-resort@.service.d/homelab.conf",
+        f"# Written by the homelab toolkit.\n[Service]\nExecCondition={_SCRIPT} --may %i\n",
+    ),
 )
+# For each array the disks that held all of it when it last ran, by the UUIDs that it gave them.
+NOTES = "/var/lib/homelab/arrays"
 
 
 def unit(pool: str) -> str:

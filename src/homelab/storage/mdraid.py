@@ -5,9 +5,12 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Mapping
 
+from homelab.model.problems import Problem
 from homelab.storage import guard, superblocks
+from homelab.storage.case import Case
+from homelab.storage.degraded import NOTES
 from homelab.storage.records import Record
-from homelab.storage.seen import DiskSeen
+from homelab.storage.seen import DiskSeen, MdMember
 
 CONF = "/etc/mdadm/mdadm.conf"
 # The hash of the mdadm.conf that the initramfs has.
@@ -34,6 +37,16 @@ array() {
 """
 
 _FORMAT = r"""
+# DEVICE...: one of these holds all that the array had when it last ran, as far as that was noted.
+newest() {
+  [ -s "@NOTE@" ] || return 0
+  for disk; do
+    given="$(mdadm --examine --export "/dev/$disk" | sed -n 's/^MD_DEV_UUID=//p')"
+    [ -z "$given" ] || ! grep -qxF "$given" "@NOTE@" || return 0
+  done
+  stop "what is newer is on a disk that is missing; @NOTE@ names those that the array ran on"
+}
+stopped() { mdadm --stop "/dev/$1" || stop "/dev/$1 is in use and cannot be stopped"; }
 # How ext4 is to lay things out on the array, which itself knows: in blocks of 4 KiB its chunk, and all chunks of data
 # side by side.
 striped() {
@@ -81,7 +94,7 @@ def free(record: Record, disks: Mapping[str, DiskSeen], ids: Mapping[str, str]) 
     for name, disk in own.items():
         lines.append(guard.same(ids[name], disk))
         lines.append(f"only {disk.name} {record.uuid} || stop '/dev/{disk.name} holds something else than was seen'\n")
-        lines.append(f'md="$(array {disk.name})"\n[ -z "$md" ] || mdadm --stop "/dev/$md"\nidle {disk.name}\n')
+        lines.append(f'md="$(array {disk.name})"\n[ -z "$md" ] || stopped "$md"\nidle {disk.name}\n')
     return "".join(lines) + "".join(f"clear {disk.name}\n" for disk in own.values())
 
 
@@ -121,12 +134,27 @@ found="$(blkid -p -o value -s UUID "/dev/$md" </dev/null || :)"
     )
 
 
+def stale(case: Case) -> Problem | None:
+    """Why an array must not be started without the disks that are gone: one of those has what is newer."""
+    members = {name: each for name, each in case.members.items() if isinstance(each, MdMember)}
+    uuid = next((superblocks.mdadm_uuid(each.uuid) for each in members.values()), "")
+    kept = case.seen.kept.get(uuid, frozenset())
+    # Of a disk that is locked nobody knows yet.
+    if not kept or any(not each.device or superblocks.mdadm_uuid(each.device) in kept for each in members.values()):
+        return None
+    found = f"{' and '.join(members)} left it before it last ran, and what is newer is on {' and '.join(case.absent)}"
+    remedy = f"plug that in; if it is dead, run `rm {NOTES}/{uuid}` there: what was written since is lost"
+    return Problem(case.place, found, remedy)
+
+
 def _assembled(record: Record, disks: Mapping[str, DiskSeen], *, degraded: bool) -> str:
     # What udev began and cannot go on with holds the disks: it is let go of, or told to run.
     run = " --run" if degraded else ""
+    newest = f"newest {_names(disks)}\n" if degraded else ""
     return f"""\
+{newest}\
 md="$(array {_names(disks)})"
-if [ -n "$md" ] && [ "$(cat "/sys/block/$md/md/array_state")" = inactive ]; then mdadm --stop "/dev/$md"; md=; fi
+if [ -n "$md" ] && [ "$(cat "/sys/block/$md/md/array_state")" = inactive ]; then stopped "$md"; md=; fi
 [ -n "$md" ] || mdadm --assemble{run} {_path(record)} --uuid={superblocks.mdadm_uuid(record.uuid)} {_members(disks)} \\
   </dev/null || stop 'the array of {record.pool} does not start: {_WHY}'
 settle
@@ -143,7 +171,8 @@ def _functions(record: Record) -> str:
         extended = '"quotatype=usrquota:grpquota:prjquota$(striped "$1")"'
         mkfs = f"mkfs.ext4 -q -b 4096 -m 1 -O quota,project -E {extended} -U {uuid} -L {label}"
     made = f'{mkfs} "/dev/$1" </dev/null || stop "no filesystem could be made on /dev/$1"'
-    return f"uuid={uuid}\n{ARRAY.lstrip()}{_FORMAT.strip().replace('@MKFS@', made)}\n"
+    note = f"{NOTES}/{superblocks.mdadm_uuid(record.uuid)}"
+    return f"uuid={uuid}\n{ARRAY.lstrip()}{_FORMAT.strip().replace('@MKFS@', made).replace('@NOTE@', note)}\n"
 
 
 def _path(record: Record) -> str:

@@ -249,6 +249,7 @@ class _Answer:
                 if row.get("type") == "disk" and (row.get("serial") or "").strip()
             },
             tools=frozenset(row[0] for row in self.said.get("tool", ())),
+            kept={uuid: frozenset(found) for uuid, found in self._several("kept").items()},
             headers={row[0]: (row[1], row[2]) for row in self.said.get("header", ())},
         )
 

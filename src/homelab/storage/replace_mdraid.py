@@ -40,7 +40,8 @@ built() {
     mdadm --manage "/dev/$md" --add "/dev/$new" || stop "/dev/$new cannot be added to /dev/$md; look at dmesg"
   fi
   if has "$(state "$old")" in_sync && ! has "$(state "$new")" in_sync && ! has "$(state "$new")" replacement; then
-    mdadm --manage "/dev/$md" --replace "/dev/$old" --with "/dev/$new"
+    mdadm --manage "/dev/$md" --replace "/dev/$old" --with "/dev/$new" ||
+      stop "/dev/$old cannot be copied to /dev/$new; look at dmesg"
   fi
 }
 """
@@ -60,6 +61,8 @@ def problems(it: Situation) -> Iterator[Problem]:
         if it.old is not None:
             found = "does not run, so how its disks are cannot be told"
             yield Problem(case.place, found, "run `pyinfra inventory deploys/nas.py` first, which starts it")
+        elif (stale := mdraid.stale(case)) is not None:
+            yield stale
         return
     busy = array.action in ("resync", "recover", "reshape", "repair")
     if busy and not it.joined:
@@ -136,8 +139,9 @@ def _join(it: Situation) -> str:
         + "quiet\n"
         + it.guarded
         + 'has "$(state "$old")" in_sync || swept\n'
-        + f'if has "$(state "$old")" in_sync; then mdadm --manage "/dev/$md" --add-spare /dev/{it.new.name}\n'
-        + f'else mdadm --manage "/dev/$md" --add /dev/{it.new.name}; fi\n'
+        + 'if has "$(state "$old")" in_sync; then how=--add-spare; else how=--add; fi\n'
+        + f'mdadm --manage "/dev/$md" "$how" /dev/{it.new.name} || '
+        + f'stop "/dev/{it.new.name} cannot be added to /dev/$md; look at dmesg"\n'
         + "settle\nbuilt\n"
     )
 

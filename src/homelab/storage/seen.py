@@ -20,7 +20,7 @@ class Signature:
 class MdMember:
     """What a member of an array says of it in its superblock, version 1 of which is all that is read.
 
-    `needs` is how many bytes a device must have to be a member.
+    `needs` is how many bytes a device must have to be a member, `device` the UUID that the array gave this one.
     """
 
     uuid: str
@@ -30,6 +30,7 @@ class MdMember:
     events: int
     needs: int = 0
     version: str = "1.2"
+    device: str = ""
 
 
 @dataclass(frozen=True)
@@ -232,6 +233,8 @@ class Seen:
     tools: frozenset[str] = frozenset()
     # By UUID of a LUKS header, a hash of it on its disk and of it in its backup.
     headers: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    # By UUID of an array those of the disks that held all of it when it last ran, both as mdadm writes them.
+    kept: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def mounted(self, target: str) -> Mount | None:
         """The last thing mounted there, which is what one sees."""

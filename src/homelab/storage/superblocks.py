@@ -30,6 +30,7 @@ def md(raw: bytes) -> MdMember | None:
         level=level,
         disks=disks,
         events=struct.unpack_from("<Q", raw, 200)[0],
+        device=str(uuid.UUID(bytes=raw[168:184])),
         # Where in a device the data begin and how much of them it holds, in sectors.
         needs=512 * (struct.unpack_from("<Q", raw, MD_START)[0] + struct.unpack_from("<Q", raw, 80)[0]),
     )

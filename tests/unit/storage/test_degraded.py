@@ -17,6 +17,11 @@ OTHER = "99999999:22224333:84445555:55000000"
 RECORD = Record("tank", "mdraid", "raid1", UUID, "ext4", UUID, {"d1": "S1", "d2": "S2"})
 
 
+def given(member: str) -> str:
+    """The UUID that an array gave a disk."""
+    return f"{member.encode().hex():0>8}:00000000:00000000:00000000"
+
+
 class Host:
     """A machine whose clock is a file, so that no test waits; `mdadm` writes down what it was asked to start."""
 
@@ -42,18 +47,31 @@ class Host:
         (self.programs / name).write_text(f"#!/bin/sh\n{text}\n")
         (self.programs / name).chmod(0o755)
 
-    def array(self, name: str, state: str, uuid: str, *members: str) -> None:
+    def array(self, name: str, state: str, uuid: str, *members: str, spare: str = "") -> None:
+        """An array of these disks, one of which may be a spare; each has the UUID that `given` tells."""
         block = self.root / "sys/class/block" / name
         (block / "md").mkdir(parents=True)
         (block / "md/array_state").write_text(f"{state}\n")
         for member in members:
             (block / "slaves" / member).mkdir(parents=True)
+            (block / f"md/dev-{member}").mkdir()
+            (block / f"md/dev-{member}/state").write_text("spare\n" if member == spare else "in_sync,write_mostly\n")
             (self.root / "disks").mkdir(exist_ok=True)
-            (self.root / "disks" / member).write_text(f"MD_LEVEL=raid1\nMD_UUID={uuid}\n")
+            said = f"MD_LEVEL=raid1\nMD_UUID={uuid}\nMD_DEV_UUID={given(member)}\nMD_EVENTS=17\n"
+            (self.root / "disks" / member).write_text(said)
 
-    def run(self, pool: str = "tank") -> subprocess.CompletedProcess[str]:
+    @property
+    def kept(self) -> Path:
+        return self.root / "var/lib/homelab/arrays" / WRITTEN
+
+    def ran_on(self, *members: str) -> None:
+        """What was noted when the array last ran."""
+        self.kept.parent.mkdir()
+        self.kept.write_text("".join(f"{given(member)}\n" for member in members))
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ["sh", self._script(), pool],
+            ["sh", self._script(), *(words or ("tank",))],
             env={"HOMELAB_ROOT": str(self.root), "HOMELAB_PATH": str(self.programs)},
             capture_output=True,
             text=True,
@@ -131,6 +149,59 @@ def test_without_a_uuid_nothing_is_touched(host: Host, text: str) -> None:
     done = host.run()
     assert (done.returncode, host.asked, host.waited) == (1, [], 0)
     assert done.stderr == f"{host.root}/var/lib/homelab/pools/tank names no array; run the deploy\n"
+
+
+@pytest.mark.parametrize("state", ["inactive", "active"])
+def test_a_disk_that_left_earlier_is_not_started_alone(host: Host, state: str) -> None:
+    host.ran_on("vdb")
+    host.array("md127", state, WRITTEN, "vdc")
+    before = host.kept.read_text()
+    done = host.run()
+    # Started by something else meanwhile, it is stopped, before anybody mounts it.
+    assert (done.returncode, host.asked) == (1, ["--stop /dev/md127"] if state == "active" else [])
+    assert "tank: vdc left the array before it last ran" in done.stderr and f"rm {host.kept}" in done.stderr
+    assert host.kept.read_text() == before
+
+
+def test_what_is_left_of_the_disks_that_ran_last_is_started(host: Host) -> None:
+    host.ran_on("vdb", "vdc")
+    host.array("md127", "inactive", WRITTEN, "vdc")
+    assert (host.run().returncode, host.asked) == (0, ["--run /dev/md127"])
+
+
+def test_an_array_that_nobody_put_together_is_not_made_of_a_disk_that_left(host: Host) -> None:
+    host.ran_on("vdb")
+    (host.root / "disks").mkdir()
+    (host.root / "disks/vdc").write_text(f"MD_UUID={WRITTEN}\nMD_DEV_UUID={given('vdc')}\n")
+    host.fake("blkid", f'[ "$6" = UUID={UUID} ] && echo /dev/vdc')
+    assert (host.run().returncode, host.asked) == (1, [])
+
+
+@pytest.mark.parametrize("words", [("tank",), ("--note",)])
+def test_it_is_noted_which_disks_hold_all_of_it(host: Host, words: tuple[str, ...]) -> None:
+    host.ran_on("vdx")
+    host.array("md127", "clean", WRITTEN, "vdb", "vdc", "vdd", spare="vdc")
+    if words == ("tank",):
+        host.kept.unlink()
+    assert host.run(*words).returncode == 0
+    assert host.kept.read_text() == f"{given('vdb')}\n{given('vdd')}\n"
+    assert [path.name for path in host.kept.parent.iterdir()] == [WRITTEN]
+
+
+def test_of_an_array_that_does_not_run_nothing_is_noted(host: Host) -> None:
+    host.array("md127", "inactive", WRITTEN, "vdb")
+    assert host.run("--note").returncode == 0 and not host.kept.exists()
+
+
+def test_debian_asks_before_it_starts_an_array_without_a_disk(host: Host) -> None:
+    host.ran_on("vdb")
+    host.array("md125", "inactive", OTHER, "vde")
+    host.array("md126", "inactive", WRITTEN, "vdb")
+    host.array("md127", "inactive", WRITTEN, "vdc")
+    answers = [host.run("--may", md).returncode for md in ("md124", "md125", "md126", "md127")]
+    assert (answers, host.asked) == ([0, 0, 0, 1], [])
+    (dropin,) = [file for file in degraded.FILES if "last-resort" in file.path]
+    assert "[Service]\nExecCondition=/usr/local/lib/homelab/homelab-array --may %i\n" in dropin.content
 
 
 def test_a_pool_that_nobody_made_is_told_of(host: Host) -> None:

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from homelab.model.levels import LEVELS, Level, level
-from homelab.storage import btrfs
+from homelab.storage import btrfs, superblocks
+from homelab.storage.superblocks import mdadm_uuid
+from tests import looks
 from tests.looks import Look
 from tests.unit.storage.test_pools import says
 from tests.unit.storage.test_refusals import U1, U2, nas, planned, told, touched
@@ -214,6 +216,26 @@ def test_an_array_starts_with_as_few_disks_as_its_level_allows_and_no_fewer(each
             assert left in str(plan.warnings[0])
         else:
             assert f"is gone, and a {each.name} of {each.least} survives {most}; plug it in" in told(plan)
+
+
+@every(MD)
+@pytest.mark.parametrize("newest", [True, False])
+def test_a_disk_that_left_earlier_is_not_started_without_the_newer_ones(each: Level, newest: bool) -> None:
+    member = superblocks.md(bytes.fromhex(looks.md(U1)))
+    assert member is not None and member.device == "70307c8a-bc07-8af5-6c6a-ce9df84916b7"
+    look = stands(each, absent=1).record("tank", **noted(each))
+    look.line("kept", mdadm_uuid(U1), "99999999:99999999:99999999:99999999")
+    if newest:
+        look.line("kept", mdadm_uuid(U1), "70307c8a:bc078af5:6c6ace9d:f84916b7")
+    plan = planned(look, spec(each))
+    if newest:
+        assert told(plan) == "" and says(plan)[0].startswith("start tank without d")
+        script = plan.steps[0].command.partition("record=")[2]
+        assert script.index("\nnewest sda") < script.index("mdadm --assemble --run")
+        return
+    assert list(touched(plan)) == []
+    assert f"left it before it last ran, and what is newer is on d{each.least}; plug that in" in told(plan)
+    assert f"rm /var/lib/homelab/arrays/{mdadm_uuid(U1)}" in told(plan)
 
 
 @every(BTRFS)

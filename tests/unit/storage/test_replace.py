@@ -135,7 +135,7 @@ def test_a_disk_that_works_is_copied_and_the_pool_lacks_none_meanwhile(each: Lev
     (script,) = writes(found)
     assert all("degraded" not in tail(step.command) for step in found.steps if each.kind == "btrfs")
     if each.kind == "mdraid":
-        assert "--add-spare /dev/sdf" in script and "old=sda\n" in script
+        assert "how=--add-spare; else how=--add; fi\n" in script and "old=sda\n" in script
         assert not any(
             word in tail(script).partition("idle sdf")[2] for word in ("--fail /dev/sda", "--remove /dev/sda")
         )

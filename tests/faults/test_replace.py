@@ -126,6 +126,26 @@ def test_a_dead_disk_is_survived_and_replaced(lab: Lab, spare: str, put_back: No
     lab.ssh("nas", f"rm -rf {folder}/.kept")
 
 
+def test_a_disk_of_a_btrfs_that_dies_while_it_is_mounted_is_replaced(lab: Lab, spare: str, put_back: None) -> None:
+    kind, number, folder, _ = POOLS["pics"]
+    before = "rm -rf .kept; mkdir .kept; cd .kept; head -c 5000000 /dev/urandom >f1; sha256sum f1 >sums; sync"
+    lab.ssh("nas", f"cd {folder}; {before}")
+    pull("detach-disk", number)
+    lab.ssh("nas", f"cd {folder}/.kept; head -c 5000000 /dev/urandom >f2; sha256sum f2 >>sums; sync")
+    lab.ssh("nas", "systemctl start homelab-watch.service", timeout=600)
+    assert "pool pics lacks a disk" in lab.ssh("nas", "cat /var/lib/homelab/watch")
+    told = lab.deploy("nas", "--limit", "nas")
+    assert told.code == 1
+    (line,) = told.reasons
+    assert "d4 (serial homelab-d4) is gone since it was mounted" in line
+    done = replace(lab, number, spare)
+    assert done.code == 0, done.reasons
+    assert not [name for name in done.changes if "mount pics" in name]
+    lab.ssh("nas", f"cd {folder}/.kept && sha256sum -c --quiet sums")
+    whole(lab, "pics", kind)
+    lab.ssh("nas", f"rm -rf {folder}/.kept")
+
+
 def whole(lab: Lab, pool: str, kind: str) -> None:
     """No disk is missing, and all is kept as the level says."""
     if kind == "mdraid":

@@ -86,11 +86,12 @@ def _adopt_btrfs(case: Case, record: Record | None, uuid: str, decided: Decided)
     problems = decided.problems
     at, number = case.seen.mountpoints.get(case.name), len(case.pool.disks)
     mounted = case.seen.mounted(f"/srv/{case.name}") is not None
-    if case.absent and mounted and at is not None and not at.missing:
+    lacks = at.missing + at.dropped if mounted and at is not None else 0
+    if case.absent and mounted and at is not None and not lacks:
         problems += [_taken(case, record, name) for name in case.absent]
         return
     if case.absent:
-        problems.append(_lost(case, record, uuid))
+        problems.append(_died(case, record) if lacks else _lost(case, record, uuid))
         return
     first = next(iter(case.disks.values()))
     chunks = next((device.chunks for device in first.devices if device.chunks), ())
@@ -105,8 +106,10 @@ def _adopt_btrfs(case: Case, record: Record | None, uuid: str, decided: Decided)
         found = f"not all of it is {case.pool.level}: it has {', '.join(wrong)}"
         problems.append(Problem(case.place, found, remedy))
         return
-    if at is not None and at.missing:
-        decided.warnings.append(Problem(case.place, f"{at.missing} of its disks is missing", "replace it"))
+    if lacks:
+        found = f"{lacks} of its disks fell out while it was mounted, and is not used though it is there again"
+        remedy = f"unmount /srv/{case.name} and mount it, or reboot; then `btrfs scrub start /srv/{case.name}` mends it"
+        decided.warnings.append(Problem(case.place, found, remedy))
     if not profiles:
         says = f"see that all of {case.name} is {case.pool.level}"
         decided.steps.append(step("config", case, says, btrfs.proven(case.level, case.disks)))
@@ -122,6 +125,13 @@ def _lost(case: Case, record: Record | None, uuid: str) -> Problem:
         return Problem(case.place, found, "plug it in; if it is dead, what was on the pool is in its backups only")
     found = f"{_gone(case, record)} is gone, and a btrfs without one of its disks is not mounted"
     return Problem(case.place, found, f"plug it in; or, if it is dead, {_replaced_by(case.absent[0])}")
+
+
+def _died(case: Case, record: Record | None) -> Problem:
+    """What is to be done with a btrfs that goes on without a disk until it is mounted the next time."""
+    found = f"{_gone(case, record)} is gone since it was mounted, and what is written now is on the others alone"
+    remedy = f"{_replaced_by(case.absent[0])} while it is mounted; plugged in again it is used from the next boot on"
+    return Problem(case.place, found, remedy)
 
 
 def _replaced_by(disk: str, new: str = "NEW") -> str:

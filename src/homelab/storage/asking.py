@@ -29,6 +29,17 @@ _SCRIPT = (
     + r"""
 one() { tr '\n\t' '  '; echo; }
 bytes() { od -An -v -tx1 -j "$2" -N "$3" "/dev/$1" 2>/dev/null | tr -d ' \n'; }
+# DEVICE of a btrfs in sysfs: whether the kernel still has it. All else says so of one that fell out while mounted: its
+# `missing` is 0, and once it is plugged in again btrfs shows it by its new name, though nothing uses it.
+lives() {
+  [ -e "$1" ] || return 1
+  case "${1##*/}" in dm-*) for under in "$1"/slaves/*; do [ ! -e "$under" ] || return 0; done; return 1 ;; esac
+}
+# MOUNTPOINT: the UUID of the btrfs there, which the kernel knows also when the device that mountinfo names is gone.
+btrfs_of() {
+  uuid="$(btrfs filesystem show --raw "$1" 2>/dev/null | sed -n 's/^Label:.* uuid: //p')"
+  printf %s "${uuid:-$(findmnt -fno UUID "$1")}"
+}
 running() {
   for held in "/sys/class/block/$1/holders"/md*; do
     case "$(cat "$held/md/array_state" 2>/dev/null)" in ''|clear|inactive) ;; *) return 0 ;; esac
@@ -127,6 +138,13 @@ for at in /sys/fs/btrfs/*-*; do
   [ -d "$at/devices" ] || continue
   for device in "$at"/devices/*; do printf 'opened\t%s\t%s\n' "${at##*/}" "${device##*/}"; done
 done
+# By which device a btrfs was mounted stands in mountinfo also when that is no more; so one that lives is told.
+findmnt -nro TARGET -t btrfs 2>/dev/null | while read -r at; do
+  for device in "/sys/fs/btrfs/$(btrfs_of "$at")/devices"/*; do
+    lives "$device" || continue
+    printf 'alive\t%s\t%s\n' "$at" "${device##*/}"; break
+  done
+done
 for wait in /etc/systemd/system/dev-disk-by*.device.d/homelab.conf; do
   [ -f "$wait" ] && printf 'wait\t%s\t%s\n' "$(sha256sum <"$wait" | cut -c1-64)" "$wait"
 done
@@ -143,7 +161,7 @@ for pool in @POOLS@; do
   df -PB1 "$at" 2>/dev/null | awk -v pool="$pool" 'NR == 2 {print "usage\t" pool "\t" $2 "\t" $3}'
   case "$(stat -f -c %T "$at")" in
     btrfs)
-      on="/sys/fs/btrfs/$(findmnt -fno UUID "$at")"
+      on="/sys/fs/btrfs/$(btrfs_of "$at")"
       for type in data metadata system; do
         for profile in "$on/allocation/$type"/*/; do
           [ -d "$profile" ] || continue
@@ -155,6 +173,7 @@ for pool in @POOLS@; do
       for device in "$on"/devinfo/*/missing; do
         [ "$(cat "$device" 2>/dev/null)" != 1 ] || printf 'missing\t%s\n' "$pool"
       done
+      for device in "$on"/devices/*; do lives "$device" || printf 'dropped\t%s\n' "$pool"; done
       btrfs qgroup show --raw -re "$at" 2>/dev/null | awk -v pool="$pool" '$1 ~ /^0\// {
         sub("0/", "", $1); print "limit\t" pool "\t" $1 "\t" $4}'
       ;;

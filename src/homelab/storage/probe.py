@@ -70,6 +70,7 @@ class _Answer:
             for kind in ("md", "btrfs", "luks")
         }
         self.slotless = {row[0] for row in said.get("luks", ()) if row[2:] == ["no"]}
+        self.alive = {row[0]: f"/dev/{row[1]}" for row in said.get("alive", ()) if len(row) > 1}
         # The kernel numbers mappings as they come; their names stay.
         self.mapper = {row[1]: f"mapper/{row[2].strip()}" for row in said.get("mapped", ())}
 
@@ -165,9 +166,10 @@ class _Answer:
         # 29 1 254:1 / /srv/tank rw,relatime shared:1 - ext4 /dev/vda1 rw,errors=remount-ro
         before, _, after = line.partition(" - ")
         fields, (filesystem, source, *options) = before.split(), after.split()
+        target = _no_spaces(fields[4])
         return Mount(
-            target=_no_spaces(fields[4]),
-            source=self.source(_no_spaces(source)),
+            target=target,
+            source=self.source(self.alive.get(target) or _no_spaces(source)),
             filesystem=filesystem,
             options=frozenset(",".join([fields[5], *options]).split(",")),
             root=_no_spaces(fields[3]),
@@ -191,6 +193,7 @@ class _Answer:
             sentinel=sentinel.strip(),
             profiles={block: tuple(found) for block, found in profiles.items()},
             missing=sum(row[0] == pool for row in self.said.get("missing", ())),
+            dropped=sum(row[0] == pool for row in self.said.get("dropped", ())),
             names=tuple(sorted(each for each in listed if each)),
             total=int(usage[1]),
             used=int(usage[2]),

@@ -19,12 +19,15 @@ job="homelab-replace-$name"
 on() { printf '/sys/fs/btrfs/%s' "$uuid"; }
 runs() { systemctl is-active --quiet "$job.service"; }
 why() { journalctl -u "$job" -n 3 -o cat --no-pager 2>/dev/null | tr '\n' ' '; }
-mine() { mountpoint -q "$there" && [ "$(findmnt -fnro UUID "$there")" = "$uuid" ]; }
+mine() { mountpoint -q "$there" && btrfs filesystem show --raw "$there" | grep -q "^Label:.* uuid: $uuid\$"; }
+# The kernel tells what it was mounted without, and btrfs whose device has gone since.
 lost() {
   for each in "$(on)"/devinfo/*; do
     [ "$(cat "$each/missing" 2>/dev/null || :)" != 1 ] || echo "${each##*/}"
   done
+  btrfs filesystem show --raw "$there" | awk '$1 == "devid" && toupper($NF) == "MISSING" {print $2}'
 }
+dropped() { for each in "$(on)"/devices/*; do [ -e "$each" ] || echo "${each##*/}"; done; }
 # By which number the filesystem knows the new disk; 0 while it is being written.
 number() { btrfs filesystem show --raw "$there" | awk -v path="/dev/$new" '$1 == "devid" && $NF == path {print $2}'; }
 # Kinds of chunks that hold something, and as what: "data raid1".
@@ -62,7 +65,13 @@ def problems(it: Situation) -> Iterator[Problem]:
     """Why a btrfs cannot have another disk now."""
     case = it.case
     at = case.seen.mountpoints.get(case.name)
-    if it.old is None and not it.joined and _mounted(it, mounts.path(case.name)) and at is not None and not at.missing:
+    if (
+        it.old is None
+        and not it.joined
+        and _mounted(it, mounts.path(case.name))
+        and at is not None
+        and not at.missing + at.dropped
+    ):
         serial = it.record.serials.get(it.wish.disk, "")
         found = f"lacks no disk, and {case.ids[it.wish.disk]} is none of it"
         remedy = f"correct the id of {it.wish.disk}, whose serial was {serial or 'not noted'}"
@@ -138,7 +147,7 @@ def _apart(it: Situation, *, degraded: bool) -> str:
 def _begin(it: Situation, at: str) -> str:
     carrier = it.case.carrier(it.case.disks[it.wish.disk]) if it.old else None
     leaving = carrier.btrfs.devid if carrier is not None and isinstance(carrier.btrfs, BtrfsMember) else None
-    number = str(leaving) if leaving is not None else '"$(lost | head -n 1)"'
+    number = str(leaving) if leaving is not None else '"$(lost | sort -n | head -n 1)"'
     return (
         _script(it, at)
         + it.guarded
@@ -161,7 +170,7 @@ def _end(it: Situation, at: str) -> str:
         + f'[ -z "$(strays)" ] || {convert} >/dev/null || stop "$name cannot be converted; look at dmesg"\n'
         + "[ -z \"$(strays)\" ] || stop \"not all of $name is as it should be: $(kept | tr '\\n' ' ')\"\n"
         + 'btrfs filesystem resize "$(number):max" "$there" >/dev/null\n'
-        + '[ -z "$(lost)" ] || stop "$name still lacks the disk $(lost)"\n'
+        + '[ -z "$(lost)$(dropped)" ] || stop "$name still lacks the disk $(lost) $(dropped)"\n'
         + f'[ "$(btrfs filesystem show --raw "$there" | grep -c "devid ")" = {len(it.case.pool.disks)} ] || '
         + 'stop "$name has another number of disks than listed"\n'
         + 'sync -f "$there"\n'

@@ -188,7 +188,8 @@ class Mount:
 class Mountpoint:
     """The directory a pool is mounted on: what `kind` of thing, and while nothing is mounted whether it is immutable.
 
-    `names` is what stands in its root, `profiles` and `missing` are those of a mounted btrfs.
+    `names` is what stands in its root. `profiles`, `missing` and `dropped` are those of a mounted btrfs: how many disks
+    it was mounted without, and how many have fallen out since.
     """
 
     kind: str = ""
@@ -197,6 +198,7 @@ class Mountpoint:
     sentinel: str = ""
     profiles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     missing: int = 0
+    dropped: int = 0
     names: tuple[str, ...] = ()
     total: int = 0
     used: int = 0

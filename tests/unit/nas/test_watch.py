@@ -13,6 +13,7 @@ import pytest
 
 from homelab.nas import watch
 from homelab.probe import HostProbe, UnitState
+from tests import looks
 from tests.nas_host import SCRIPTS, NasHost, nas
 
 RUNNING = UnitState(load="loaded", active="active", enabled="enabled")
@@ -118,6 +119,36 @@ def test_an_array_that_syncs_lacks_no_disk(host: Watched) -> None:
     assert host.look()[2] == f"  warning: {syncs} sda (in_sync) sdb (in_sync) sdc (spare)"
     host.write("/sys/block/md127/md/dev-sdc/slot", "none\n")
     assert "  critical: array md127 lacks 1 of its 3 disks (now: recover)" in host.look()[2]
+
+
+@pytest.mark.parametrize(
+    ("shown", "linked", "says", "missing"),
+    [
+        ("whole", True, "", "0"),
+        ("pulled", False, "pool tank lacks a disk: ", "1"),
+        ("whole", False, "pool tank goes on without 1 of its disks, which fell out while it was mounted; ", "1"),
+    ],
+)
+def test_a_btrfs_whose_disk_died_while_it_was_mounted(
+    tmp_path: Path, shown: str, linked: bool, says: str, missing: str
+) -> None:
+    """Pulled, and pulled and plugged in again, as btrfs-progs 6.2 and Linux 6.1 show it."""
+    host = NasHost(
+        tmp_path, nas(pools={"tank": {"kind": "btrfs", "level": "raid1", "disks": ["d1", "d2"]}}, volumes={})
+    )
+    host.fake("btrfs", f'[ "$2" != show ] || cat {looks.DATA}/btrfs-show/{shown}.txt')
+    devices = host.path("/sys/fs/btrfs/11111111-2222-4333-8444-555555555555/devices")
+    devices.mkdir(parents=True)
+    host.write("/sys/devices/vdg/dev", "254:96\n")
+    (devices / "vdg").symlink_to("../../../../devices/vdg")
+    (devices / "vdf").symlink_to(f"../../../../devices/{'vdg' if linked else 'vdf'}")
+    assert host.run("homelab-watch").returncode == 0
+    lines = host.path("/var/lib/homelab/watch").read_text().splitlines()
+    assert [line.split("\t")[4].startswith(says) for line in lines if line.startswith("btrfs-tank")] == [True] * bool(
+        says
+    )
+    metrics = samples(host.path("/var/lib/homelab/metrics/homelab.prom").read_text())
+    assert metrics['homelab_btrfs_missing_disks{pool="tank"}'] == missing
 
 
 def test_what_gets_worse_is_news_beside_what_is_known(host: Watched) -> None:

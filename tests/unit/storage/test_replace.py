@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import replace as but
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -278,6 +280,43 @@ def test_a_wrong_id_is_not_taken_for_a_dead_disk(each: Level) -> None:
     assert "lacks no disk, and ata-S-sda is none of it" in lines(found) and found.steps == ()
     plan = planned(look, spec(each))
     assert "nas.disks.d1: ata-S-sda is no disk of tank, which lacks none: in its place is the disk" in told(plan)
+
+
+@every([each for each in BTRFS if each in REDUNDANT])
+def test_a_disk_that_died_while_its_btrfs_is_mounted_is_replaced_where_it_is(each: Level) -> None:
+    # The kernel goes on naming the dead disk as what is mounted, with nothing missing.
+    look = lost(each).mounted("/srv/tank", "/dev/sda", "btrfs").line("alive", "/srv/tank", "sdb")
+    look.mountpoint("tank").line("dropped", "tank")
+    assert look.seen.mounts[-1].source == "/dev/sdb" and look.seen.mountpoints["tank"].dropped == 1
+    found = wished(look.disk("sdf"), spec(each))
+    assert lines(found) == "" and not [step for step in found.steps if "mount tank" in step.says]
+    assert "there=/srv/tank new=sdf" in writes(found)[0]
+    plan = planned(look, spec(each))
+    (line,) = told(plan).splitlines()
+    assert "d1 (serial S-sda) is gone since it was mounted, and what is written now is on the others alone" in line
+    assert "replace_disk.py --data disk=d1 --data with=NEW` while it is mounted" in line
+
+
+@every([each for each in BTRFS if each in REDUNDANT])
+def test_a_disk_that_fell_out_and_is_there_again_is_told_of(each: Level) -> None:
+    look = whole(each).mounted("/srv/tank", "/dev/sda", "btrfs").mountpoint("tank").line("dropped", "tank")
+    plan = planned(look, spec(each))
+    assert told(plan) == "" and "1 of its disks fell out while it was mounted" in str(plan.warnings[0])
+
+
+@pytest.mark.parametrize(("shown", "gone"), [("whole", []), ("pulled", ["2"])])
+def test_the_number_of_a_disk_that_died_while_mounted_is_told_by_btrfs(
+    tmp_path: Path, shown: str, gone: list[str]
+) -> None:
+    """With what btrfs-progs 6.2 printed on Linux 6.1, where `missing` in sysfs stays 0."""
+    (script,) = writes(wished(lost(level("btrfs", "raid1")).disk("sdf"), spec(level("btrfs", "raid1"))))
+    functions = script.partition("job=")[2].partition("\nmine ||")[0]
+    btrfs = tmp_path / "btrfs"
+    btrfs.write_text(f"#!/bin/sh\ncat {looks.DATA}/btrfs-show/{shown}.txt\n")
+    btrfs.chmod(0o755)
+    run = f"PATH={tmp_path}:$PATH name=tank uuid={U1} there=/srv/tank new=vdh\njob={functions}\nlost"
+    done = subprocess.run(["sh", "-c", run], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == gone and done.stderr == ""
 
 
 def test_without_a_record_nothing_is_replaced() -> None:

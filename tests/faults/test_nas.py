@@ -18,9 +18,12 @@ from tests.sandbox.lab import Deployed, Lab
 SPARE = ("virtio-homelab-d5", "virtio-homelab-d6")
 EXTRA = {"pools": {"extra": {"kind": "btrfs", "level": "raid1", "disks": ["d5", "d6"]}}}
 
-# What a disk may carry, how to put it there, and the word by which it must be named. Each begins on a blank disk.
+# What a disk may carry, how to put it there, and the word by which it must be named. Each begins on a blank disk; two
+# disks are tried at a time, in this order.
 SIGNATURES = {
     "ext4": ("mkfs.ext4 -q -F {disk}", "ext4"),
+    # Of a disk of 2 GiB a piece in every 4 MiB is looked at.
+    "data": ("head -c 8388608 /dev/urandom | dd of={disk} bs=1M seek=1001 conv=notrunc status=none", "data"),
     "xfs": ("mkfs.xfs -q {disk}", "xfs"),
     "btrfs": ("mkfs.btrfs -q {disk}", "btrfs"),
     "swap": ("mkswap -q {disk}", "swap"),
@@ -49,10 +52,9 @@ SIGNATURES = {
         " dd of={disk} bs=1024 seek=$((128 + n)) conv=notrunc status=none; done",
         "zfs_member",
     ),
-    # Of a disk of 2 GiB a piece in every 4 MiB is looked at.
-    "data": ("head -c 8388608 /dev/urandom | dd of={disk} bs=1M seek=1001 conv=notrunc status=none", "data"),
+    "minix": ("mkfs.minix {disk} >/dev/null", "minix"),
 }
-SHORT = ("ext4", "data")
+PAIRS = list(zip(*[iter(SIGNATURES)] * 2, strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -93,31 +95,38 @@ def written(lab: Lab, device: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def spare(lab: Lab) -> Iterator[str]:
-    """A disk of no pool, blank."""
-    device = disk(lab, SPARE[0])
-    clear(lab, device)
-    yield device
-    clear(lab, device)
+def spares(lab: Lab) -> Iterator[tuple[str, ...]]:
+    """Two disks of no pool, blank."""
+    devices = tuple(disk(lab, name) for name in SPARE)
+    for device in devices:
+        clear(lab, device)
+    yield devices
 
 
 @pytest.mark.parametrize(
-    "kind", [pytest.param(kind, marks=() if kind in SHORT else pytest.mark.long) for kind in SIGNATURES]
+    "kinds",
+    [
+        pytest.param(kinds, id="-and-".join(kinds), marks=pytest.mark.long if number else ())
+        for number, kinds in enumerate(PAIRS)
+    ],
 )
-def test_a_disk_that_carries_something_is_refused_and_stays_bit_for_bit(lab: Lab, spare: str, kind: str) -> None:
-    make, word = SIGNATURES[kind]
+def test_a_disk_that_carries_something_is_refused_and_stays_bit_for_bit(
+    lab: Lab, spares: tuple[str, ...], kinds: tuple[str, str]
+) -> None:
     try:
-        lab.ssh("nas", make.format(disk=spare) + "; udevadm settle", timeout=300)
-        before = written(lab, spare)
-        case = lab.inventory("spare", hosts={"nas": with_extra(lab)})
-        done = deploy(lab, inventory=case)
+        for kind, device in zip(kinds, spares, strict=True):
+            lab.ssh("nas", SIGNATURES[kind][0].format(disk=device) + "; udevadm settle", timeout=300)
+        before = [written(lab, device) for device in spares]
+        done = deploy(lab, inventory=lab.inventory("spare", hosts={"nas": with_extra(lab)}))
         assert done.code == 1
-        (line,) = [each for each in done.reasons if "disks.d5" in each]
-        assert word in line and "serial homelab-d5" in line
-        assert re.search(r'"consent": "[0-9a-f]{16}"', line)
-        assert written(lab, spare) == before
+        for kind, name in zip(kinds, ("d5", "d6"), strict=True):
+            (line,) = [each for each in done.reasons if f"disks.{name}:" in each]
+            assert SIGNATURES[kind][1] in line and f"serial homelab-{name}" in line
+            assert re.search(r'"consent": "[0-9a-f]{16}"', line)
+        assert [written(lab, device) for device in spares] == before
     finally:
-        clear(lab, spare)
+        for device in spares:
+            clear(lab, device)
 
 
 def with_extra(lab: Lab) -> dict[str, object]:

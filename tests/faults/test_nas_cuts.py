@@ -9,7 +9,7 @@ import pytest
 
 from tests.faults.conftest import power
 from tests.faults.test_consent import NAMES, POOL, forget
-from tests.faults.test_nas import clear, deploy, disk, lab, until
+from tests.faults.test_nas import clear, deploy, disk, lab, start, until
 from tests.hosts import inventory
 from tests.sandbox.lab import Lab
 
@@ -54,8 +54,7 @@ def test_a_power_cut_in_a_deploy_is_mended_by_the_next_one(lab: Lab, more: str, 
     finally:
         running.kill()
         running.wait()
-    power("power-on", "nas")
-    until("the NAS answers", lambda: lab.ssh("nas", "systemctl is-system-running --wait; true", check=False), 1200)
+    start(lab)
     done = deploy(lab, inventory=more)
     assert done.code == 0, done.reasons
     assert lab.ssh("nas", f"findmnt -no FSTYPE /srv/{POOL}").strip() == "ext4"

@@ -13,10 +13,12 @@ import pytest
 
 from homelab.model import levels
 from tests.faults.conftest import power
-from tests.faults.test_nas import clear, disk, until
+from tests.faults.test_nas import clear, disk, lab, start, until
 from tests.hosts import inventory
 from tests.sandbox.hosts import ROOT
 from tests.sandbox.lab import Deployed, Lab, environment
+
+__all__ = ["lab"]
 
 pytestmark = pytest.mark.long
 
@@ -38,13 +40,6 @@ OF_A_DISK = {
 def pull(verb: str, number: int) -> None:
     command = [sys.executable, "-m", "tests.sandbox", verb, "nas", str(number)]
     subprocess.run(command, cwd=Path(ROOT), env=environment(os.environ["SANDBOX"]), check=True, timeout=300)
-
-
-def restart(lab: Lab) -> None:
-    power("power-on", "nas")
-    until("the NAS answers", lambda: lab.ssh("nas", "echo up", check=False), 1200)
-    # With a disk less a mount waits for 90 s, and an emulated machine takes its time for the rest.
-    lab.ssh("nas", "systemctl is-system-running --wait; true", timeout=1200)
 
 
 def replace(lab: Lab, number: int, with_: str, *more: str, inventory: str = "inventory") -> Deployed:
@@ -97,7 +92,7 @@ def test_a_dead_disk_is_survived_and_replaced(lab: Lab, spare: str, put_back: No
     )
     power("power-cut", "nas")
     pull("detach-disk", number)
-    restart(lab)
+    start(lab)
     at = f"/srv/{pool}"
     if comes_up:
         until(f"{pool} comes up degraded", lambda: lab.ssh("nas", f"mountpoint {at}", check=False), 600)
@@ -193,7 +188,7 @@ def test_a_replacement_that_was_cut_goes_on(lab: Lab, spare: str, put_back: None
         running.kill()
         running.wait()
     power("power-cut", "nas")
-    restart(lab)
+    start(lab)
     done = replace(lab, number, spare)
     assert done.code == 0, done.reasons
     whole(lab, "tank", "mdraid")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.test_nas import clear, deploy, disk, power, until
+from tests.faults.test_nas import clear, deploy, disk, power, start, until
 from tests.faults.test_nas import lab as lab  # the sandbox's NAS, deployed
 from tests.hosts import inventory
 from tests.sandbox.lab import Lab
@@ -129,8 +129,7 @@ def test_a_power_cut_in_the_middle_of_a_sync_costs_nothing(lab: Lab, films: str)
     )
     lab.ssh("nas", "systemctl start --no-block homelab-sync@films.service")
     power("power-cut", "nas")
-    power("power-on", "nas")
-    until("the NAS answers", lambda: lab.ssh("nas", "systemctl is-system-running --wait; true", check=False), 1200)
+    start(lab)
     until("the pool is mounted", lambda: lab.ssh("nas", "mountpoint -q /srv/films && echo yes", check=False))
     whole(lab)
     lab.ssh("nas", "systemctl start homelab-sync@films.service", timeout=1800)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from homelab.model import levels
+from homelab.storage import superblocks
 from tests.faults.conftest import power
 from tests.faults.test_nas import clear, disk, lab, start, until
 from tests.hosts import inventory
@@ -139,6 +140,40 @@ def test_a_disk_of_a_btrfs_that_dies_while_it_is_mounted_is_replaced(lab: Lab, s
     lab.ssh("nas", f"cd {folder}/.kept && sha256sum -c --quiet sums")
     whole(lab, "pics", kind)
     lab.ssh("nas", f"rm -rf {folder}/.kept")
+
+
+def test_a_disk_that_had_left_its_mirror_is_not_served_alone(lab: Lab, put_back: None) -> None:
+    """The older half of a mirror would be taken for what is left of it, if the newer one is late at a boot."""
+    older, newer, folder = 2, 1, "/srv/tank/media"
+    kept = f"cat /var/lib/homelab/arrays/{superblocks.mdadm_uuid(_uuid(lab))}"
+    assert len(lab.ssh("nas", kept).split()) == 2
+    pull("detach-disk", older)
+    until("it is noted which half is left", lambda: len(lab.ssh("nas", kept).split()) == 1)
+    lab.ssh("nas", f"echo new >{folder}/.newer; sync")
+    power("power-cut", "nas")
+    pull("attach-disk", older)
+    pull("detach-disk", newer)
+    try:
+        start(lab)
+        assert "no" in lab.ssh("nas", "mountpoint -q /srv/tank || echo no")
+        assert "left the array before it last ran" in lab.ssh("nas", "journalctl -b -u homelab-array@tank -o cat")
+        done = lab.deploy("nas", "--limit", "nas")
+        assert done.code == 1
+        (line,) = [each for each in done.reasons if "pools.tank" in each]
+        assert "d2 left it before it last ran, and what is newer is on d1; plug that in" in line
+    finally:
+        power("power-cut", "nas")
+        pull("attach-disk", newer)
+        start(lab)
+    until("the newer half is served", lambda: lab.ssh("nas", "mountpoint /srv/tank", check=False))
+    assert lab.ssh("nas", f"cat {folder}/.newer; rm {folder}/.newer").strip() == "new"
+    lab.ssh("nas", f"mdadm /dev/md/tank --re-add /dev/disk/by-id/virtio-homelab-d{older} || true")
+    until("both halves are equal", lambda: lab.ssh("nas", "cat /sys/block/md*/md/degraded").strip() == "0", 600)
+    until("both are noted", lambda: len(lab.ssh("nas", kept).split()) == 2)
+
+
+def _uuid(lab: Lab) -> str:
+    return lab.ssh("nas", "sed -n s/^uuid=//p /var/lib/homelab/pools/tank").strip()
 
 
 def whole(lab: Lab, pool: str, kind: str) -> None:

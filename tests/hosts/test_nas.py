@@ -489,6 +489,7 @@ def test_smartd_is_asked_of_disks_that_have_smart_and_the_others_are_named(host,
             assert line.startswith(f"# {disk.id}: ") and line.endswith("has no SMART")
             assert host.run(f"smartctl -i {line.split()[2]} | grep -q 'SMART support is: Enabled'").rc != 0
         else:
+            assert "/vd" not in host.check_output(f"readlink -f {line.split()[0]}")
             assert " -n standby,q " in line or line.startswith("/dev/nvme") or "nvme" in line
 
 

@@ -292,6 +292,19 @@ def test_smart_is_asked_of_disks_that_have_it(tmp_path: Path) -> None:
     assert watch.without_smart(probe) == ("serial:B2: /dev/sdx has no SMART",)
 
 
+def test_a_virtual_disk_that_seems_to_sleep_has_no_smart(tmp_path: Path) -> None:
+    """As smartctl 7.3 answers of a virtio disk, when it is told to speak ATA to it."""
+    host = NasHost(tmp_path, nas())
+    host.fake("lsblk", """echo 'NAME="vdb" SERIAL="B2"'""")
+    host.fake("smartctl", 'case "$*" in *"-d sat"*) echo "Device is in SLEEP mode, exit(2)"; exit 2 ;; esac; exit 1')
+    assert host.run("smartd-conf").stdout.splitlines() == [
+        "# ata-A_1: is not there",
+        "# serial:B2: /dev/vdb has no SMART",
+    ]
+    host.fake("lsblk", """echo 'NAME="sdx" SERIAL="B2"'""")
+    assert host.run("smartd-conf").stdout.splitlines()[1].startswith("/dev/sdx -d sat -a ")
+
+
 def test_a_first_run_knows_of_disks_that_cannot_have_smart(tmp_path: Path) -> None:
     (command,) = [command for name, command in watch.questions(nas()).commands if name == "nas_smart"]
     lsblk = tmp_path / "lsblk"

@@ -10,8 +10,9 @@ import base64
 import copy
 import gzip
 import json
+import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -58,12 +59,16 @@ class _Server(ThreadingHTTPServer):
 
 @dataclass
 class ChartsApi:
-    """An API with these objects by path; `refused` paths answer with a status. `finalized` ones stay when deleted."""
+    """An API with these objects by path; `refused` paths answer with a status. `finalized` ones stay when deleted.
+
+    `follows` is what the cluster does as soon as an object at a path was applied.
+    """
 
     objects: dict[str, Json] = field(default_factory=dict)
     logs: dict[str, str] = field(default_factory=dict)
     refused: dict[str, int] = field(default_factory=dict)
     finalized: set[str] = field(default_factory=set)
+    follows: dict[str, Callable[[], None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.lock = threading.Lock()
@@ -102,7 +107,12 @@ class ChartsApi:
             return 200, {}
         if path in self.objects:
             return 200, self.objects[path]
-        below = [each for at, each in self.objects.items() if at.rpartition("/")[0] == path]
+        root, _, plural = path.rpartition("/")
+        below = [
+            each
+            for at, each in self.objects.items()
+            if (above := at.rpartition("/")[0]) == path or re.fullmatch(rf"{root}/namespaces/[^/]+/{plural}", above)
+        ]
         if path.rpartition("/")[2].endswith("s") and not path.rpartition("/")[0].endswith("s"):
             return 200, {"kind": "List", "items": [each for each in below if _selected(each, query)]}
         return _none(path)
@@ -118,6 +128,8 @@ class ChartsApi:
         if query.get("dryRun") != "All":
             self.objects[path] = made
             self.applied[path] = said
+            if path in self.follows:
+                self.follows[path]()
         return made
 
     def release(self, name: str, namespace: str, version: str, **more: Any) -> None:
@@ -185,7 +197,7 @@ def _none(path: str) -> tuple[int, Json]:
 def _selected(each: Json, query: Mapping[str, str]) -> bool:
     labels = each["metadata"].get("labels") or {}
     wanted = [pair.partition("=") for pair in (query.get("labelSelector") or "").split(",") if pair]
-    return all(labels.get(key) == value for key, _, value in wanted)
+    return all(labels.get(key) == value if equals else key in labels for key, equals, value in wanted)
 
 
 def _merged(under: Any, over: Any) -> Any:

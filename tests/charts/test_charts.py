@@ -16,6 +16,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from homelab.charts import archive, state
+from homelab.charts.objects import content
 from homelab.health import role
 from homelab.model import chart_folder, load, values_schema
 from tests.charts_engine import CHARTS, RELEASES, lint, packed, rendered
@@ -118,6 +120,34 @@ def test_a_chart_with_a_database_says_so_and_is_kept_off_the_nas(name: str) -> N
     assert bool(chart_folder.read(CHARTS / name).database) is has
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_what_may_hold_data_outlives_the_release(name: str) -> None:
+    """Else the deploy would refuse to uninstall it."""
+    record = state.Recorded(1, "deployed", "", {}, yaml.safe_dump_all(objects(name)))
+    assert state.not_kept(record, "default") == ()
+
+
+# Numbers, booleans and dates to one YAML or another.
+@pytest.mark.parametrize(
+    "text",
+    ["1234e56", "08", "y", "0o17", "0x_1", "1_000", "=", "~", "2024-01-02", "1:30", ".inf", "\x85\u2028ü\U0001f600"],
+)
+def test_text_is_still_text_when_it_has_come_to_helm(tmp_path: Path, text: str) -> None:
+    """In values, where Go reads them, and in Chart.yaml."""
+    chart = tmp_path / "typed"
+    (chart / "templates").mkdir(parents=True)
+    told = {"apiVersion": "v2", "name": "typed", "version": "0.1.0", "appVersion": text}
+    (chart / "Chart.yaml").write_text(yaml.safe_dump(told), encoding="utf-8")
+    body = "{{ list (kindOf .Values.text) .Values.text .Chart.AppVersion | toJson }}"
+    (chart / "templates" / "x.yaml").write_text(body, encoding="utf-8")
+    # As a file, which the chart's own values are to Helm: what the job hands over is one too.
+    (chart / "values.yaml").write_text(content({"text": text, "long": ["x" * 2000]}), encoding="utf-8")
+    with helm.Chart.load_archive(archive.archive("typed", archive.files(chart_folder.read(chart)))) as loaded:
+        (made,) = loaded.render({}, name="typed", namespace="default").values()
+    # In Chart.yaml, Helm makes every space the same one.
+    assert json.loads(made) == ["string", text, re.sub(r"\s", " ", text)]
+
+
 # What each chart promises
 #
 
@@ -136,7 +166,7 @@ def test_a_class_mounts_hard_and_keeps_what_is_deleted() -> None:
     assert first["parameters"] == {
         "server": "192.168.1.31",
         "share": "/srv/tank/kube",
-        "subDir": "${pvc.metadata.namespace}-${pvc.metadata.name}",
+        "subDir": "${pvc.metadata.namespace}_${pvc.metadata.name}",
         "onDelete": "retain",
         "mountPermissions": "0",
     }

@@ -68,11 +68,16 @@ def made(home: Home, tmp_path_factory: pytest.TempPathFactory) -> Charts:
 
 def apply(reached: Api, made: Charts, wanted: Wanted) -> list[dict[str, Any]]:
     """What of a release differs, and apply it, as the deploy does; raise ApiError when the API refuses."""
-    things = operations._things(made, wanted)
+    things = operations._things(made, wanted, fitted(reached, wanted))
     missing = reached.get(f"/api/v1/namespaces/{wanted.namespace}") is None
     differing = [each for each in things if missing or reached.differs(each)]
-    operations._apply(reached, wanted, differing, missing)
+    operations._apply(reached, wanted, differing, missing, ())
     return differing
+
+
+def fitted(reached: Api, wanted: Wanted) -> dict[str, Any]:
+    """A release's object without what this K3s does not know and can do without."""
+    return objects.fitted(operations._definition(reached, wanted), wanted.manifest)
 
 
 def unmake(reached: Api, name: str, path: str) -> None:
@@ -124,7 +129,7 @@ def test_the_objects_are_taken_as_they_are_written(reached: Api, applied: Mappin
         live = reached.get(apis.path_of(each.manifest))
         assert live is not None
         # A newer definition adds its defaults.
-        assert each.manifest["spec"].items() <= live["spec"].items(), f"{each.name}: something was dropped"
+        assert fitted(reached, each)["spec"].items() <= live["spec"].items(), f"{each.name}: something was dropped"
         assert objects.LABELS.items() <= live["metadata"]["labels"].items()
         assert "homelab" in {one["manager"] for one in live["metadata"]["managedFields"]}
 
@@ -148,7 +153,7 @@ def test_a_hand_edit_is_found_and_set_right(reached: Api, made: Charts, applied:
     assert [each["kind"] for each in apply(reached, made, wanted)] == ["HelmChart"]
     assert apply(reached, made, wanted) == []
     live = reached.get(path)
-    assert live is not None and wanted.manifest["spec"].items() <= live["spec"].items()
+    assert live is not None and fitted(reached, wanted)["spec"].items() <= live["spec"].items()
 
 
 def test_a_field_that_this_k3ss_definition_does_not_list_is_found(reached: Api, applied: Mapping[str, Wanted]) -> None:

@@ -7,12 +7,14 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from homelab.charts import objects
 from homelab.model import load
+from homelab.operations.api import path_of
 from tests.charts_api import ChartsApi, crd
 from tests.deploys.rehearsal import REPOSITORY, pyinfra
 from tests.unit.charts.homes import CHARTS, NTFY, READER
@@ -94,9 +96,13 @@ class Rehearsed:
         self.shared.write_text(self.before + more)
 
     def helm_installs(self) -> None:
-        """What K3s's job would do: each release is deployed as its HelmChart has it."""
+        """What K3s's job would do: each release is deployed as its HelmChart has it, once that is there."""
         for each in objects.releases(load(self.folder / "inventory" / "rehearsal.py", self.folder), CHARTS):
-            self.api.release(each.name, each.namespace, each.version, values=each.values)
+            install = partial(self.api.release, each.name, each.namespace, each.version, values=each.values)
+            path = path_of(each.manifest)
+            if path in self.api.objects or each.packaged:
+                install()
+            self.api.follows[path] = install
 
     def run(self, *options: str) -> subprocess.CompletedProcess[str]:
         done = pyinfra(*options, str(self.folder / "inventory"), "deploys/charts.py", NTFY_USERS="anna:hunter2:admin")

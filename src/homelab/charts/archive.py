@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
+import re
 import struct
 import tarfile
 import zlib
@@ -16,6 +18,8 @@ from homelab.model.chart_folder import ChartFolder
 
 # What Helm does not read of a chart, or what is fetched as a release of its own.
 _LEFT_OUT = ("charts", "Chart.lock")
+# What Go's YAML does not take as it is, and JSON does not escape.
+_UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
 
 def files(chart: ChartFolder) -> dict[str, bytes]:
@@ -60,8 +64,15 @@ def _digest(packed: Mapping[str, bytes]) -> str:
     return total.hexdigest()[:12]
 
 
+def as_json(value: object) -> str:
+    """A value as JSON that every YAML reads as the same: the strings that Python's YAML leaves bare, such as 1234e56 or
+    08, are numbers to Go's."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
 def _dumped(value: object) -> bytes:
-    return yaml.safe_dump(value, sort_keys=True, allow_unicode=True).encode()
+    return as_json(value).encode()
 
 
 def _gzip(data: bytes) -> bytes:

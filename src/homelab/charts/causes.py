@@ -24,6 +24,15 @@ KNOWN: tuple[tuple[str, str], ...] = (
         r"cannot re-use a name that is still in use",
         "an older release of that name is left over; uninstall it, or give this one another name",
     ),
+    (
+        r"failure policy is 'abort'",
+        "its last installation or upgrade failed or was cut off, and nothing is taken away for that; helm rollback it, "
+        "or take it out of the list, deploy, put it back and deploy again",
+    ),
+    (
+        r"spec is immutable after creation|forbidden: only dynamically provisioned",
+        "a claim can only be grown, and only where its class allows that; write its size and class as before",
+    ),
     (r"spec\.selector.*field is immutable", "a selector cannot be changed; take the release out, deploy, put it back"),
     (r"no matches for kind", "this cluster does not serve a kind that the chart writes; see the chart's kubeVersion"),
     (r"incompatible with Kubernetes", "the chart wants a newer Kubernetes; see its kubeVersion"),

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from homelab.charts import archive
 from homelab.model import Home, SecretRef, chart_folder, storage_classes
 from homelab.model.charts import PACKAGED, SYSTEM, Release
@@ -24,6 +22,9 @@ MANAGER = "homelab"
 # By it what was ours is known again when it is no longer listed.
 LABELS = {"app.kubernetes.io/managed-by": MANAGER}
 RELEASE_LABEL = "homelab/release"
+# By default the controller answers a failed upgrade by uninstalling the release and installing it anew. A K3s of before
+# 1.24 does not know the field.
+_GUARD = {"failurePolicy": "abort"}
 
 Object = dict[str, Any]
 
@@ -69,7 +70,7 @@ def _wanted(home: Home, release: Release, folder: Path) -> Iterator[Wanted]:
     if chart.name == storage_classes.CHART:
         values = storage_classes.resolved(values, _exports(home))
     if chart.dependency is not None:
-        inner = merged(chart.values.get(chart.dependency.name) or {}, values.pop(chart.dependency.name, {}))
+        inner = merged(chart.values.get(chart.dependency.name) or {}, values.pop(chart.dependency.name, None) or {})
         # Without templates the dependency is the release; with them it is one beside it.
         name = chart.dependency.name if chart.has_templates else release.name
         mine = {} if chart.has_templates else release.secrets
@@ -83,6 +84,7 @@ def _wanted(home: Home, release: Release, folder: Path) -> Iterator[Wanted]:
             "chartContent": encoded,
             "targetNamespace": release.runs_in,
             "valuesContent": content(values),
+            **_GUARD,
         }
         manifest = _object("HelmChart", release.name, spec)
         version = archive.version(packed)
@@ -103,6 +105,7 @@ def _upstream(
         "version": chart.version,
         "targetNamespace": release.runs_in,
         "valuesContent": content(values),
+        **_GUARD,
     }
     manifest = _object("HelmChart", name, spec)
     return Wanted(name, chart.name, release.runs_in, chart.version, values, manifest, secrets)
@@ -132,7 +135,7 @@ def secret(wanted: Wanted, values: Mapping[str, str]) -> Object:
 
 def content(values: Mapping[str, Any]) -> str:
     """Values as Helm reads them, typed as they are here; the same text for the same values."""
-    return yaml.safe_dump(dict(values), sort_keys=True, allow_unicode=True) if values else ""
+    return archive.as_json(values) if values else ""
 
 
 def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -144,11 +147,22 @@ def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return made
 
 
+def fitted(crd: Mapping[str, Any], manifest: Object) -> Object:
+    """An object as this cluster's own definition takes it: without what can be done without where it is not known."""
+    without = _GUARD.keys() & set(_unlisted(crd, manifest))
+    return {**manifest, "spec": {key: value for key, value in manifest["spec"].items() if key not in without}}
+
+
 def unknown_fields(crd: Mapping[str, Any], manifest: Object) -> tuple[str, ...]:
     """Fields of an object's spec that this cluster's own definition does not list: dropped, or kept and heeded by none.
 
-    None where the definition lists no fields at all, as those of older K3s do: then nothing can be told.
+    Those that can be done without are none of them. None where the definition lists no fields at all, as those of older
+    K3s do: then nothing can be told.
     """
+    return tuple(key for key in _unlisted(crd, manifest) if key not in _GUARD)
+
+
+def _unlisted(crd: Mapping[str, Any], manifest: Object) -> tuple[str, ...]:
     named = manifest["apiVersion"].partition("/")[2]
     version = next((each for each in crd["spec"]["versions"] if each["name"] == named), None)
     if version is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,10 +19,17 @@ from homelab.charts.objects import Wanted
 
 # What Helm has not done begins so.
 HELMS = "Helm "
+# What may hold data and goes with its release, unless it is annotated to stay. Those of a StatefulSet are not Helm's.
+_HOLDING = ("PersistentVolumeClaim", "CustomResourceDefinition", "Namespace")
+_POLICY = "helm.sh/resource-policy"
 # The workloads whose being up is the release's.
 WORKLOADS = {"Deployment": "deployments", "StatefulSet": "statefulsets", "DaemonSet": "daemonsets"}
 
 Object = Mapping[str, Any]
+
+
+class UnreadableError(Exception):
+    """A release's manifest is no YAML: nobody can tell what is in it."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +70,8 @@ def installed(wanted: Wanted, record: Recorded | None) -> str:
         return f"{HELMS}has not installed it"
     if record.status != "deployed":
         return f"{HELMS}has it as {record.status}"
-    if wanted.version and record.version != wanted.version:
+    # Helm finds the chart v1.2.3 by 1.2.3 as well, and the other way about.
+    if wanted.version and record.version.removeprefix("v") != wanted.version.removeprefix("v"):
         return f"{HELMS}still has {record.version} deployed"
     mine, theirs = _without_nulls(wanted.values), _without_nulls(record.values)
     if not (_within(mine, theirs) if wanted.packaged else mine == theirs):
@@ -85,13 +93,37 @@ def _within(some: Any, all_of_it: Any) -> bool:
 
 
 def workloads(record: Recorded, namespace: str) -> tuple[tuple[str, str, str], ...]:
-    """Resource, namespace and name of each workload in a release's manifest."""
-    found = []
-    for each in yaml.safe_load_all(record.manifest):
-        if isinstance(each, dict) and each.get("kind") in WORKLOADS:
-            metadata = each["metadata"]
-            found.append((WORKLOADS[each["kind"]], metadata.get("namespace") or namespace, metadata["name"]))
-    return tuple(found)
+    """Resource, namespace and name of each workload in a release's manifest. Raise UnreadableError when it is none."""
+    return tuple(
+        (WORKLOADS[kind], metadata.get("namespace") or namespace, metadata["name"])
+        for kind, metadata in _objects(record)
+        if kind in WORKLOADS
+    )
+
+
+def not_kept(record: Recorded, namespace: str) -> tuple[str, ...]:
+    """What may hold data and would go with the release. Raise UnreadableError when its manifest is none."""
+    return tuple(
+        f"{kind} {metadata.get('namespace') or namespace}/{metadata['name']}"
+        if kind == "PersistentVolumeClaim"
+        else f"{kind} {metadata['name']}"
+        for kind, metadata in _objects(record)
+        # As Helm reads it: without heed of spaces and of case.
+        if kind in _HOLDING and str((metadata.get("annotations") or {}).get(_POLICY)).strip().lower() != "keep"
+    )
+
+
+def _objects(record: Recorded) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Kind and metadata of each object in a release's manifest."""
+    try:
+        # All of it as text: PyYAML stumbles over values that are right, = among them, and none is needed here.
+        documents = list(yaml.load_all(record.manifest, Loader=yaml.BaseLoader))
+    except yaml.YAMLError as error:
+        raise UnreadableError(f"the manifest that Helm keeps of it is not YAML ({_line(str(error))})") from None
+    for each in documents:
+        metadata = each.get("metadata") if isinstance(each, dict) else None
+        if isinstance(metadata, dict) and metadata.get("name"):
+            yield str(each.get("kind")), metadata
 
 
 def unready(workload: Object | None) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import yaml
 from pydantic import SecretStr
@@ -40,12 +41,17 @@ _OURS = "labelSelector=app.kubernetes.io%2Fmanaged-by%3Dhomelab"
 
 @dataclass(frozen=True)
 class Gone:
-    """A release of ours that is no longer listed. `packaged`: only its values were ours."""
+    """A release of ours that is no longer listed.
+
+    `packaged`: only its values were ours; `leaving`: it is being uninstalled; `left`: of it there is only our Secret.
+    """
 
     name: str
     namespace: str
     chart: str = ""
     packaged: bool = False
+    leaving: bool = False
+    left: bool = False
 
 
 @dataclass
@@ -123,6 +129,7 @@ def _charts(home: Home, first: Host, folder: Path, k3s_before: bool = False) -> 
             problems += _unfit(api, wanted)
             made.gone = _gone(api, wanted)
             problems += _needed(api, made.gone)
+            problems += _not_kept(api, made.gone)
             made.asked = True
         except ApiError as error:
             # A cluster that is down is not kept down by what would run on it.
@@ -153,8 +160,10 @@ def _unfit(api: Api, wanted: tuple[Wanted, ...]) -> list[str]:
                 problems.append(f"{each.name}: this K3s's {kind} does not know {', '.join(unknown)}; upgrade K3s")
             live = api.get(apis.path_of(each.manifest))
             if live is None:
-                continue
-            if not objects.LABELS.items() <= (live["metadata"].get("labels") or {}).items():
+                if not each.packaged and _recorded(api, each.name, each.namespace) is not None:
+                    found = f"{each.name}: a Helm release of that name is in {each.namespace} and not this toolkit's"
+                    problems.append(f"{found}; helm uninstall it, or give the release another name")
+            elif not objects.LABELS.items() <= (live["metadata"].get("labels") or {}).items():
                 found = f"{each.name}: {kind} {NAMESPACE}/{each.name} is there and not this toolkit's"
                 problems.append(f"{found}; delete it, or give the release another name")
             elif "deletionTimestamp" in live["metadata"]:
@@ -185,7 +194,15 @@ def _gone(api: Api, wanted: tuple[Wanted, ...]) -> tuple[Gone, ...]:
             if (kind, name) not in listed:
                 target = each["spec"].get("targetNamespace") or NAMESPACE
                 chart = each["spec"].get("chart", "")
-                found.append(Gone(name, target, chart, packaged=kind == "HelmChartConfig"))
+                leaving = "deletionTimestamp" in each["metadata"]
+                found.append(Gone(name, target, chart, kind == "HelmChartConfig", leaving))
+    # An uninstall that outlasted its run leaves the Secret: nobody was there any more to take it away.
+    known = {(each.name, each.namespace) for each in (*wanted, *found) if not each.packaged}
+    for each in api.items("/api/v1/secrets", f"{_OURS}%2C{quote(objects.RELEASE_LABEL, safe='')}"):
+        metadata = each["metadata"]
+        release = metadata["labels"][objects.RELEASE_LABEL]
+        if (release, metadata["namespace"]) not in known and metadata["name"] == objects.secret_name(release):
+            found.append(Gone(release, metadata["namespace"], left=True))
     return tuple(sorted(found, key=lambda each: each.name))
 
 
@@ -203,6 +220,27 @@ def _needed(api: Api, gone: tuple[Gone, ...]) -> list[str]:
     if not claims:
         return []
     return [f"{driver}: claims still have volumes of it ({', '.join(claims)}); delete those first, the folders stay"]
+
+
+def _not_kept(api: Api, gone: tuple[Gone, ...]) -> list[str]:
+    """Why a release cannot be taken away: what of it may hold data would go with it, as Helm's record has it."""
+    problems = []
+    for each in gone:
+        if each.packaged or each.leaving or each.left or (record := _recorded(api, each.name, each.namespace)) is None:
+            continue
+        try:
+            for what in found.not_kept(record, each.namespace):
+                problems.append(
+                    f"{each.name}: {what} would be deleted with it; put it back in the list, give that the annotation "
+                    "helm.sh/resource-policy: keep in its chart, deploy, and then take it out"
+                )
+        except found.UnreadableError as error:
+            problems.append(f"{each.name}: {error}, so what would be deleted with it cannot be told; helm uninstall it")
+    return problems
+
+
+def _recorded(api: Api, release: str, namespace: str) -> found.Recorded | None:
+    return found.recorded(api.items(f"{_namespace(namespace)}/secrets", _records(release)))
 
 
 # Operations, on the one host that carries them: they run here, against the API
@@ -224,18 +262,21 @@ def applied(charts: Charts, wanted: Wanted) -> Generator[FunctionCommand, None, 
             _defined(api, wanted)
             if problems := _unfit(api, (wanted,)):
                 raise Refusal(problems)
-        things = _things(charts, wanted)
+        manifest = objects.fitted(_definition(api, wanted), wanted.manifest)
+        things = _things(charts, wanted, manifest)
         missing = api.get(_namespace(wanted.namespace)) is None
-        differing = [each for each in things if missing or api.differs(each)]
+        differing = [each for each in things if (missing and each is not manifest) or api.differs(each)]
+        # Helm's job is not run again for what was taken away by hand after it.
+        job = "" if manifest in differing else _done_in_vain(api, wanted)
         # A password that is described no more is not left in the cluster.
         stale = _secret(wanted.namespace, wanted.name) if len(things) == 1 and not wanted.packaged else ""
         stale = stale if stale and api.get(stale) is not None else ""
     except ApiError as error:
         raise Refusal([f"{wanted.name}: {error}"]) from None
-    if not differing and not stale:
+    if not (differing or missing or stale or job):
         host.noop(f"{wanted.name} is {wanted.said}")
         return
-    yield FunctionCommand(_carried_out, (lambda: _apply(api, wanted, differing, missing, stale),), {})
+    yield FunctionCommand(_carried_out, (lambda: _apply(api, wanted, differing, missing, (stale, job)),), {})
 
 
 def _defined(api: Api, wanted: Wanted, deadline: float = 60) -> None:
@@ -249,11 +290,29 @@ def _crd(kind: str) -> str:
     return f"{_CRDS}/{kind.lower()}s.helm.cattle.io"
 
 
-def _things(charts: Charts, wanted: Wanted) -> list[dict[str, Any]]:
+def _definition(api: Api, wanted: Wanted) -> dict[str, Any]:
+    kind = wanted.manifest["kind"]
+    crd = api.get(_crd(kind))
+    if crd is None:
+        raise ApiError(f"this cluster has no {kind}")
+    return crd
+
+
+def _done_in_vain(api: Api, wanted: Wanted) -> str:
+    """The job that installed a release which is, all the same, not as wanted; "" where there is none or it is at it."""
+    path = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs/helm-install-{wanted.name}"
+    conditions = ((api.get(path) or {}).get("status") or {}).get("conditions") or ()
+    complete = any(each["type"] == "Complete" and each["status"] == "True" for each in conditions)
+    if not complete or not found.installed(wanted, _recorded(api, wanted.name, wanted.namespace)):
+        return ""
+    return path
+
+
+def _things(charts: Charts, wanted: Wanted, manifest: dict[str, Any]) -> list[dict[str, Any]]:
     held = charts.secrets.get(wanted.name) or {}
     # The Secret first: pods of the release start with it.
     secrets = [objects.secret(wanted, {key: value.get_secret_value() for key, value in held.items()})] if held else []
-    return [*secrets, wanted.manifest]
+    return [*secrets, manifest]
 
 
 def _namespace(name: str) -> str:
@@ -264,15 +323,15 @@ def _secret(namespace: str, release: str) -> str:
     return f"{_namespace(namespace)}/secrets/{objects.secret_name(release)}"
 
 
-def _apply(api: Api, wanted: Wanted, differing: list[dict[str, Any]], missing: bool, stale: str = "") -> None:
+def _apply(api: Api, wanted: Wanted, differing: list[dict[str, Any]], missing: bool, rid: Iterable[str]) -> None:
     if missing:
         api.create(
             "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": wanted.namespace}}
         )
     for each in differing:
         api.apply(each)
-    if stale:
-        api.delete(stale)
+    for path in filter(None, rid):
+        api.delete(path)
 
 
 def _carried_out(act: Callable[[], None]) -> bool:
@@ -331,11 +390,15 @@ def _why(api: Api, wanted: Wanted, lacks: str) -> tuple[str, ...]:
 
 def lack(api: Api, wanted: Wanted) -> str:
     """What a release lacks to be up; "" when it is. Raise ApiError when the API cannot be asked."""
-    record = found.recorded(api.items(f"{_namespace(wanted.namespace)}/secrets", _records(wanted.name)))
+    record = _recorded(api, wanted.name, wanted.namespace)
     if lacks := found.installed(wanted, record):
         return lacks
     assert record is not None
-    for resource, namespace, name in found.workloads(record, wanted.namespace):
+    try:
+        workloads = found.workloads(record, wanted.namespace)
+    except found.UnreadableError as error:
+        return str(error)
+    for resource, namespace, name in workloads:
         if why := found.unready(api.get(f"/apis/apps/v1/namespaces/{namespace}/{resource}/{name}")):
             pods = api.items(
                 f"{_namespace(namespace)}/pods", f"labelSelector=app.kubernetes.io%2Finstance%3D{wanted.name}"
@@ -369,6 +432,9 @@ def uninstalled(charts: Charts, gone: Gone, deadline: float = DEADLINE) -> Gener
 def _uninstall(charts: Charts, gone: Gone, deadline: float) -> None:
     api = charts.api()
     assert api is not None, "it was found there"
+    if gone.left:
+        api.delete(_secret(gone.namespace, gone.name))
+        return
     path = f"{_CONFIGS if gone.packaged else _HELMCHARTS}/{gone.name}"
     api.delete(path)
     end = time.monotonic() + deadline

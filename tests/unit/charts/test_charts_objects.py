@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 
 from homelab.charts import objects
+from tests.charts_api import crd
 from tests.unit.charts.homes import CHARTS, NTFY, READER, STORAGE, home
 
 
@@ -24,7 +25,8 @@ def test_a_chart_of_ours_is_embedded_with_its_values_typed(tmp_path: Path) -> No
         "labels": {"app.kubernetes.io/managed-by": "homelab"},
     }
     spec = release.manifest["spec"]
-    assert set(spec) == {"chart", "chartContent", "targetNamespace", "valuesContent"}
+    assert set(spec) == {"chart", "chartContent", "targetNamespace", "valuesContent", "failurePolicy"}
+    assert spec["failurePolicy"] == "abort", "a failed upgrade takes nothing away"
     assert (spec["chart"], spec["targetNamespace"]) == ("ntfy", "ntfy")
     assert base64.b64decode(spec["chartContent"])[:2] == b"\x1f\x8b"
     assert yaml.safe_load(spec["valuesContent"]) == {"hostname": "n.home.arpa", "storage": {"size": "2Gi"}}
@@ -69,7 +71,8 @@ def test_a_chart_that_is_only_a_dependency_is_that_release(tmp_path: Path) -> No
         "repo": "https://charts.example.org",
         "version": "1.2.3",
         "targetNamespace": "mine",
-        "valuesContent": "replicas: 1\n",
+        "valuesContent": '{"replicas": 1}',
+        "failurePolicy": "abort",
     }
     assert list(plain.secrets) == ["key"]
     assert registry.manifest["spec"]["chart"] == "oci://r.example.org/charts/upstream"
@@ -93,7 +96,7 @@ def test_k3ss_own_chart_gets_a_config(tmp_path: Path) -> None:
             "namespace": "kube-system",
             "labels": {"app.kubernetes.io/managed-by": "homelab"},
         },
-        "spec": {"valuesContent": "replicas: 2\n"},
+        "spec": {"valuesContent": '{"replicas": 2}'},
     }
 
 
@@ -108,6 +111,18 @@ def test_passwords_are_in_the_secret_alone(tmp_path: Path) -> None:
 def test_what_text_yaml_would_take_for_something_else_stays_text() -> None:
     values = {"tag": "1.10", "on": "yes", "octal": "0755", "count": 3, "nothing": None}
     assert yaml.safe_load(objects.content(values)) == values
+    # Go's YAML takes no control characters, and no pair of surrogates for a letter beyond the first plane.
+    assert objects.content({"a": "\x7f\u2028\U0001f600ü"}) == '{"a": "\\u007f\\u2028\U0001f600ü"}'
+
+
+def test_what_a_cluster_can_do_without_is_left_out_where_it_is_not_known(tmp_path: Path) -> None:
+    manifest = wanted(tmp_path, NTFY)["ntfy"].manifest
+    fields = [each for each in manifest["spec"] if each != "failurePolicy"]
+    _, older = crd("helmcharts", *fields)
+    assert objects.unknown_fields(older, manifest) == ()
+    assert list(objects.fitted(older, manifest)["spec"]) == fields
+    _, newer = crd("helmcharts", *fields, "failurePolicy")
+    assert objects.fitted(newer, manifest) == manifest
 
 
 def test_fields_that_a_clusters_definition_does_not_know_are_found() -> None:

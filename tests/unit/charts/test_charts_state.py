@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from homelab.charts import causes, objects, state
 from tests.charts_api import ChartsApi
@@ -83,6 +85,41 @@ def test_the_workloads_of_a_manifest() -> None:
     assert state.workloads(found, "media") == (("deployments", "media", "ntfy"), ("daemonsets", "kube-system", "node"))
 
 
+def test_a_manifest_is_read_whatever_its_values_are_to_python() -> None:
+    text = MANIFEST + "---\nkind: CustomResourceDefinition\nmetadata: {name: a}\nspec: {enum: [=, <<, 2024-99-99]}\n"
+    found = records({"version": "1", "manifest": text})
+    assert found is not None and len(state.workloads(found, "media")) == 2
+    broken = records({"version": "1", "manifest": "a: [\n"})
+    assert broken is not None
+    for read in (state.workloads, state.not_kept):
+        with pytest.raises(state.UnreadableError, match="the manifest that Helm keeps of it is not YAML"):
+            read(broken, "media")
+
+
+def test_what_would_go_with_a_release_and_may_hold_data() -> None:
+    def made(kind: str, name: str, **metadata: Any) -> str:
+        return yaml.safe_dump({"kind": kind, "metadata": {"name": name, **metadata}}, explicit_start=True)
+
+    keep = {"annotations": {"helm.sh/resource-policy": " Keep"}}
+    holding = ("PersistentVolumeClaim", "CustomResourceDefinition", "Namespace")
+    text = "".join(made(kind, "gone") + made(kind, "kept", **keep) for kind in (*holding, "ConfigMap"))
+    text += made("PersistentVolumeClaim", "other", namespace="films", annotations={"helm.sh/resource-policy": "no"})
+    found = records({"version": "1", "manifest": text})
+    assert found is not None
+    assert state.not_kept(found, "media") == (
+        "PersistentVolumeClaim media/gone",
+        "CustomResourceDefinition gone",
+        "Namespace gone",
+        "PersistentVolumeClaim films/other",
+    )
+
+
+@pytest.mark.parametrize(("pinned", "installed"), [("v1.2.3", "1.2.3"), ("1.2.3", "v1.2.3"), ("v1.2.3", "v1.2.3")])
+def test_a_version_is_the_same_with_and_without_its_v(wanted: objects.Wanted, pinned: str, installed: str) -> None:
+    release = replace(wanted, version=pinned)
+    assert state.installed(release, records({"version": installed, "values": wanted.values})) == ""
+
+
 @pytest.mark.parametrize(
     ("workload", "lacks"),
     [
@@ -141,6 +178,11 @@ def test_a_pod_that_fits_nowhere_says_so() -> None:
         'Error: unable to build kubernetes objects: no matches for kind "HTTPRoute" in version "x/v1"',
         "Error: values don't meet the specifications of the schema(s) in the following chart(s): ntfy",
         "0/3 nodes are available: 3 Insufficient memory.",
+        'Error: UPGRADE FAILED: PersistentVolumeClaim "ntfy" is invalid: spec: Forbidden: spec is immutable after '
+        "creation except resources.requests and volumeAttributesClassName for bound claims",
+        'Error: UPGRADE FAILED: persistentvolumeclaims "ntfy" is forbidden: only dynamically provisioned pvc can be '
+        "resized and the storageclass that provisions the pvc must support resize",
+        "Release status is 'failed' and failure policy is 'abort'; waiting for operator intervention",
     ],
 )
 def test_causes_that_are_known(line: str) -> None:

@@ -18,7 +18,7 @@ from homelab.pyinfra_compat import Refusal
 from tests.charts_api import ChartsApi, crd
 from tests.unit.charts.homes import CHARTS, NTFY, READER, REPOSITORY, STORAGE, home
 
-FIELDS = ("chart", "chartContent", "targetNamespace", "valuesContent", "repo", "version")
+FIELDS = ("chart", "chartContent", "targetNamespace", "valuesContent", "repo", "version", "failurePolicy")
 HELMCHARTS = "/apis/helm.cattle.io/v1/namespaces/kube-system/helmcharts"
 PODS = "/api/v1/namespaces/kube-system/pods"
 
@@ -100,7 +100,7 @@ def test_a_changed_value_a_changed_secret_and_a_hand_edit_are_each_set_right(
     live["status"] = {"jobName": "helm-install-ntfy"}
     assert apply(deploy(changed)) == 1
     live = api.objects[f"{HELMCHARTS}/ntfy"]
-    assert live["spec"]["valuesContent"] == "hostname: other.home.arpa\n"
+    assert live["spec"]["valuesContent"] == '{"hostname": "other.home.arpa"}'
     assert live["metadata"]["annotations"] and live["status"], "what the controller writes is its own"
     assert apply(deploy(changed)) == 0
 
@@ -151,6 +151,64 @@ def test_a_release_neither_moves_nor_becomes_another_charts(api: ChartsApi, depl
         f"ntfy: is in namespace ntfy, and a release cannot become one in namespace elsewhere; {remedy}",
         f"ntfy: is of chart ntfy, and a release cannot become one of chart health-reader; {remedy}",
     ]
+
+
+def test_an_older_cluster_is_not_given_what_it_can_do_without(api: ChartsApi, deploy: Any) -> None:
+    api.objects |= dict([crd("helmcharts", *FIELDS[:-1])])
+    assert apply(deploy(NTFY)) == 1
+    assert "failurePolicy" not in api.objects[f"{HELMCHARTS}/ntfy"]["spec"]
+    assert apply(deploy(NTFY)) == 0
+    api.objects |= dict([crd("helmcharts", *FIELDS)])
+    assert apply(deploy(NTFY)) == 1
+    assert api.objects[f"{HELMCHARTS}/ntfy"]["spec"]["failurePolicy"] == "abort"
+
+
+def test_a_release_that_helm_installed_for_somebody_else_is_not_taken_over(api: ChartsApi, deploy: Any) -> None:
+    made = deploy(NTFY, READER)
+    api.release("ntfy", "ntfy", "2.0.0")
+    api.release("health-reader", "elsewhere", "2.0.0")
+    for refused in (lambda: deploy(NTFY, READER), lambda: apply(made)):
+        with pytest.raises(Refusal) as told:
+            refused()
+        assert str(told.value.message) == (
+            "ntfy: a Helm release of that name is in ntfy and not this toolkit's; "
+            "helm uninstall it, or give the release another name"
+        )
+    assert api.written == []
+
+
+def test_what_was_taken_away_by_hand_after_helms_job_is_installed_again(
+    api: ChartsApi, deploy: Any, state: Any
+) -> None:
+    apply(deploy(READER))
+    made = deploy(READER)
+    (release,) = made.wanted
+    path = "/apis/batch/v1/namespaces/kube-system/jobs/helm-install-health-reader"
+    job = {"metadata": {"name": "helm-install-health-reader"}, "status": {}}
+    api.objects[path] = job
+    assert apply(made) == 0, "the job is at it"
+    job["status"] = {"conditions": [{"type": "Complete", "status": "True"}]}
+    api.asked.clear()
+    state.is_executing = False
+    assert len(list(operations.applied._inner(made, release))) == 1
+    assert api.written == []
+    state.is_executing = True
+    assert apply(made) == 1
+    assert api.written == ["DELETE jobs/helm-install-health-reader"]
+    api.objects[path] = job
+    api.release("health-reader", "kube-system", release.version, values=release.values)
+    assert apply(made) == 0
+
+
+def test_a_namespace_that_was_deleted_is_made_again_with_what_was_in_it(api: ChartsApi, deploy: Any) -> None:
+    apply(deploy(NTFY))
+    path = "/apis/batch/v1/namespaces/kube-system/jobs/helm-install-ntfy"
+    done = {"conditions": [{"type": "Complete", "status": "True"}]}
+    api.objects = {at: each for at, each in api.objects.items() if not at.startswith("/api/v1/namespaces/ntfy")}
+    api.objects[path] = {"metadata": {"name": "helm-install-ntfy"}, "status": done}
+    api.asked.clear()
+    assert apply(deploy(NTFY)) == 1
+    assert api.written == ["POST v1/namespaces", "PATCH secrets/ntfy-homelab", "DELETE jobs/helm-install-ntfy"]
 
 
 def test_a_cluster_without_the_controller_is_told(api: ChartsApi, deploy: Any) -> None:
@@ -232,6 +290,7 @@ def deployment(generation: int = 1, ready: int = 1) -> dict[str, Any]:
 
 
 MANIFEST = yaml.safe_dump({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "ntfy"}})
+BROKEN = "kind: [\n"
 WORKLOAD = "/apis/apps/v1/namespaces/ntfy/deployments/ntfy"
 
 
@@ -242,6 +301,9 @@ def test_a_release_is_up_when_helm_says_so_and_its_pods_are_ready(api: ChartsApi
     assert operations.lack(reached, release) == "Helm has not installed it"
     api.release("ntfy", "ntfy", release.version, values=release.values, manifest=MANIFEST)
     assert operations.lack(reached, release) == "deployment ntfy/ntfy: is not there"
+    api.release("ntfy", "ntfy", release.version, values=release.values, manifest=BROKEN)
+    assert operations.lack(reached, release).startswith("the manifest that Helm keeps of it is not YAML")
+    api.release("ntfy", "ntfy", release.version, values=release.values, manifest=MANIFEST)
     api.objects[WORKLOAD] = deployment(ready=0)
     assert operations.lack(reached, release) == "deployment ntfy/ntfy: 0 of 1 pods are ready"
     api.objects[WORKLOAD] = deployment()
@@ -329,6 +391,45 @@ def test_an_uninstall_that_does_not_end_is_told_and_fails(
     assert "/api/v1/namespaces/ntfy/secrets/ntfy-homelab" in api.objects, "its pods may still need it"
     with pytest.raises(Refusal, match="ntfy: is still being uninstalled by the job helm-delete-ntfy; see its pod"):
         deploy(NTFY)
+
+
+def test_what_may_hold_data_and_would_go_too_is_not_taken_away(api: ChartsApi, deploy: Any) -> None:
+    apply(deploy(NTFY, READER))
+    claim = {"kind": "PersistentVolumeClaim", "metadata": {"name": "ntfy"}}
+    api.release("ntfy", "ntfy", "0.1.0", manifest=yaml.safe_dump(claim))
+    api.release("health-reader", "kube-system", "0.1.0", manifest=BROKEN)
+    api.asked.clear()
+    with pytest.raises(Refusal) as told:
+        deploy()
+    lines = str(told.value.message).splitlines()
+    assert lines[1] == (
+        "ntfy: PersistentVolumeClaim ntfy/ntfy would be deleted with it; put it back in the list, give that the "
+        "annotation helm.sh/resource-policy: keep in its chart, deploy, and then take it out"
+    )
+    assert lines[0].startswith("health-reader: the manifest that Helm keeps of it is not YAML (")
+    assert len(lines) == 2 and api.written == []
+    # One that is on its way out already is waited for.
+    for name in ("ntfy", "health-reader"):
+        api.objects[f"{HELMCHARTS}/{name}"]["metadata"]["deletionTimestamp"] = "2026-11-29T12:00:00Z"
+    assert {each.name for each in deploy().gone} == {"ntfy", "health-reader"}
+    del api.objects[f"{HELMCHARTS}/health-reader"]
+    api.objects[f"{HELMCHARTS}/ntfy"]["metadata"].pop("deletionTimestamp")
+    claim["metadata"]["annotations"] = {"helm.sh/resource-policy": "keep"}
+    api.release("ntfy", "ntfy", "0.1.0", manifest=yaml.safe_dump(claim))
+    assert [each.name for each in deploy().gone] == ["ntfy"]
+
+
+def test_the_secret_of_an_uninstall_that_outlasted_its_run_is_swept_up(api: ChartsApi, deploy: Any) -> None:
+    apply(deploy(NTFY, {**READER, "secrets": {"key": "env:NTFY_USERS"}}))
+    del api.objects[f"{HELMCHARTS}/ntfy"]
+    foreign = {"metadata": {"name": "x-homelab", "namespace": "x", "labels": {"homelab/release": "x"}}}
+    api.objects["/api/v1/namespaces/x/secrets/x-homelab"] = foreign
+    made = deploy({**READER, "secrets": {"key": "env:NTFY_USERS"}})
+    assert made.gone == (Gone("ntfy", "ntfy", left=True),)
+    api.asked.clear()
+    assert run(operations.uninstalled, made, made.gone[0]) == 1
+    assert api.written == ["DELETE secrets/ntfy-homelab"]
+    assert deploy({**READER, "secrets": {"key": "env:NTFY_USERS"}}).gone == ()
 
 
 def test_a_driver_whose_volumes_are_in_use_is_not_taken_away(api: ChartsApi, deploy: Any) -> None:

@@ -14,6 +14,9 @@ import yaml
 # What a chart of ours tells of itself in Chart.yaml's annotations.
 SECRETS, DATABASE = "homelab/secrets", "homelab/database"
 
+# SemVer without what may stand after a +.
+_VERSION = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*)){2}(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?")
+
 
 class ChartError(Exception):
     """A chart's folder cannot be used: found, then what to do."""
@@ -66,18 +69,24 @@ def read(path: Path) -> ChartFolder:
     chart = _yaml(path / "Chart.yaml")
     if chart.get("name") != path.name:
         raise ChartError(f"Chart.yaml names {chart.get('name')!r}", f"write name: {path.name}")
-    if not isinstance(chart.get("version"), str):
+    if "version" not in chart:
         raise ChartError("Chart.yaml has no version", "write version: 0.1.0")
+    # Its contents are told after a +, by which it could not be compared once more.
+    if not _VERSION.fullmatch(str(chart["version"])):
+        raise ChartError(f"Chart.yaml's version {chart['version']!r} is none of three numbers", "write version: 0.1.0")
     told = chart.get("annotations") or {}
     if not isinstance(told, dict):
         raise ChartError("Chart.yaml's annotations are no mapping", "mend them")
     values = _yaml(path / "values.yaml") if (path / "values.yaml").exists() else {}
+    dependency = _dependency(chart.get("dependencies") or ())
+    if dependency is not None and not isinstance(values.get(dependency.name) or {}, dict):
+        raise ChartError(f"values.yaml's {dependency.name} is no mapping", "write that chart's values below it")
     made = ChartFolder(
         path,
         chart["version"],
         values,
         _schema(path / "values.schema.json"),
-        _dependency(chart.get("dependencies") or ()),
+        dependency,
         tuple(str(told.get(SECRETS, "")).split()),
         str(told.get(DATABASE, "")),
     )
@@ -126,4 +135,8 @@ def _yaml(path: Path) -> dict[str, Any]:
         raise ChartError(f"{path.name} cannot be read ({' '.join(str(error).split())})", "mend it") from None
     if held is not None and not isinstance(held, dict):
         raise ChartError(f"{path.name} is no mapping", "mend it")
+    try:
+        json.dumps(held, allow_nan=False, sort_keys=True)
+    except (TypeError, ValueError):
+        raise ChartError(f"{path.name} has what is not JSON, a date say", "quote it, or mend it") from None
     return held or {}

@@ -18,6 +18,8 @@ from homelab.model.networks import AnyAddress
 from homelab.model.problems import Problem, did_you_mean
 from homelab.model.storage_classes import Export
 
+# By this name K3s is told to do without its local-path.
+_LOCAL = "local-storage"
 # Of these keys a value is a secret; existingSecret and secretName only name one.
 _SECRET = re.compile(r"(?i)(passw(or)?d|passphrase|token|api_?key|private_?key|credentials?)$")
 
@@ -67,6 +69,7 @@ def check(releases: Mapping[int, Release], place: str, cluster: Cluster, around:
             yield Problem(f"charts/{release.of}", error.found, error.remedy)
             continue
         yield from _check_values(at, release, folder, around)
+        yield from _check_default(at, release, cluster)
         for key in folder.secrets:
             if key not in release.secrets:
                 found = f"is missing, and {release.of} does not start without it"
@@ -79,13 +82,29 @@ def check(releases: Mapping[int, Release], place: str, cluster: Cluster, around:
             found = f"brings the release {name} along, which {first[name]} has already"
             yield Problem(f"{place}[{index}]", found, "write one of them")
         first.setdefault(name, f"charts[{index}]")
-    yield from _databases(releases, place, folders)
+    local = "one of the nodes' own disks" if _LOCAL in _disabled(cluster) else "local-path"
+    yield from _databases(releases, place, folders, local)
+
+
+def _disabled(cluster: Cluster) -> tuple[object, ...]:
+    """What K3s is told not to bring along."""
+    disabled = cluster.server_config.get("disable")
+    listed = disabled.split(",") if isinstance(disabled, str) else disabled
+    return tuple(listed) if isinstance(listed, list | tuple) else ()
+
+
+def _check_default(at: str, release: Release, cluster: Cluster) -> Iterator[Problem]:
+    """One default class: at each start K3s makes its own local-path one again."""
+    if release.of != storage_classes.CHART or _LOCAL in _disabled(cluster):
+        return
+    for name in storage_classes.defaults(release.values):
+        found = "there would be two, for at each start K3s makes its local-path the default again"
+        remedy = f'leave it out, or write "{_LOCAL}" in server_config\'s disable'
+        yield Problem(f"{at}.values.classes.{name}.default", found, remedy)
 
 
 def _check_packaged(at: str, release: Release, cluster: Cluster) -> Iterator[Problem]:
-    disabled = cluster.server_config.get("disable") or ()
-    listed = disabled.split(",") if isinstance(disabled, str) else disabled
-    if isinstance(listed, list | tuple) and PACKAGED[release.name] in listed:
+    if PACKAGED[release.name] in _disabled(cluster):
         found = f"K3s's own {release.name} is disabled in server_config"
         yield Problem(f"{at}.name", found, "take it out of disable, or leave this out")
     for key in ("chart", "namespace", "secrets"):
@@ -100,13 +119,28 @@ def _check_values(at: str, release: Release, folder: ChartFolder, around: Around
     if folder.name == storage_classes.CHART:
         wrong += storage_classes.check(values, around.exports, around.nodes)
         values = storage_classes.resolved(values, around.exports)
-    told = {place for place, _, _ in wrong}
+    # A class whose share is wrong has neither server nor path, and that has been said.
+    told = {place.rpartition(".")[0] for place, _, _ in wrong}
+    below = list(_below(values, folder))
+    said = {place for place, _, _ in below}
+    wrong += [*below, *(storage_classes.misnamed(values) if folder.name == storage_classes.CHART else ())]
     if folder.schema is not None:
         for place, found, remedy in values_schema.wrong(values, folder.schema):
-            # A class whose share is wrong has neither server nor path, and that has been said.
-            if not any(place.startswith(each.rpartition(".")[0]) for each in told):
+            if place not in said and not any(place.startswith(each) for each in told):
                 wrong.append((place, found, remedy))
     yield from (Problem(f"{at}.values{place}", found, remedy) for place, found, remedy in wrong)
+
+
+def _below(values: Mapping[str, object], folder: ChartFolder) -> Iterator[values_schema.Wrong]:
+    """What of the values does not reach the chart that a folder depends on."""
+    if folder.dependency is None:
+        return
+    name = folder.dependency.name
+    if not isinstance(values.get(name) or {}, dict):
+        yield f".{name}", "is of the wrong type", 'write a dict, {"key": value}'
+    if not folder.has_templates:
+        for key in sorted(values.keys() - {name}):
+            yield f".{key}", "is not heeded, for the chart is that of its dependency", f"write it below {name}"
 
 
 def _secrets_in_clear(place: str, value: object) -> Iterator[Problem]:
@@ -121,26 +155,29 @@ def _secrets_in_clear(place: str, value: object) -> Iterator[Problem]:
             yield from _secrets_in_clear(f"{place}[{index}]", held)
 
 
-def _databases(releases: Mapping[int, Release], place: str, folders: Mapping[int, ChartFolder]) -> Iterator[Problem]:
+def _databases(
+    releases: Mapping[int, Release], place: str, folders: Mapping[int, ChartFolder], local: str
+) -> Iterator[Problem]:
     """No database on a class of the NAS: locks and fsync over NFS are not what it takes them for."""
-    ours: dict[str, bool] = {}
+    ours: set[str] = set()
+    default = None
     for release in releases.values():
         classes = release.values.get("classes")
         if release.of == storage_classes.CHART and isinstance(classes, dict):
-            ours |= {name: isinstance(held, dict) and held.get("default") is True for name, held in classes.items()}
-    default = next((name for name, is_default in ours.items() if is_default), None)
+            ours |= classes.keys()
+            default = next(iter(storage_classes.defaults(release.values)), default)
     for index, folder in folders.items():
         if not folder.database:
             continue
         named = list(_classes(releases[index].values))
-        remedy = "write another class, local-path say"
+        remedy = f"write another class, {local} say"
         for where, name in named:
             if name in ours:
                 found = f"{folder.name} keeps {folder.database}, which NFS can corrupt, and {name} is of the NAS"
                 yield Problem(f"{place}[{index}].values{where}", found, remedy)
         if default is not None and not any(name for _, name in named):
             found = f"{folder.name} keeps {folder.database}, which NFS can corrupt, and {default} is the default class"
-            yield Problem(f"{place}[{index}].values", found, 'write "storage": {"class": "local-path"}')
+            yield Problem(f"{place}[{index}].values", found, f"name another class in storage.class, {local} say")
 
 
 def _classes(values: object, place: str = "") -> Iterator[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Annotated
 
@@ -37,6 +38,8 @@ def _plain(value: object, place: str = "") -> object:
         return {key: _plain(held, f"{place}.{key}") for key, held in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(held, f"{place}[{index}]") for index, held in enumerate(value)]
+    if isinstance(value, float) and not math.isfinite(value):
+        raise refuse(f"{place.lstrip('.')} is {value}, which is no number to Helm", "write a number")
     if value is None or isinstance(value, str | bool | int | float):
         return value
     raise refuse(f"{place.lstrip('.')} is of type {type(value).__name__}", "write what YAML has: strings, lists, dicts")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ CHART = "nas-storage"
 # Its driver, by the names of its chart and of what provisions.
 DRIVER, PROVISIONER = "csi-driver-nfs", "nfs.csi.k8s.io"
 Wrong = tuple[str, str, str]
+# RFC 1123's subdomain.
+_CLASS = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,6 @@ def check(
     """What of the classes cannot be: a share that is none, one that others reach too, one of two classes."""
     classes = values.get("classes")
     first: dict[str, str] = {}
-    default: list[str] = []
     for name, held in classes.items() if isinstance(classes, dict) else ():
         place = f".classes.{name}"
         if not isinstance(held, dict):
@@ -67,7 +69,6 @@ def check(
         for key in ("server", "path"):
             if key in held:
                 yield f"{place}.{key}", "is made of the share", 'write "share": one of the NAS\'s shares, instead'
-        default += [name] if held.get("default") is True else []
         share = held.get("share")
         if not isinstance(share, str):
             yield f"{place}.share", "is missing", "write one of the NAS's shares, over NFS"
@@ -83,8 +84,23 @@ def check(
             yield f"{place}.share", f"{shown(share)} is class {first[share]}'s", "write a share for each class"
         first.setdefault(share, name)
         yield from _open(f"{place}.share", share, known[share][0].nfs, nodes)
-    if len(default) > 1:
+    if len(default := defaults(values)) > 1:
         yield f".classes.{default[1]}.default", f"{default[0]} is the default too", "leave it out of one"
+
+
+def defaults(values: Mapping[str, object]) -> list[str]:
+    """The classes that are to be the cluster's default, of which there can be one."""
+    classes = values.get("classes")
+    listed = classes.items() if isinstance(classes, dict) else ()
+    return [name for name, held in listed if isinstance(held, dict) and held.get("default") is True]
+
+
+def misnamed(values: Mapping[str, object]) -> Iterator[Wrong]:
+    """The classes whose names Kubernetes does not take."""
+    classes = values.get("classes")
+    for name in classes if isinstance(classes, dict) else ():
+        if len(name) > 253 or not _CLASS.fullmatch(name):
+            yield f".classes.{name}", "is no name of a StorageClass", "write lower-case letters, digits, - and ."
 
 
 def _open(place: str, share: str, nfs: Nfs, nodes: Mapping[str, AnyAddress]) -> Iterator[Wrong]:

@@ -112,6 +112,14 @@ def test_k3ss_own_chart_takes_values_alone_and_has_to_be_there(tmp_path: Path) -
             "b.default: a is the default too; leave it out of one",
         ),
         ({"nas": {"share": "kube", "onDelete": "delete"}}, "nas.onDelete: unknown key; "),
+        ({"Bad Name": {"share": "kube"}}, "Bad Name: is no name of a StorageClass; write lower-case letters"),
+        ({"-nas": {"share": "kube"}}, "-nas: is no name of a StorageClass; "),
+        ({"-nas": {"share": "kube"}, "b": {"share": "more", "x": 1}}, "b.x: unknown key; "),
+        (
+            {"nas": {"share": "kube", "default": True}},
+            "nas.default: there would be two, for at each start K3s makes its local-path the default again; "
+            'leave it out, or write "local-storage" in server_config\'s disable',
+        ),
     ],
 )
 def test_a_class_that_cannot_be(tmp_path: Path, classes: dict[str, Any], says: str) -> None:
@@ -137,11 +145,45 @@ def test_a_database_is_refused_on_the_nas(tmp_path: Path) -> None:
         "write another class, local-path say"
     ]
     by_default = {**STORAGE, "values": {"classes": {"nas": {"share": "kube", "default": True}}}}
-    assert refused(tmp_path, [NTFY, by_default]) == [
+    without = {"server_config": {"disable": "traefik,local-storage"}}
+    assert refused(tmp_path, [NTFY, by_default], **without) == [
         "[0].values: ntfy keeps SQLite, which NFS can corrupt, and nas is the default class; "
-        'write "storage": {"class": "local-path"}'
+        "name another class in storage.class, one of the nodes' own disks say"
     ]
-    assert home(tmp_path, {**NTFY, "values": {"storage": {"class": "local-path"}}}, by_default).cluster
+    assert home(tmp_path, {**NTFY, "values": {"storage": {"class": "disk"}}}, by_default, **without).cluster
+
+
+def test_what_does_not_reach_a_chart_that_is_only_a_dependency_is_told(tmp_path: Path) -> None:
+    chart = {
+        "name": "plain",
+        "version": "0.1.0",
+        "dependencies": [{"name": "upstream", "version": "1.2.3", "repository": "https://charts.example.org"}],
+    }
+    folder = tmp_path / "charts" / "plain"
+    folder.mkdir(parents=True)
+    (folder / "Chart.yaml").write_text(json.dumps(chart))
+    assert refused(tmp_path, [{"name": "plain", "values": {"replicas": 2, "upstream": "x", "image": {}}}]) == [
+        '[0].values.upstream: is of the wrong type; write a dict, {"key": value}',
+        "[0].values.image: is not heeded, for the chart is that of its dependency; write it below upstream",
+        "[0].values.replicas: is not heeded, for the chart is that of its dependency; write it below upstream",
+    ]
+    assert home(tmp_path, {"name": "plain", "values": {"upstream": None}}).cluster
+
+
+def test_a_dependencys_values_are_a_dict_and_said_to_be_none_once(tmp_path: Path) -> None:
+    values = {**STORAGE["values"], "csi-driver-nfs": "x"}
+    assert refused(tmp_path, [{**STORAGE, "values": values}]) == [
+        '[0].values.csi-driver-nfs: is of the wrong type; write a dict, {"key": value}'
+    ]
+
+
+def test_a_value_that_is_no_number_to_helm_is_told(tmp_path: Path) -> None:
+    path = write(tmp_path, [])
+    shared = path.parent / "group_data" / "sandbox.py"
+    text = 'charts = [{"name": "ntfy", "values": {"a": [float("nan")]}}]'
+    shared.write_text(shared.read_text().replace("charts = []", text))
+    with pytest.raises(InventoryError, match=r"charts\[0\].values: a\[0\] is nan, which is no number to Helm; write a"):
+        load(path, tmp_path)
 
 
 def test_charts_are_not_offered_before_they_were_seen(tmp_path: Path) -> None:
@@ -190,15 +232,57 @@ def test_our_charts_can_be_read() -> None:
         ),
         (lambda chart: chart | {"annotations": ["x"]}, "Chart.yaml's annotations are no mapping; mend them"),
         (lambda chart: ["x"], "Chart.yaml is no mapping; mend it"),
+        (
+            lambda chart: chart | {"version": "0.1.0+local"},
+            "Chart.yaml's version '0.1.0+local' is none of three numbers; write version: 0.1.0",
+        ),
+        (
+            lambda chart: chart | {"version": 1.0},
+            "Chart.yaml's version 1.0 is none of three numbers; write version: 0.1.0",
+        ),
+        (
+            lambda chart: chart | {"dependencies": [{"name": "image", "version": "1.2.3", "repository": "https://x"}]},
+            "values.yaml's image is no mapping; write that chart's values below it",
+        ),
     ],
 )
 def test_a_chart_that_cannot_be_applied_as_it_is(tmp_path: Path, change: Any, says: str) -> None:
     shutil.copytree(CHARTS / "ntfy", tmp_path / "ntfy")
     chart = {"name": "ntfy", "version": "0.1.0"}
     (tmp_path / "ntfy" / "Chart.yaml").write_text(json.dumps(change(chart)))
+    (tmp_path / "ntfy" / "values.yaml").write_text("image: text\n")
     with pytest.raises(ChartError) as told:
         chart_folder.read(tmp_path / "ntfy")
     assert str(told.value) == says
+
+
+@pytest.mark.parametrize("text", ["since: 2024-01-02\n", "many: .inf\n", "{a: 1, 2: b}\n"])
+def test_what_is_not_json_has_to_be_quoted(tmp_path: Path, text: str) -> None:
+    shutil.copytree(CHARTS / "ntfy", tmp_path / "ntfy")
+    (tmp_path / "ntfy" / "values.yaml").write_text(text)
+    with pytest.raises(ChartError, match=r"values\.yaml has what is not JSON, a date say; quote it, or mend it"):
+        chart_folder.read(tmp_path / "ntfy")
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"required": True},
+        {"required": [1]},
+        {"properties": []},
+        {"enum": None},
+        {"minimum": "1", "maximum": [1]},
+        {"minimum": True},
+        {"type": 5},
+        {"type": [{}]},
+        {"pattern": 5},
+        {"items": [{"type": "string"}]},
+        {"additionalProperties": "no"},
+    ],
+)
+@pytest.mark.parametrize("value", [{"a": 1}, 0, "x", [1], None])
+def test_what_no_schema_says_is_helms_to_judge(schema: Any, value: object) -> None:
+    assert list(values_schema.wrong(value, schema)) == []
 
 
 @pytest.mark.parametrize(

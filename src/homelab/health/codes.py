@@ -371,7 +371,7 @@ TABLE: tuple[Code, ...] = (
         "CronJobs are started when they are due",
         "kubectl describe cronjob {name} {-n}",
         ("cronjobs",),
-        ("events", "leases"),
+        ("events", "leases", "nodes"),
     ),
     Code(
         "STOR001",

@@ -1581,6 +1581,14 @@ def cluster_was_off(cluster: K3s) -> None:
     cluster.get("cronjobs", "backup")["status"] = {"lastScheduleTime": cluster.ago(days=4)}
 
 
+def one_server_was_off(cluster: K3s) -> None:
+    """The same on SQLite, where only the node tells since when it is up."""
+    sqlite(cluster)
+    for node in cluster.lists["nodes"]:
+        set_condition(node, "Ready", "True", "KubeletReady", cluster.ago(minutes=10))
+    cluster.get("cronjobs", "backup")["status"] = {"lastScheduleTime": cluster.ago(days=4)}
+
+
 def volumes_with_room(cluster: K3s) -> None:
     """Just enough room, one that nobody may write, figures that make no sense, and a node that tells nothing."""
     cluster.mounted("s1", "media", "later", **filesystem(100, 15))
@@ -1818,6 +1826,7 @@ QUIET: tuple[Callable[[K3s], None], ...] = (
     volumes_with_room,
     cronjobs_at_work,
     cluster_was_off,
+    one_server_was_off,
     busy_and_full,
     just_back,
     dns_restarted,

@@ -60,8 +60,7 @@ def check_due(snapshot: Snapshot) -> Iterator[Finding]:
     last: a cluster that was off has missed nothing. One that waits for its last Job to end, as it is told to, does not
     count.
     """
-    # A cluster that was off for days comes back with controllers that have just begun.
-    begun = [each.acquired for each in snapshot.leases if each.name == _CONTROLLERS and each.namespace == SYSTEM]
+    begun = _begun(snapshot)
     for each in snapshot.cronjobs:
         pause = cron.widest_pause(each.schedule)
         if pause is None or each.suspended or each.deleting or (each.skips and each.active):
@@ -70,6 +69,16 @@ def check_due(snapshot: Snapshot) -> Iterator[Finding]:
         if since is None or snapshot.now - since <= max(2 * pause, snapshot.thresholds.cron_late):
             continue
         yield finding("WORK013", each.ref, _unstarted(snapshot, each), since=each.last or each.created)
+
+
+def _begun(snapshot: Snapshot) -> tuple[datetime | None, ...]:
+    """When the controllers were started last: a cluster that was off for days comes back with some that just began."""
+    leases = [each for each in snapshot.leases if each.name == _CONTROLLERS and each.namespace == SYSTEM]
+    if leases:
+        return tuple(each.acquired for each in leases)
+    # One server on SQLite takes no lease, but its controllers are in it.
+    readiness = [each.conditions.get("Ready") for each in snapshot.nodes if each.control_plane]
+    return tuple(ready.since for ready in readiness if ready)
 
 
 def _unstarted(snapshot: Snapshot, each: CronJob) -> str:

@@ -11,7 +11,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import helm_python as helm
 import kubernetes_validate
 import pytest
 import yaml
@@ -20,7 +19,7 @@ from homelab.charts import archive, state
 from homelab.charts.objects import content
 from homelab.health import role
 from homelab.model import chart_folder, load, values_schema
-from tests.charts_engine import CHARTS, RELEASES, lint, packed, rendered
+from tests.charts_engine import CHARTS, RELEASES, helm, lint, packed, rendered
 
 GOLDEN = Path(__file__).parent / "golden"
 NAMES = chart_folder.names(CHARTS)

@@ -23,7 +23,7 @@ MANAGER = "homelab"
 LABELS = {"app.kubernetes.io/managed-by": MANAGER}
 RELEASE_LABEL = "homelab/release"
 # By default the controller answers a failed upgrade by uninstalling the release and installing it anew. A K3s of before
-# 1.24 does not know the field.
+# 2022-03 does not know the field.
 _GUARD = {"failurePolicy": "abort"}
 
 Object = dict[str, Any]

@@ -197,7 +197,8 @@ def _gone(api: Api, wanted: tuple[Wanted, ...]) -> tuple[Gone, ...]:
                 leaving = "deletionTimestamp" in each["metadata"]
                 found.append(Gone(name, target, chart, kind == "HelmChartConfig", leaving))
     # An uninstall that outlasted its run leaves the Secret: nobody was there any more to take it away.
-    known = {(each.name, each.namespace) for each in (*wanted, *found) if not each.packaged}
+    known = {(each.name, each.namespace) for each in wanted if not each.packaged}
+    known |= {(each.name, each.namespace) for each in found if not each.packaged}
     for each in api.items("/api/v1/secrets", f"{_OURS}%2C{quote(objects.RELEASE_LABEL, safe='')}"):
         metadata = each["metadata"]
         release = metadata["labels"][objects.RELEASE_LABEL]
@@ -226,16 +227,17 @@ def _not_kept(api: Api, gone: tuple[Gone, ...]) -> list[str]:
     """Why a release cannot be taken away: what of it may hold data would go with it, as Helm's record has it."""
     problems = []
     for each in gone:
+        knowingly = f"if that may go, kubectl -n {NAMESPACE} delete helmchart {each.name}"
         if each.packaged or each.leaving or each.left or (record := _recorded(api, each.name, each.namespace)) is None:
             continue
         try:
             for what in found.not_kept(record, each.namespace):
                 problems.append(
                     f"{each.name}: {what} would be deleted with it; put it back in the list, give that the annotation "
-                    "helm.sh/resource-policy: keep in its chart, deploy, and then take it out"
+                    f"helm.sh/resource-policy: keep in its chart, deploy, and then take it out; or, {knowingly}"
                 )
         except found.UnreadableError as error:
-            problems.append(f"{each.name}: {error}, so what would be deleted with it cannot be told; helm uninstall it")
+            problems.append(f"{each.name}: {error}, so what would go with it cannot be told; {knowingly}")
     return problems
 
 

@@ -53,6 +53,11 @@ def test_a_dependency_is_a_release_of_its_own_before_the_chart_that_needs_it(tmp
         "controller": {"replicas": 2, "defaultOnDeletePolicy": "retain", "enableSnapshotter": False}
     }
     assert "csi-driver-nfs" not in found["nas-storage"].values
+    # By None nothing is overridden.
+    nothing = wanted(tmp_path, {**STORAGE, "values": {**STORAGE["values"], "csi-driver-nfs": None}})
+    assert nothing["csi-driver-nfs"].values == driver.values | {
+        "controller": {**driver.values["controller"], "replicas": 1}
+    }
 
 
 def test_a_chart_that_is_only_a_dependency_is_that_release(tmp_path: Path) -> None:

@@ -404,9 +404,11 @@ def test_what_may_hold_data_and_would_go_too_is_not_taken_away(api: ChartsApi, d
     lines = str(told.value.message).splitlines()
     assert lines[1] == (
         "ntfy: PersistentVolumeClaim ntfy/ntfy would be deleted with it; put it back in the list, give that the "
-        "annotation helm.sh/resource-policy: keep in its chart, deploy, and then take it out"
+        "annotation helm.sh/resource-policy: keep in its chart, deploy, and then take it out; or, if that may go, "
+        "kubectl -n kube-system delete helmchart ntfy"
     )
     assert lines[0].startswith("health-reader: the manifest that Helm keeps of it is not YAML (")
+    assert lines[0].endswith("; if that may go, kubectl -n kube-system delete helmchart health-reader")
     assert len(lines) == 2 and api.written == []
     # One that is on its way out already is waited for.
     for name in ("ntfy", "health-reader"):

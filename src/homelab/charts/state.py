@@ -121,9 +121,21 @@ def _objects(record: Recorded) -> Iterator[tuple[str, Mapping[str, Any]]]:
     except yaml.YAMLError as error:
         raise UnreadableError(f"the manifest that Helm keeps of it is not YAML ({_line(str(error))})") from None
     for each in documents:
-        metadata = each.get("metadata") if isinstance(each, dict) else None
-        if isinstance(metadata, dict) and metadata.get("name"):
-            yield str(each.get("kind")), metadata
+        if not isinstance(each, dict):
+            continue
+        held = each.get("metadata")
+        if isinstance(each.get("items"), list):
+            # Whether they stay, Helm reads of the list and not of what is in it.
+            notes = held.get("annotations") if isinstance(held, dict) else None
+            for item in filter(_is_object, each["items"]):
+                yield str(item.get("kind")), {**item["metadata"], "annotations": notes}
+        elif _is_object(each):
+            yield str(each.get("kind")), each["metadata"]
+
+
+def _is_object(held: Any) -> bool:
+    metadata = held.get("metadata") if isinstance(held, dict) else None
+    return isinstance(metadata, dict) and bool(metadata.get("name"))
 
 
 def unready(workload: Object | None) -> str:

@@ -104,6 +104,11 @@ def test_what_would_go_with_a_release_and_may_hold_data() -> None:
     holding = ("PersistentVolumeClaim", "CustomResourceDefinition", "Namespace")
     text = "".join(made(kind, "gone") + made(kind, "kept", **keep) for kind in (*holding, "ConfigMap"))
     text += made("PersistentVolumeClaim", "other", namespace="films", annotations={"helm.sh/resource-policy": "no"})
+    claim = {"kind": "PersistentVolumeClaim", "metadata": {"name": "listed", **keep}}
+    for metadata in ({}, keep):
+        listed = {"kind": "List", "metadata": metadata, "items": [claim, None, {"kind": "Namespace"}]}
+        text += yaml.safe_dump(listed, explicit_start=True)
+    text += "--- just text\n"
     found = records({"version": "1", "manifest": text})
     assert found is not None
     assert state.not_kept(found, "media") == (
@@ -111,6 +116,7 @@ def test_what_would_go_with_a_release_and_may_hold_data() -> None:
         "CustomResourceDefinition gone",
         "Namespace gone",
         "PersistentVolumeClaim films/other",
+        "PersistentVolumeClaim media/listed",
     )
 
 

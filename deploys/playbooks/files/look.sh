@@ -7,9 +7,27 @@ each() { while IFS= read -r line; do say "$1" "$line"; done; }
 # Containers share their host's boot id, so the time at which the first process started counts as well.
 say boot "$(cat /proc/sys/kernel/random/boot_id) $(cut -d' ' -f22 /proc/1/stat)"
 say kernel "$(uname -r)"
-if [ -e /run/reboot-required ]; then
+# Debian writes /run/reboot-required only with unattended-upgrades; so a newer kernel of the running one's flavour counts
+# as well. Kernels are in /boot, on a Raspberry Pi's older system only their modules tell them.
+newer=
+if ! systemd-detect-virt --quiet --container; then
+  running=$(uname -r)
+  # 6.1.0-30-amd64, 6.8.0-45-generic, 6.12.38+deb13-amd64, 6.6.31+rpt-rpi-v8: what is left are the words of the flavour.
+  flavour() { sed 's/^[0-9][0-9.]*\(+[a-z0-9.~]*\)*\(-[0-9][0-9a-z.~]*\)\{0,1\}//'; }
+  there() { for path; do [ ! -e "$path" ] || printf '%s\n' "$path"; done; }
+  kernels=$(there /boot/vmlinuz-* | sed 's|.*/vmlinuz-||')
+  [ -n "$kernels" ] || kernels=$(there /lib/modules/*/kernel | sed 's|/kernel$||; s|.*/||')
+  mine=$(printf '%s\n' "$running" | flavour)
+  newest=$(
+    printf '%s\n' "$running" "$kernels" | while IFS= read -r kernel; do
+      [ "$(printf '%s\n' "$kernel" | flavour)" != "$mine" ] || printf '%s\n' "$kernel"
+    done | sort -V | tail -n 1
+  )
+  [ "$newest" = "$running" ] || newer=linux-image-$newest
+fi
+if [ -e /run/reboot-required ] || [ -n "$newer" ]; then
   say reboot required
-  sort -u /run/reboot-required.pkgs 2>/dev/null | each because
+  { cat /run/reboot-required.pkgs 2>/dev/null; printf '%s\n' "$newer"; } | sed '/^$/d' | sort -u | each because
 fi
 say system "$(systemctl is-system-running 2>/dev/null)"
 systemctl list-units --failed --plain --no-legend 2>/dev/null | cut -d' ' -f1 | each failed
@@ -21,13 +39,23 @@ for unit in k3s k3s-agent; do
   say unit "$(systemctl show -p ActiveState --value $unit) $(systemctl show -p Job --value $unit)"
   say started "$(systemctl show --timestamp=unix -p ExecMainStartTimestamp --value $unit | tr -d @)"
 done
-# What is mounted at boot has a unit of its own; what containers and people mount has none, and does not come back.
-systemctl show -p ActiveState,FragmentPath,Where '*.mount' 2>/dev/null | awk '
-  BEGIN {RS = ""; FS = "\n"}
-  {split("", told); for (i = 1; i <= NF; i++) {at = index($i, "="); told[substr($i, 1, at - 1)] = substr($i, at + 1)}}
-  told["ActiveState"] == "active" && told["FragmentPath"] && told["Where"] !~ "^/(dev|proc|run|sys)(/|$)" {
-    print told["Where"]
-  }' | sort | each mount
+# What is mounted at boot has a unit that something wants; what containers and people mount has none, and does not come
+# back, and what is mounted on demand (noauto, x-systemd.automount) nobody wants. A snap's mounts change with its version.
+# Without --all those that are not mounted are left out; one whose condition does not hold is not meant to be.
+mounts=$(
+  systemctl show --all -p LoadState,ActiveState,FragmentPath,Where,RequiredBy,WantedBy \
+    -p ConditionResult,ConditionTimestampMonotonic '*.mount' 2>/dev/null | awk '
+    BEGIN {RS = ""; FS = "\n"}
+    {split("", told); for (i = 1; i <= NF; i++) {at = index($i, "="); told[substr($i, 1, at - 1)] = substr($i, at + 1)}}
+    told["LoadState"] != "loaded" || !told["FragmentPath"] {next}
+    !(told["RequiredBy"] || told["WantedBy"]) || told["Where"] ~ "^/(dev|proc|run|snap|sys)(/|$)" {next}
+    told["ActiveState"] == "active" {print "mount " told["Where"]; next}
+    told["ActiveState"] == "activating" {next}
+    told["ConditionResult"] == "no" && told["ConditionTimestampMonotonic"] + 0 {next}
+    {print "unmounted " told["Where"]}' | sort
+)
+printf '%s\n' "$mounts" | sed -n 's/^mount //p' | each mount
+printf '%s\n' "$mounts" | sed -n 's/^unmounted //p' | each unmounted
 # From the kernel's table: looking at a mount whose server is gone would hang.
 awk '$3 ~ /^(nfs|nfs4|cifs)$/ {print $1 " " $2}' /proc/self/mounts | each remote
 cat /proc/fs/nfsd/clients/*/info 2>/dev/null | sed -n 's/^address: "\(.*\):[0-9]*"$/\1/p' | sort -u | each client

@@ -34,9 +34,9 @@ class Seen:
 
     `boot` differs after each boot. `reboot` is whether the host asks for one, `because` of which packages. `packages`
     are to be upgraded, `kept` held back by apt, `broken` says why apt cannot. `failed` and `busy` are units, `mounts`
-    what is mounted at boot, `remote` what it has mounted of others as (source, target), `clients` who has mounted
-    something of it. `unit` is the state of its K3s' unit, `queued` whether systemd has a job for it, `started` when it
-    did, by the host's own clock. `locked` says that a deploy is running there.
+    what is mounted at boot, `unmounted` what was to be and is not, `remote` what it has mounted of others as (source,
+    target), `clients` who has mounted something of it. `unit` is the state of its K3s' unit, `queued` whether systemd
+    has a job for it, `started` when it did, by the host's own clock. `locked` says that a deploy is running there.
     """
 
     boot: str
@@ -50,6 +50,7 @@ class Seen:
     failed: frozenset[str] = frozenset()
     busy: tuple[str, ...] = ()
     mounts: frozenset[str] = frozenset()
+    unmounted: tuple[str, ...] = ()
     remote: tuple[tuple[str, str], ...] = ()
     clients: tuple[str, ...] = ()
     unit: str = "inactive"
@@ -105,6 +106,7 @@ def parse(said: str) -> Seen:
         failed=frozenset(told.get("failed", ())),
         busy=tuple(told.get("busy", ())),
         mounts=frozenset(told.get("mount", ())),
+        unmounted=tuple(told.get("unmounted", ())),
         remote=tuple(
             (source, target) for source, _, target in (each.partition(" ") for each in told.get("remote", ()))
         ),

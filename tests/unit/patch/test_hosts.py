@@ -21,6 +21,7 @@ unit\tactive
 started\t1767225600
 mount\t/
 mount\t/srv/tank
+unmounted\t/srv/usb
 remote\t192.0.2.31:/srv/media /mnt/media
 client\t192.0.2.11
 upgrade\tbash [5.2.15-2+b8] (5.2.15-2+b13 Debian:12.15/oldstable [amd64])
@@ -45,6 +46,7 @@ def test_a_whole_answer() -> None:
     assert (seen.reboot, seen.reason, seen.kept) == (True, "linux-image-6.1.0-31-amd64", ("docker-ce",))
     assert (seen.unit, seen.queued, seen.started.year if seen.started else 0) == ("active", False, 2026)
     assert (seen.remote, seen.clients) == ((("192.0.2.31:/srv/media", "/mnt/media"),), ("192.0.2.11",))
+    assert (seen.mounts, seen.unmounted) == ({"/", "/srv/tank"}, ("/srv/usb",))
     assert seen.busy == ("homelab-scrub@tank.service",) and seen.broken == () and not seen.locked and seen.pending
 
 

@@ -15,7 +15,7 @@ from homelab.k3s import node
 from homelab.k3s.node import Node
 from homelab.model import Home, Host
 from homelab.patch import pods
-from homelab.patch.order import MARK
+from homelab.patch.order import MARK, ours
 from homelab.patch.pods import Pod
 
 _TIMEOUT = 10.0  # seconds for one answer of one server
@@ -107,6 +107,10 @@ class Servers:
             connection.close()
 
 
+def _unmark(name: str) -> str:
+    return f"kubectl annotate node {name} {MARK}-"
+
+
 def _url(scheme: str, host: Host, port: int | None) -> str:
     address = f"[{host.address}]" if host.address.version == 6 else str(host.address)
     return f"{scheme}://{address}:{port or 6443}"
@@ -163,6 +167,11 @@ class Cluster:
         items = self._read("/api/v1/nodes")["items"] or ()
         return frozenset(each["metadata"]["name"] for each in items if (each.get("spec") or {}).get("unschedulable"))
 
+    def marked(self) -> dict[str, bool]:
+        """The nodes that carry our mark, and whether each one's cordon is still ours (see `ours`)."""
+        found = {each["metadata"]["name"]: ours(each) for each in self._read("/api/v1/nodes")["items"] or ()}
+        return {name: mine for name, mine in found.items() if mine is not None}
+
     def cordon(self, name: str, when: datetime) -> bool:
         """Let no new pods onto a node, marked as ours; False when a person had cordoned it before, and nothing is done.
 
@@ -172,9 +181,8 @@ class Cluster:
         while True:
             item = self._read(path)
             metadata, spec = item["metadata"], item.get("spec") or {}
-            marked = MARK in (metadata.get("annotations") or {})
             if spec.get("unschedulable"):
-                return marked
+                return bool(ours(item))
             body = {
                 # So that a person who cordons it at this very moment is not taken for us.
                 "metadata": {
@@ -194,7 +202,16 @@ class Cluster:
         body = {"metadata": {"annotations": {MARK: None}}, "spec": {"unschedulable": None}}
         reply = self._answer("PATCH", f"/api/v1/nodes/{quote(name)}", body, _MERGE)
         if not reply.ok:
-            raise ClusterError(f"{name} could not be uncordoned: {reply.said}; run: kubectl uncordon {name}")
+            raise ClusterError(
+                f"{name} could not be uncordoned: {reply.said}; run: kubectl uncordon {name}; {_unmark(name)}"
+            )
+
+    def unmark(self, name: str) -> None:
+        """Take our mark off a node and leave its cordon, which is a person's from now on."""
+        body = {"metadata": {"annotations": {MARK: None}}}
+        reply = self._answer("PATCH", f"/api/v1/nodes/{quote(name)}", body, _MERGE)
+        if not reply.ok:
+            raise ClusterError(f"{name} could not be rid of its mark: {reply.said}; run: {_unmark(name)}")
 
     def renewed(self, name: str) -> datetime | None:
         """When a node's kubelet last renewed its lease, by the node's clock."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from homelab.k3s.node import Node
 from homelab.model import Home, Host
@@ -11,6 +13,10 @@ from homelab.patch.hosts import Seen
 
 # On a node that we have cordoned, so that a later run knows its own from a person's.
 MARK = "homelab.patch/cordoned"
+# What the cluster puts on a cordoned node, with the time at which it did (Kubernetes' node lifecycle controller).
+_TAINT = "node.kubernetes.io/unschedulable"
+# How far the cluster's clock and ours may be apart, with the controller's own delay.
+_APART = timedelta(minutes=5)
 
 
 class Turn(StrEnum):
@@ -34,11 +40,32 @@ def order(home: Home) -> tuple[Host, ...]:
     return tuple(sorted(here, key=rank))
 
 
-def turn(seen: Seen, node: Node | None) -> Turn:
-    """What is to be done on a host, `node` being its Node."""
+def turn(seen: Seen, *, left: bool) -> Turn:
+    """What is to be done on a host; `left` is whether an earlier run has left its node cordoned."""
     if seen.pending:
         return Turn.PATCH
-    return Turn.FINISH if node is not None and MARK in node.annotations else Turn.NOTHING
+    return Turn.FINISH if left else Turn.NOTHING
+
+
+def ours(item: Mapping[str, Any]) -> bool | None:
+    """Whether a node, as the API tells it, is left to us: None where it does not carry our mark.
+
+    False where somebody has uncordoned it, which leaves our mark, and later cordoned it for reasons of their own: the
+    taint of that cordon has another time than the mark. One without that taint has only its mark to go by.
+    """
+    told = (item["metadata"].get("annotations") or {}).get(MARK)
+    if told is None:
+        return None
+    spec = item.get("spec") or {}
+    if not spec.get("unschedulable"):
+        return True
+    added = [each.get("timeAdded") for each in spec.get("taints") or () if each.get("key") == _TAINT]
+    if not added or added[0] is None:
+        return True
+    try:
+        return abs(datetime.fromisoformat(added[0]) - datetime.fromisoformat(told)) <= _APART
+    except (ValueError, TypeError):
+        return False
 
 
 def quorum(host: Host, home: Home, nodes: Mapping[str, Node], serving: Iterable[str]) -> list[str]:

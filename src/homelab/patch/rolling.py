@@ -15,7 +15,7 @@ from homelab.patch.cluster import Cluster, ClusterError
 from homelab.patch.draining import drain, lives
 from homelab.patch.gate import Normal
 from homelab.patch.hosts import Seen, lacks
-from homelab.patch.order import MARK, Turn, order, quorum, turn
+from homelab.patch.order import Turn, order, quorum, turn
 from homelab.patch.pace import Pace, Stopped, few, many
 from homelab.patch.summary import Result, Summary
 
@@ -57,7 +57,7 @@ class Rolling:
     def plan(self) -> Summary:
         """What a run would do now, with nothing changed; `stopped` says why it would not begin."""
         seen, problems = self._survey("private")
-        nodes, waits = self._nodes(), list(problems)
+        left, waits = self._left(), list(problems)
         if self.cluster is not None:
             waits += self._against()
         results = []
@@ -65,7 +65,7 @@ class Rolling:
             if (here := seen.get(host.name)) is None:
                 results.append(Result(host, "unknown"))
                 continue
-            found = turn(here, nodes.get(host.name))
+            found = turn(here, left=left.get(host.name, False))
             outcome = {Turn.NOTHING: "up to date", Turn.FINISH: "to finish", Turn.PATCH: "to patch"}[found]
             results.append(self._result(host, here, outcome))
             if host.nas and found is Turn.PATCH:
@@ -77,14 +77,15 @@ class Rolling:
         seen, problems = self._survey("refresh")
         wanted = order(self.home)
         if problems:
+            self._still_cordoned()
             return self._summary([self._result(host, seen.get(host.name), "untouched") for host in wanted], problems)
-        nodes = self._nodes()
+        left = self._left()
         results: list[Result] = []
-        stopped = self._finish(wanted, nodes)
+        stopped = self._finish(wanted, left)
         begun = False
         for host in wanted:
             here = seen[host.name]
-            found = turn(here, nodes.get(host.name))
+            found = turn(here, left=left.get(host.name, False))
             if stopped:
                 results.append(self._result(host, here, "up to date" if found is Turn.NOTHING else "untouched"))
                 continue
@@ -126,6 +127,11 @@ class Rolling:
                 continue
             seen[name] = answer
             problems += [f"{name}: {why}; mend apt on it and run this again" for why in answer.broken]
+            problems += [
+                f"{name}: {path} is not mounted, as it is to be at boot; mount it, or write noauto where it is "
+                "described, and run this again"
+                for path in answer.unmounted
+            ]
             if answer.locked:
                 problems.append(f"{name}: a deploy is running there; wait for its end")
             if answer.k3s:
@@ -140,18 +146,36 @@ class Rolling:
     def _nodes(self) -> dict[str, Node]:
         return self.cluster.nodes() if self.cluster is not None else {}
 
-    def _finish(self, hosts: Sequence[Host], nodes: Mapping[str, Node]) -> list[str]:
+    def _left(self) -> dict[str, bool]:
+        """The nodes with the mark of an earlier run, and whether its cordon is still ours to undo."""
+        return self.cluster.marked() if self.cluster is not None else {}
+
+    def _still_cordoned(self) -> None:
+        """Note what an earlier run has left, where this one ends before it could go on with it."""
+        try:
+            left = self._left()
+        except ClusterError:
+            return
+        self._notes += [f"{name} is still cordoned by an earlier run" for name, mine in left.items() if mine]
+
+    def _finish(self, hosts: Sequence[Host], left: Mapping[str, bool]) -> list[str]:
         """Let pods onto the nodes again that an earlier run has left cordoned; why one cannot take them yet.
 
         First of all, since pods that wait for just these nodes would be held against the cluster.
         """
+        if self.cluster is None:
+            return []
+        nodes = self._nodes() if left else {}
         for host in hosts:
-            node = nodes.get(host.name)
-            if node is None or MARK not in node.annotations or self.cluster is None:
+            if host.name not in left:
                 continue
-            self.pace.told(host.name, "was left cordoned by an earlier run")
             try:
-                self._up(host, node)
+                if not left[host.name]:
+                    self.cluster.unmark(host.name)
+                    self.pace.told(host.name, "was cordoned by somebody since an earlier run, and stays so")
+                    continue
+                self.pace.told(host.name, "was left cordoned by an earlier run")
+                self._up(host, nodes[host.name])
                 self.cluster.uncordon(host.name)
                 self.pace.told(host.name, "uncordoned")
                 self._well(host)
@@ -202,14 +226,16 @@ class Rolling:
             after = self._seen(host)
             if after.reboot:
                 because = after.because
+                # A drain and an upgrade take their time: what was true before them need not be any more.
+                self._idle(host, after)
+                self._spared(host)
                 self._reboot(host, replace(after, failed=before.failed, mounts=before.mounts))
                 rebooted = True
             if node is not None:
                 self._up(host, node)
         except (Stopped, ClusterError, HostError) as error:
-            if mine:
-                self._rescue(host)
-            raise Stopped(str(error)) from None
+            remedy = self._rescue(host, before) if mine else ""
+            raise Stopped(f"{error}{remedy}") from None
         except BaseException:
             if mine:
                 self.pace.told(host.name, "stays cordoned; the next run goes on with it")
@@ -256,8 +282,14 @@ class Rolling:
         if self.cluster is None:
             return
         self._well(host)
+        self._spared(host)
+
+    def _spared(self, host: Host) -> None:
+        """Raise Stopped where the other servers cannot do without this one now."""
+        if self.cluster is None or host.role != "server":
+            return
         serving = [other.name for other in self.home.servers if not other.away and self.cluster.ready(other)]
-        if host.role == "server" and (wrong := quorum(host, self.home, self.cluster.nodes(), serving)):
+        if wrong := quorum(host, self.home, self.cluster.nodes(), serving):
             raise Stopped(f"cannot be spared now: {few(wrong)}")
 
     def _cordon(self, host: Host) -> bool:
@@ -343,17 +375,30 @@ class Rolling:
             self.pace.go_on()
             self.pace.wait(host.name, f"waiting: {wrong[0]}")
 
-    def _rescue(self, host: Host) -> None:
-        """Let pods onto a node again whose turn went wrong, where it lives; else it stays cordoned, with our mark."""
+    def _rescue(self, host: Host, before: Seen) -> str:
+        """Let pods onto a node again whose turn went wrong, where it lives; else it stays cordoned, with our mark.
+
+        Without a disk that it had, pods would begin anew in the empty folder: then it stays cordoned until a person
+        uncordons it. Gives what is to be done by hand, to go on with in the line that says why.
+        """
         assert self.cluster is not None
         try:
-            if lives(self.cluster, host.name, self.pace):
-                self.cluster.uncordon(host.name)
-                self.pace.told(host.name, "uncordoned, since the node itself is well")
-            else:
+            if not lives(self.cluster, host.name, self.pace):
                 self.pace.told(host.name, "stays cordoned; the next run goes on with it")
+                return ""
+            now = self.hosts.look([host.name], "none")[host.name]
+            if isinstance(now, HostError):
+                self.pace.told(host.name, "stays cordoned, since it does not tell its mounts; the next run goes on")
+                return ""
+            if lost := sorted(before.mounts - now.mounts):
+                self.cluster.unmark(host.name)
+                self.pace.told(host.name, f"stays cordoned, since {', '.join(lost)} is not mounted")
+                return f"; mount {', '.join(lost)}, then run: kubectl uncordon {host.name}"
+            self.cluster.uncordon(host.name)
+            self.pace.told(host.name, "uncordoned, since the node itself is well")
         except ClusterError as error:
             self.pace.told(host.name, f"stays cordoned ({error}); the next run goes on with it")
+        return ""
 
     # Telling
     #

@@ -113,7 +113,7 @@ def test_a_cordon_is_marked_and_holds_to_what_was_read(tmp_path: Path, api: Api)
     )
 
 
-@pytest.mark.parametrize(("found", "mine"), [(node(True), False), (node(True, **{MARK: "then"}), True)])
+@pytest.mark.parametrize(("found", "mine"), [(node(True), False), (node(True, **{MARK: "2026-01-02T00:00:00Z"}), True)])
 def test_a_node_that_is_cordoned_already_is_left_as_it_is(found: dict[str, Any], mine: bool) -> None:
     asked = []
 
@@ -135,7 +135,7 @@ def test_an_uncordon_takes_the_mark_away(tmp_path: Path, api: Api) -> None:
     cluster(servers(tmp_path, api.url).ask).uncordon("s1")
     assert api.asked[-1][3] == {"metadata": {"annotations": {MARK: None}}, "spec": {"unschedulable": None}}
     api.answers = {"PATCH /api/v1/nodes/s1": (403, {"message": "may not"})}
-    with pytest.raises(ClusterError, match="s1 could not be uncordoned: may not; run: kubectl uncordon s1"):
+    with pytest.raises(ClusterError, match=f"may not; run: kubectl uncordon s1; kubectl annotate node s1 {MARK}-"):
         cluster(servers(tmp_path, api.url).ask).uncordon("s1")
 
 

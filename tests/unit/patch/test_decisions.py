@@ -12,7 +12,7 @@ from homelab.health.report import FailedRead, Ref
 from homelab.k3s.node import Node
 from homelab.patch import gate, hangs, pods
 from homelab.patch.hosts import Seen
-from homelab.patch.order import MARK, Turn, order, quorum, turn
+from homelab.patch.order import MARK, Turn, order, ours, quorum, turn
 from tests.unit.patch.world import EPOCH, home
 
 
@@ -32,7 +32,7 @@ def test_order_is_servers_agents_and_what_has_the_disks_last() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seen", "marked", "wanted"),
+    ("seen", "left", "wanted"),
     [
         (Seen("x"), False, Turn.NOTHING),
         (Seen("x"), True, Turn.FINISH),
@@ -40,9 +40,31 @@ def test_order_is_servers_agents_and_what_has_the_disks_last() -> None:
         (Seen("x", reboot=True), True, Turn.PATCH),
     ],
 )
-def test_what_is_to_be_done_on_a_host(seen: Seen, marked: bool, wanted: Turn) -> None:
-    assert turn(seen, node("s1", **({MARK: "now"} if marked else {}))) is wanted
-    assert turn(seen, None) is (Turn.PATCH if seen.reboot else Turn.NOTHING)
+def test_what_is_to_be_done_on_a_host(seen: Seen, left: bool, wanted: Turn) -> None:
+    assert turn(seen, left=left) is wanted
+
+
+@pytest.mark.parametrize(
+    ("mark", "added", "mine"),
+    [
+        (None, "2026-01-02T00:00:00Z", None),
+        ("2026-01-02T00:00:00Z", "2026-01-02T00:00:01Z", True),
+        ("2026-01-02T00:04:00Z", "2026-01-02T00:00:00Z", True),
+        ("2026-01-02T00:00:00Z", "2026-01-20T00:00:00Z", False),  # by a person, weeks later
+        ("2026-01-20T00:00:00Z", "2026-01-02T00:00:00Z", False),
+        ("2026-01-02T00:00:00Z", None, True),  # the controller has not come to it yet
+        ("then", "2026-01-02T00:00:00Z", False),
+    ],
+)
+def test_a_cordon_is_ours_where_it_is_as_old_as_our_mark(
+    mark: str | None, added: str | None, mine: bool | None
+) -> None:
+    taints = [{"key": "other", "effect": "NoSchedule"}]
+    taints += [{"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule", "timeAdded": added}] if added else []
+    metadata = {"name": "s1", "annotations": {MARK: mark} if mark else {}}
+    assert ours({"metadata": metadata, "spec": {"unschedulable": True, "taints": taints}}) is mine
+    # Let pods onto by hand, as we may have told to: only the mark is left to take off.
+    assert ours({"metadata": metadata, "spec": {}}) is (True if mark else None)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -283,3 +284,117 @@ def test_a_dry_run_changes_nothing_and_tells_the_order() -> None:
         ("nas", "to patch"),
     ]
     assert summary.dry_run and summary.results[0].packages == (Package("tool", "1", "2"),)
+
+
+def during_upgrade(world: World, of: str, act) -> None:
+    """Have something happen while a host is upgraded."""
+    upgrade = world.upgrade
+
+    def upgraded(name: str) -> None:
+        upgrade(name)
+        if name == of:
+            act()
+
+    world.upgrade = upgraded  # type: ignore[method-assign]
+
+
+def test_a_server_that_dies_during_an_upgrade_keeps_the_other_from_its_reboot() -> None:
+    world = World(home())
+    during_upgrade(world, "s1", lambda: world.nodes["s3"].update(ready=False))
+    assert world.run().stopped == ("s1: cannot be spared now: s3 is not Ready (posts status)",)
+    assert world.acts() == ["look refresh", "cordon s1", "upgrade s1", "uncordon s1"]
+    # An agent's reboot takes no server away.
+    agent = World(home(servers=1))
+    agent.machines["s1"].seen = replace(agent.machines["s1"].seen, packages=(), reboot=False)
+    during_upgrade(agent, "a1", lambda: agent.nodes["s1"].update(ready=False))
+    agent.run()
+    assert "reboot a1" in agent.log
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_backup_that_begins_during_an_upgrade_is_waited_for_before_the_reboot(ends: bool) -> None:
+    world = World(home(servers=0, agents=0, nas=True))
+    nas = world.machines["nas"]
+
+    def begin() -> None:
+        nas.seen = replace(nas.seen, busy=("homelab-backup@nightly.service",))
+
+    during_upgrade(world, "nas", begin)
+    sleep = world.sleep
+
+    def slept(seconds: float) -> None:
+        assert "reboot nas" not in world.log or not nas.seen.busy
+        sleep(seconds)
+        if ends and world.now > 30:
+            nas.seen = replace(nas.seen, busy=())
+
+    world.sleep = slept  # type: ignore[method-assign]
+    summary = world.run()
+    assert ("reboot nas" in world.log, summary.exit_code) == ((True, 0) if ends else (False, 1))
+    assert ends or "homelab-backup@nightly.service is still running" in summary.stopped[0]
+
+
+def test_a_node_that_comes_back_without_a_disk_takes_no_pods_until_a_person_says_so() -> None:
+    world = World(home())
+    s2 = world.machines["s2"]
+    whole = replace(s2.seen, mounts=frozenset({"/", "/srv/tank"}))
+    s2.seen = whole
+    s2.after = replace(whole, boot="s2-2", packages=(), reboot=False, mounts=frozenset({"/"}), unmounted=("/srv/tank",))
+    assert world.run().stopped == (
+        "s2: has not come back within 2 min: /srv/tank is not mounted; mount /srv/tank, then run: kubectl uncordon s2",
+    )
+    assert world.acts()[-2:] == ["reboot s2", "unmark s2"] and world.marked() == []
+    assert "s2" not in world.open() and "s2: stays cordoned, since /srv/tank is not mounted" in world.told
+    # As long as it is not there the host is not up to date.
+    world.log.clear()
+    assert world.run().stopped == (
+        "s2: /srv/tank is not mounted, as it is to be at boot; "
+        "mount it, or write noauto where it is described, and run this again",
+    )
+    assert world.acts() == ["look refresh"]
+    # And once it is, the cordon is the person's to undo.
+    s2.seen = replace(whole, boot="s2-2", packages=(), reboot=False, started=datetime(2026, 1, 2, tzinfo=UTC))
+    again = world.run()
+    assert again.exit_code == 0 and outcomes(again)["s2"] == "up to date"
+    assert "uncordon s2" not in world.log and "s2" not in world.open()
+
+
+def test_a_node_that_does_not_tell_its_mounts_stays_cordoned() -> None:
+    world = World(home())
+    s2 = world.machines["s2"]
+
+    def lost() -> None:
+        s2.fails["look"] = "connect to host port 22: Connection refused"
+
+    during_upgrade(world, "s2", lost)
+    (line,) = world.run().stopped
+    assert line == "s2: connect to host port 22: Connection refused"
+    assert world.marked() == ["s2"] and "uncordon s2" not in world.log
+    s2.fails.clear()
+    assert world.run().exit_code == 0 and world.marked() == []
+
+
+def test_a_cordon_of_a_persons_own_is_not_undone_for_a_mark_from_before() -> None:
+    """They had uncordoned it by hand, which leaves the mark, and cordoned it weeks later."""
+    world = World(home())
+    now = datetime.now(UTC)
+    for name, marked in (("s2", now - timedelta(days=20)), ("a1", now)):
+        world.nodes[name]["metadata"]["annotations"][MARK] = f"{marked:%Y-%m-%dT%H:%M:%SZ}"
+        world.cordoned(name, now)
+        world.machines[name].seen = replace(world.machines[name].seen, packages=(), reboot=False)
+    planned = {each.host.name: each.outcome for each in world.rolling().plan().results}
+    assert (planned["s2"], planned["a1"]) == ("up to date", "to finish")
+    summary = world.run()
+    assert summary.exit_code == 0 and world.marked() == []
+    assert (outcomes(summary)["s2"], outcomes(summary)["a1"]) == ("up to date", "finished")
+    assert world.open() == ["s1", "s3", "a1"] and "uncordon s2" not in world.log
+    assert "s2: was cordoned by somebody since an earlier run, and stays so" in world.told
+
+
+def test_a_node_that_is_still_cordoned_is_told_of_where_another_host_keeps_the_run_from_it() -> None:
+    world = World(home())
+    world.nodes["s2"]["metadata"]["annotations"][MARK] = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    world.cordoned("s2", datetime.now(UTC))
+    world.machines["a1"].down = True
+    summary = world.run()
+    assert summary.notes == ("s2 is still cordoned by an earlier run",) and world.acts() == ["look refresh"]

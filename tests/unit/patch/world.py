@@ -122,6 +122,12 @@ class World:
             if any(each["uid"] == owner for each in pod["metadata"]["ownerReferences"])
         )
 
+    def cordoned(self, name: str, when: datetime) -> None:
+        """A node takes no pods, as its controller has it from then on."""
+        taint = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
+        taint["timeAdded"] = f"{when:%Y-%m-%dT%H:%M:%SZ}"
+        self.nodes[name]["spec"] = {"unschedulable": True, "taints": [taint]}
+
     def open(self) -> list[str]:
         """The nodes that take pods."""
         return [name for name, node in self.nodes.items() if node["ready"] and not node["spec"].get("unschedulable")]
@@ -250,14 +256,19 @@ class World:
         metadata = node["metadata"]
         if body["metadata"].get("resourceVersion", metadata["resourceVersion"]) != metadata["resourceVersion"]:
             return Reply(409, {"message": "the object has been modified"})
-        for part in ("annotations",):
-            for key, value in body["metadata"].get(part, {}).items():
-                metadata[part].pop(key, None)
-                if value is not None:
-                    metadata[part][key] = value
-        node["spec"] = {key: value for key, value in {**node["spec"], **body["spec"]}.items() if value is not None}
+        for key, value in body["metadata"].get("annotations", {}).items():
+            metadata["annotations"].pop(key, None)
+            if value is not None:
+                metadata["annotations"][key] = value
         metadata["resourceVersion"] = str(int(metadata["resourceVersion"]) + 1)
-        self.log.append(f"{'cordon' if node['spec'].get('unschedulable') else 'uncordon'} {name}")
+        if "spec" not in body:
+            self.log.append(f"unmark {name}")
+        elif body["spec"]["unschedulable"]:
+            self.cordoned(name, datetime.now(UTC))
+            self.log.append(f"cordon {name}")
+        else:
+            node["spec"] = {}
+            self.log.append(f"uncordon {name}")
         return Reply(200, self._node(name))
 
     def _evict(self, name: str, body: Mapping[str, Any]) -> Reply:

@@ -173,6 +173,10 @@ class Rolling:
                 if not left[host.name]:
                     self.cluster.unmark(host.name)
                     self.pace.told(host.name, "was cordoned by somebody since an earlier run, and stays so")
+                    self._notes.append(
+                        f"{host.name} stays cordoned, which somebody has done since an earlier run; "
+                        f"if nobody has, run: kubectl uncordon {host.name}"
+                    )
                     continue
                 self.pace.told(host.name, "was left cordoned by an earlier run")
                 self._up(host, nodes[host.name])

@@ -389,6 +389,8 @@ def test_a_cordon_of_a_persons_own_is_not_undone_for_a_mark_from_before() -> Non
     assert (outcomes(summary)["s2"], outcomes(summary)["a1"]) == ("up to date", "finished")
     assert world.open() == ["s1", "s3", "a1"] and "uncordon s2" not in world.log
     assert "s2: was cordoned by somebody since an earlier run, and stays so" in world.told
+    (note,) = summary.notes
+    assert note.startswith("s2 stays cordoned") and note.endswith("kubectl uncordon s2")
 
 
 def test_a_node_that_is_still_cordoned_is_told_of_where_another_host_keeps_the_run_from_it() -> None:

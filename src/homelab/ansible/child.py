@@ -22,12 +22,13 @@ _GRACE = 5.0  # seconds
 def _terminate(pid: int, pidfile: str | None = None) -> None:
     """Have ansible-playbook end its workers and itself, and kill what is left of it.
 
-    ansible-runner's own kills it where it stands; its workers, in sessions of their own, would live on.
+    ansible-runner's own kills it where it stands; its workers, in sessions of their own, would live on. How it ended is
+    left for ansible-runner to read.
     """
     try:
         os.kill(pid, signal.SIGTERM)
         end = time.monotonic() + _GRACE
-        while time.monotonic() < end and os.waitpid(pid, os.WNOHANG) == (0, 0):
+        while time.monotonic() < end and os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
             time.sleep(0.1)
         os.killpg(pid, signal.SIGKILL)
     except (ChildProcessError, ProcessLookupError):
@@ -66,7 +67,7 @@ def main() -> int:
         done.stdout.seek(0)
         lines = (line.strip() for line in done.stdout.read().splitlines())
         said = "\n".join(line.removeprefix("[ERROR]: ") for line in lines if line.startswith("[ERROR]: "))
-    tell(Event("end", rc=done.rc, said=said))
+    tell(Event("end", rc=done.rc, said=said, late=done.status == "timeout"))
     return 0
 
 

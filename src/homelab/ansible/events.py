@@ -26,7 +26,8 @@ _SSH = "Failed to connect to the host via ssh: "
 class Event:
     """One thing that happened. `said` is what the task printed, `error` why it failed, in one line.
 
-    Of the last event, "end", `rc` is ansible-playbook's exit code and `said` its own words, where it had any.
+    Of the last event, "end", `rc` is ansible-playbook's exit code and `said` its own words, where it had any; `late`
+    tells that it was ended since its time was over.
     """
 
     kind: Kind
@@ -35,6 +36,7 @@ class Event:
     task: str = ""
     changed: bool = False
     ignored: bool = False
+    late: bool = False
     rc: int | None = None
     said: str = ""
     error: str = ""

@@ -35,11 +35,15 @@ class AnsibleError(Exception):
 
 @dataclass(frozen=True)
 class Outcome:
-    """A playbook's end: ansible-playbook's exit code, what it said of errors itself, and what happened."""
+    """A playbook's end: ansible-playbook's exit code, what it said of errors itself, and what happened.
+
+    `late` tells that it was ended since its time was over.
+    """
 
     rc: int
     said: str
     events: tuple[Event, ...]
+    late: bool = False
 
     def of(self, host: str) -> Event | None:
         """The last word on a host: what failed, else its last task that was not skipped."""
@@ -66,9 +70,10 @@ class Ansible:
         *,
         variables: Mapping[str, object] | None = None,
         limit: str | None = None,
+        within: int | None = None,
         told: Callable[[Event], None] = lambda event: None,
     ) -> Outcome:
-        """Run a playbook; `told` is called with each event as it happens.
+        """Run a playbook; `told` is called with each event as it happens. After `within` seconds it is ended.
 
         Raise AnsibleError when Ansible is not installed, the playbook is not there or the child died. An interrupt
         ends ansible-playbook first; the folder is removed whatever happens.
@@ -85,6 +90,7 @@ class Ansible:
                 "inventory": self.inventory,
                 "extravars": dict(variables or {}),
                 "limit": limit,
+                "timeout": within,
             }
             if self.password is not None:
                 asked["become_password"] = self.password.get_secret_value()
@@ -119,7 +125,7 @@ class Ansible:
         end = events[-1] if events and events[-1].kind == "end" else None
         if end is None:
             raise AnsibleError(f"ansible-runner ended with exit {child.returncode}: {errors.last or 'it said nothing'}")
-        return Outcome(end.rc or 0, end.said, tuple(events[:-1]))
+        return Outcome(end.rc or 0, end.said, tuple(events[:-1]), end.late)
 
     def _environment(self, folder: Path) -> dict[str, str]:
         """The child's environment: without pyinfra's and, for a playbook of ours, without what was set for Ansible."""
@@ -150,7 +156,19 @@ class Ansible:
                 # With a terminal what a command prints and its errors come as one.
                 "ANSIBLE_SSH_USETTY": "False",
             }
+        elif configuration := self._configuration(kept):
+            forced["ANSIBLE_CONFIG"] = configuration
         return kept | forced
+
+    @staticmethod
+    def _configuration(environ: Mapping[str, str]) -> str | None:
+        """A person's ansible.cfg as Ansible finds it for them: told, else where they are; None for the others.
+
+        ansible-playbook runs in the playbook's folder, and looks there, for ~/.ansible.cfg and in /etc by itself.
+        """
+        told = environ.get("ANSIBLE_CONFIG")
+        path = Path(told).expanduser().absolute() if told else Path.cwd() / "ansible.cfg"
+        return str(path) if told or path.is_file() else None
 
 
 def installed() -> bool:
@@ -160,15 +178,18 @@ def installed() -> bool:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """SIGTERM ends what is inside as Ctrl-C does, so that nothing stays behind, unless the caller has other plans."""
-    ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    if ours:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """SIGTERM and a terminal that is closed end what is inside as Ctrl-C does, so that nothing stays behind, unless the
+    caller has other plans."""
+    main = threading.current_thread() is threading.main_thread()
+    numbers = (signal.SIGTERM, signal.SIGHUP) if main else ()
+    ours = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, signal.default_int_handler)
     try:
         yield
     finally:
-        if ours:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
 
 
 @contextmanager

@@ -12,6 +12,10 @@ from homelab.patch.hosts import LookFailed, Seen, parse
 from homelab.patch.rolling import HostError
 
 PLAYBOOK = Path("deploys") / "playbooks" / "patch.yml"
+# Seconds. A disk or a server of a mount that does not answer holds a command for ever; so each act has its end. That of
+# a look with lists is beyond its own waits for apt's locks, 5 min each for the update, the check and the simulation.
+_LOOK, _LISTS, _UPGRADE, _REBOOT = 120, 1800, 3600, 60
+_UNIT = "homelab-patch.service"
 
 
 @dataclass(frozen=True)
@@ -23,44 +27,61 @@ class AnsibleHosts:
 
     def look(self, names: Sequence[str], lists: str) -> Mapping[str, Seen | HostError]:
         try:
-            done = self._act("look", names, lists=lists)
+            done = self._act("look", names, _LOOK if lists == "none" else _LISTS, lists=lists)
         except HostError as error:
             return dict.fromkeys(names, error)
         return {name: _seen(done, name) for name in names}
 
     def upgrade(self, name: str) -> None:
-        error = _error(self._act("upgrade", [name]), name)
+        error = _error(self._act("upgrade", [name], _UPGRADE), name)
+        if error is not None and error.unreachable:
+            raise HostError(
+                f"not known whether its packages are upgraded: {error}; there {_UNIT} goes on by itself if it was "
+                f"begun: see journalctl -u {_UNIT} and /run/homelab/patch.log, and run this again when it has ended"
+            )
         if error is not None:
             raise HostError(f"its packages are not upgraded: {error}")
 
     def reboot(self, name: str) -> None:
-        error = _error(self._act("reboot", [name]), name)
+        error = _error(self._act("reboot", [name], _REBOOT), name)
         # A host that goes down at once takes the connection with it; whether it does is seen from its next boot.
         if error is not None and not error.unreachable:
             raise HostError(f"does not reboot: {error}")
 
-    def _act(self, act: str, names: Sequence[str], lists: str = "none") -> Outcome:
+    def _act(self, act: str, names: Sequence[str], within: int, lists: str = "none") -> _Done:
+        variables = {"act": act, "lists": lists}
         try:
             # A limit even where it is all of them: none must never come to mean all.
-            return self.ansible.run(self.playbook, variables={"act": act, "lists": lists}, limit=",".join(names))
+            done = self.ansible.run(self.playbook, variables=variables, limit=",".join(names), within=within)
         except AnsibleError as error:
             raise HostError(str(error)) from None
+        return _Done(done, within)
 
 
-def _error(done: Outcome, name: str) -> HostError | None:
+@dataclass(frozen=True)
+class _Done:
+    """An act's outcome, and in how many seconds it had to come to its end."""
+
+    outcome: Outcome
+    within: int
+
+
+def _error(done: _Done, name: str) -> HostError | None:
     """Why an act did not come to its end on a host; None when it did."""
-    event = done.of(name)
+    event = done.outcome.of(name)
+    if event is None and done.outcome.late:
+        return HostError(f"it did not answer within {done.within // 60} min", unreachable=True)
     if event is None:
-        return HostError(f"Ansible did nothing there: {_first(done)}")
+        return HostError(f"Ansible did nothing there: {_first(done.outcome)}")
     if event.kind not in ("failed", "unreachable"):
         return None
     return HostError(_worded(event), unreachable=event.kind == "unreachable")
 
 
-def _seen(done: Outcome, name: str) -> Seen | HostError:
+def _seen(done: _Done, name: str) -> Seen | HostError:
     if error := _error(done, name):
         return error
-    event = done.of(name)
+    event = done.outcome.of(name)
     try:
         return parse(event.said if event else "")
     except LookFailed as failed:

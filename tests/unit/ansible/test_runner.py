@@ -154,11 +154,12 @@ def test_a_playbook_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_a_child_that_dies_is_one_line(tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Found before the real one, however that is installed.
-    (tmp_path / "homelab.py").write_text("raise SystemExit('homelab is broken')\n")
-    broken = {"PATH": os.defpath, "PYTHONPATH": str(tmp_path)}
-    monkeypatch.setattr(runner.Ansible, "_environment", lambda self, folder: broken)
-    with pytest.raises(AnsibleError, match=r"ansible-runner ended with exit 1: .*homelab is broken"):
+    # Before the one that is installed.
+    (tmp_path / "homelab.py").touch()
+    monkeypatch.setattr(
+        runner.Ansible, "_environment", lambda self, folder: {"PATH": os.defpath, "PYTHONPATH": str(tmp_path)}
+    )
+    with pytest.raises(AnsibleError, match=r"ansible-runner ended with exit 1: .*homelab"):
         Ansible(LOCAL).run(playbook(tmp_path, "- ansible.builtin.raw: 'true'\n"))
     assert list(temporary.iterdir()) == []
 
@@ -170,13 +171,14 @@ import sys
 from pathlib import Path
 from homelab.ansible.runner import Ansible
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 Ansible({"all": {"hosts": {"h1": {"ansible_connection": "local"}}}}).run(
     Path(sys.argv[1]), told=lambda event: print(event.kind, flush=True)
 )
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_ends_ansible_and_leaves_nothing(tmp_path: Path, temporary: Path, number: int) -> None:
     mark = tmp_path / "began"
     path = playbook(tmp_path, f'- {{name: Long, ansible.builtin.raw: "touch {mark}; exec sleep 4711"}}\n')
@@ -197,6 +199,11 @@ def test_an_interrupt_ends_ansible_and_leaves_nothing(tmp_path: Path, temporary:
     finally:
         process.kill()
     assert process.returncode != 0 and list(temporary.iterdir()) == []
+    ends(path)
+
+
+def ends(path: Path) -> None:
+    """Wait until no process has a playbook in its arguments."""
 
     def alive() -> list[bytes]:
         found = []
@@ -211,3 +218,46 @@ def test_an_interrupt_ends_ansible_and_leaves_nothing(tmp_path: Path, temporary:
     while alive():
         assert time.monotonic() < end, "ansible-playbook is still running"
         time.sleep(0.1)
+
+
+def test_a_playbook_whose_time_is_over_is_ended_and_tells_who_had_answered(tmp_path: Path, temporary: Path) -> None:
+    task = '- {name: Say, ansible.builtin.raw: "[ {{ inventory_hostname }} = h1 ] || exec sleep 4711; echo yes"}\n'
+    path = playbook(tmp_path, task)
+    done = Ansible(LOCAL).run(path, within=20)
+    assert done.late and done.rc != 0 and done.of("h2") is None
+    assert done.of("h1").said == "yes\n"  # type: ignore[union-attr]
+    ends(path)
+    assert list(temporary.iterdir()) == []
+    assert not Ansible(LOCAL).run(playbook(tmp_path, "- ansible.builtin.raw: 'true'\n"), within=60).late
+
+
+@pytest.mark.parametrize(
+    ("told", "here", "wanted"),
+    [
+        (None, True, "here"),
+        (None, False, "beside"),
+        ("own.cfg", True, "own"),  # from where the person is, not from where the playbook is
+    ],
+)
+def test_a_persons_ansible_cfg_counts_for_their_own_playbooks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: str | None, here: bool, wanted: str
+) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "books").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    for folder, name, word in (
+        ("here", "ansible.cfg", "here"),
+        ("here", "own.cfg", "own"),
+        ("books", "ansible.cfg", "beside"),
+    ):
+        if (folder, name) != ("here", "ansible.cfg") or here:
+            (tmp_path / folder / name).write_text(f"[defaults]\nroles_path = /of/{word}\n")
+    environ = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
+    environ |= {"ANSIBLE_CONFIG": told} if told else {}
+    task = "- {name: Say, ansible.builtin.raw: \"echo {{ lookup('ansible.builtin.config', 'DEFAULT_ROLES_PATH') }}\"}\n"
+    path = playbook(tmp_path / "books", task)
+    done = Ansible(LOCAL, own=False, environ=environ).run(path, limit="h1")
+    assert f"/of/{wanted}" in done.of("h1").said  # type: ignore[union-attr]
+    # Ours goes by none of them.
+    done = Ansible(LOCAL, environ=environ).run(path, limit="h1")
+    assert "/of/" not in done.of("h1").said  # type: ignore[union-attr]

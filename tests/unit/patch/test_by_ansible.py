@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,10 @@ class Stand:
 
     def __init__(self, *events: Event, said: str = "", error: str = "") -> None:
         self.outcome, self.error = Outcome(2 if said else 0, said, events), error
-        self.asked: list[tuple[Mapping[str, object], str]] = []
+        self.asked: list[tuple[Mapping[str, object], str, int]] = []
 
-    def run(self, playbook: Path, *, variables: Mapping[str, object], limit: str, **_: Any) -> Outcome:
-        self.asked.append((variables, limit))
+    def run(self, playbook: Path, *, variables: Mapping[str, object], limit: str, within: int) -> Outcome:
+        self.asked.append((variables, limit, within))
         if self.error:
             raise AnsibleError(self.error)
         return self.outcome
@@ -46,10 +47,35 @@ def test_each_act_is_on_the_hosts_that_are_named() -> None:
     made.upgrade("s1")
     made.reboot("s1")
     assert stand.asked == [
-        ({"act": "look", "lists": "refresh"}, "s1"),
-        ({"act": "upgrade", "lists": "none"}, "s1"),
-        ({"act": "reboot", "lists": "none"}, "s1"),
+        ({"act": "look", "lists": "refresh"}, "s1", 1800),
+        ({"act": "upgrade", "lists": "none"}, "s1", 3600),
+        ({"act": "reboot", "lists": "none"}, "s1", 60),
     ]
+    made.look(["s1"], "none")
+    assert stand.asked[-1][2] == 120
+
+
+def test_an_act_that_does_not_come_to_its_end_is_one_line_for_each_host_that_has_not_answered() -> None:
+    made, stand = hosts(Event("ok", "s2", said="boot\tx\nend\t.\n"))
+    stand.outcome = replace(stand.outcome, rc=254, late=True)
+    found = made.look(["s1", "s2"], "none")
+    assert isinstance(found["s1"], HostError) and found["s1"].unreachable and found["s2"] == Seen("x")
+    assert str(found["s1"]) == "it did not answer within 2 min"
+    # It may be on its way down: the next boot tells.
+    made.reboot("s1")
+    with pytest.raises(HostError, match=r"not known .*: it did not answer within 60 min; there homelab-patch"):
+        made.upgrade("s1")
+
+
+def test_an_upgrade_whose_connection_is_lost_goes_on_there() -> None:
+    lost = failed("Connection to s1 closed by remote host.", kind="unreachable")
+    with pytest.raises(HostError) as error:
+        hosts(lost)[0].upgrade("s1")
+    assert str(error.value) == (
+        "not known whether its packages are upgraded: Connection to s1 closed by remote host.; there "
+        "homelab-patch.service goes on by itself if it was begun: see journalctl -u homelab-patch.service and "
+        "/run/homelab/patch.log, and run this again when it has ended"
+    )
 
 
 @pytest.mark.parametrize(

@@ -213,8 +213,9 @@ def play(
 ) -> None:
     """Run a playbook over the hosts of the inventory, in its groups k3s_servers, k3s_agents and nas.
 
-    Hosts are reached as in a deploy: same user, key, port and strictness. Your ansible.cfg and roles count. Exits with
-    1 when a host failed or was not reached, or when the playbook meant none.
+    Hosts are reached as in a deploy: same user, key, port and strictness. Your ansible.cfg counts, from where you are
+    or else from beside the playbook; roles are looked for in roles/ beside the playbook and where its roles_path says.
+    Exits with 1 when a host failed or was not reached, or when the playbook meant none.
     """
     from homelab import play as plays
 

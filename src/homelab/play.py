@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,9 +65,12 @@ def run(
         raise PlayError("\n".join(problems))
     for name in away:
         _say(f"{name}: away, left alone")
-    ansible = Ansible(inventories.inventory(hosts, folder.parent), password, own=False)
+    # All of them, so that a play may ask for the variables and groups of others as with Ansible's own --limit.
+    there = [host for host in home.hosts if not host.away]
+    part = hosts if len(hosts) < len(there) else None
+    ansible = Ansible(inventories.inventory(there, folder.parent, part=part), password, own=False)
     try:
-        done = ansible.run(playbook, told=_tell)
+        done = ansible.run(playbook, limit=inventories.PART if part else None, told=_tell)
     except AnsibleError as error:
         raise PlayError(str(error)) from None
     names = tuple(host.name for host in hosts)
@@ -76,13 +80,15 @@ def run(
 def chosen(home: Home, limit: Sequence[str]) -> list[Host]:
     """The hosts that are named, by themselves or by their group, in the home's order; all without a name.
 
+    A name that is a host's and a group's is the host's: fewer than meant is mended by another run.
     Raise PlayError for each that is neither.
     """
     names = [name for each in limit for name in each.split(",")]
     found: set[str] = set()
     unknown = []
     for name in names:
-        here = [host.name for host in home.hosts if name in (host.name, *inventories.groups_of(host))]
+        here = [host.name for host in home.hosts if host.name == name]
+        here = here or [host.name for host in home.hosts if name in inventories.groups_of(host)]
         found.update(here)
         if not here:
             unknown.append(name)
@@ -107,7 +113,9 @@ def _tell(event: Event) -> None:
 
 
 def _say(words: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {words}", file=sys.stderr, flush=True)  # noqa: T201
+    # A terminal that is gone must not keep the playbook from being ended as it has to be.
+    with suppress(OSError):
+        print(f"{time.strftime('%H:%M:%S')} {words}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 def as_data(played: Played) -> dict[str, Any]:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import fcntl
 import json
+import signal
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from homelab import ansible, cli, play
+from homelab.ansible import inventory as inventories
 from homelab.ansible import runner
 from homelab.ansible.events import Event
 from homelab.model import Home, Host
@@ -198,6 +203,78 @@ def test_a_playbook_of_ones_own_is_run_and_told(folder: Path) -> None:
     assert done.exit_code == 0, done.stderr
     assert done.stdout.splitlines()[:2] == ["Own", "  Greet: changed nas"]
     assert "nas: Greet: changed" in done.stderr and "old: away, left alone" in done.stderr
+
+
+def test_a_limit_leaves_the_others_in_the_inventory_and_is_no_group_of_the_same_name(folder: Path) -> None:
+    (folder / "inventory" / "home.py").write_text(
+        'nas = [("nas", {"address": "192.0.2.31"}), ("attic", {"address": "192.0.2.32"})]\n'
+    )
+    (folder / "own.yml").write_text(
+        "- name: Own\n  hosts: all\n  gather_facts: false\n  tasks:\n"
+        "    - name: Say\n      ansible.builtin.raw: echo {{ hostvars.attic.ansible_host }} {{ groups.nas | length }}\n"
+        "      failed_when: not said.stdout is search('attic 2')\n      register: said\n"
+        "      vars: {ansible_connection: local}\n"
+    )
+    done = homelab("play", "own.yml", "--limit", "nas", "--format", "json")
+    assert done.exit_code == 0, done.stdout + done.stderr
+    assert list(json.loads(done.stdout)["hosts"]) == ["nas"]
+
+
+@pytest.mark.parametrize(("limit", "passed"), [((), None), (("nas,s1",), None), (("nas",), inventories.PART)])
+def test_a_limit_is_one_only_where_it_leaves_somebody_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: tuple[str, ...], passed: str | None
+) -> None:
+    asked: list[Any] = []
+
+    def run(self: runner.Ansible, playbook: Path, *, limit: str | None, told: Any) -> runner.Outcome:
+        asked.append((limit, self.inventory["all"]))
+        return runner.Outcome(0, "", EVENTS)
+
+    monkeypatch.setattr(runner.Ansible, "run", run)
+    done = play.run(tmp_path / "inventory", HOME, tmp_path / "x.yml", limit=limit)
+    ((given, inventory),) = asked
+    assert given == passed and list(inventory["hosts"]) == ["s1", "nas"]
+    assert list(inventory["children"].get(inventories.PART, {}).get("hosts", ())) == ([] if passed is None else ["nas"])
+    assert done.hosts == (("s1", "nas") if passed is None else ("nas",))
+
+
+def gone(*_: object) -> None:
+    raise BrokenPipeError
+
+
+def test_a_terminal_that_is_gone_ends_nothing_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", SimpleNamespace(write=gone, flush=gone))
+    command._tell("s1", "cordoned")
+    play._say("Own")
+
+
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    for each, handler in before.items():
+        signal.signal(each, handler)
+
+
+@pytest.mark.usefixtures("handlers")
+def test_a_terminal_that_is_closed_stops_after_the_step_at_hand_and_cuts_nothing() -> None:
+    with command._patient() as stopped:
+        assert not stopped()
+        for _ in range(3):
+            signal.raise_signal(signal.SIGHUP)
+        assert stopped()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+
+
+@pytest.mark.usefixtures("handlers")
+def test_what_nohup_has_begun_goes_on_without_its_terminal() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with command._patient() as stopped:
+        signal.raise_signal(signal.SIGHUP)
+        assert not stopped()
 
 
 SUMMARY = Summary(

@@ -15,6 +15,8 @@ _SAME = {
     "ssh_connect_retries": "ansible_ssh_retries",
     "ssh_file_transfer_protocol": "ansible_ssh_transfer_method",
 }
+# The group of those that a run is limited to. No host can be called so: a hostname has no underscore.
+PART = "homelab_limit"
 # paramiko's own, which OpenSSH has no word for.
 _UNKNOWN = ("ssh_paramiko_connect_kwargs",)
 
@@ -35,11 +37,14 @@ def problems(hosts: Iterable[Host]) -> Iterator[Problem]:
                 )
 
 
-def inventory(hosts: Iterable[Host], base: Path, *, groups: bool = True) -> dict[str, Any]:
+def inventory(
+    hosts: Iterable[Host], base: Path, *, groups: bool = True, part: Iterable[Host] | None = None
+) -> dict[str, Any]:
     """Ansible's inventory of these hosts. Relative paths are looked for in `base`.
 
     With `groups` they are in those of the inventory file. A playbook that is told hosts by their names has to do
-    without: to Ansible a name is first of all a group's, and a NAS may well be called nas.
+    without: to Ansible a name is first of all a group's, and a NAS may well be called nas. With groups, `part` of them
+    are in PART as well, so that a run can be limited to just these.
     """
     found = {host.name: host for host in hosts}
     made: dict[str, Any] = {"hosts": {name: variables(host, base) for name, host in found.items()}}
@@ -48,6 +53,8 @@ def inventory(hosts: Iterable[Host], base: Path, *, groups: bool = True) -> dict
             group: {"hosts": {name: {} for name, host in found.items() if group in groups_of(host)}}
             for group in ("k3s_servers", "k3s_agents", "nas")
         }
+        if part is not None:
+            made["children"][PART] = {"hosts": {host.name: {} for host in part}}
     return {"all": made}
 
 

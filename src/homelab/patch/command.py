@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -144,21 +144,32 @@ def _read(path: str, context: str, servers: Servers) -> Snapshot:
 
 def _tell(host: str, words: str) -> None:
     line = f"{time.strftime('%H:%M:%S')} {f'{host}: ' if host else ''}{words}"
-    print(line, file=sys.stderr, flush=True)  # noqa: T201
+    # A terminal that is gone must not end a step half way.
+    with suppress(OSError):
+        print(line, file=sys.stderr, flush=True)  # noqa: T201
 
 
 @contextmanager
 def _patient() -> Iterator[Callable[[], bool]]:
-    """An interrupt waits for the end of the step at hand; the second one does not. Gives whether there was one."""
+    """An interrupt waits for the end of the step at hand; the second one does not. Gives whether there was one.
+
+    A terminal that is closed interrupts once, however often it says so (its shell does as well), and not at all what
+    nohup has begun.
+    """
     asked: list[int] = []
 
     def interrupted(number: int, frame: FrameType | None) -> None:
         if asked:
+            if number == signal.SIGHUP:
+                return
             raise KeyboardInterrupt
         asked.append(number)
         _tell("", "interrupted: stopping after this step; Ctrl-C again cuts it")
 
-    before = {number: signal.signal(number, interrupted) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, interrupted) for number in numbers}
     try:
         yield lambda: bool(asked)
     finally:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from homelab.ansible.inventory import inventory, problems, variables
+from homelab.ansible.inventory import PART, inventory, problems, variables
 from homelab.model import Host
 from homelab.model.ssh import SSH_KEYS
 
@@ -34,6 +34,9 @@ def test_hosts_in_the_groups_of_the_inventory_file() -> None:
         "k3s_agents": ["a1", "nas"],
         "nas": ["nas"],
     }
+    # What a run is limited to: the name of a host may be that of a group.
+    made = inventory(hosts, BASE, part=hosts[:1])["all"]
+    assert list(made["hosts"]) == ["s1", "a1", "nas"] and list(made["children"][PART]["hosts"]) == ["s1"]
     # Else "nas" would mean each of them.
     assert "children" not in inventory(hosts, BASE, groups=False)["all"]
 

@@ -133,7 +133,7 @@ class Rolling:
                 for path in answer.unmounted
             ]
             if answer.locked:
-                problems.append(f"{name}: a deploy is running there; wait for its end")
+                problems.append(f"{name}: a deploy or an upgrade is running there; wait for its end")
             if answer.k3s:
                 listed = ", ".join(map(str, answer.k3s))
                 problems.append(

@@ -164,7 +164,7 @@ def test_all_that_speaks_against_beginning_is_told_at_once() -> None:
     assert world.run().stopped == (
         "s1: apt-get check: E: dpkg was interrupted; mend apt on it and run this again",
         "s2: apt would change K3s itself (k3s 1.34 -> 1.35), which its deploy does; run there: apt-mark hold k3s",
-        "s3: a deploy is running there; wait for its end",
+        "s3: a deploy or an upgrade is running there; wait for its end",
     )
     assert world.acts() == ["look refresh"]
 

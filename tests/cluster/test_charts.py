@@ -31,7 +31,7 @@ from homelab.operations.charts import Charts, Gone
 from tests.charts_engine import CHARTS, rendered
 from tests.cluster.conftest import health_of, until
 from tests.cluster.test_pods import IMAGE, fetch
-from tests.cluster.test_role import checks
+from tests.cluster.test_role import OWN, checks
 from tests.sandbox.lab import BIN, ROOT, Lab, environment
 from tests.unit.charts import homes
 
@@ -396,18 +396,14 @@ def account(home: Home, reached: Api, tmp_path_factory: pytest.TempPathFactory) 
     assert not [each["kind"] for each in parts if reached.get(apis.path_of(each)) is not None]
 
 
-# What depends on who asks: the other account shows a certificate.
-_OWN = ("CERT002",)
-
-
 def test_with_the_readers_rights_every_check_runs(account: Path, lab: Lab, home: Home) -> None:
     assert home.cluster is not None
     code, mine = checks(lab, account)
     _, whole = checks(lab, home.cluster.kubeconfig)
     assert code in (0, 1, 2)
     assert {name for name, (status, _) in mine.items() if status == "failed"} == set()
-    skipped = {name: why for name, (status, why) in mine.items() if status == "skipped" and name not in _OWN}
-    assert skipped == {name: why for name, (status, why) in whole.items() if status == "skipped" and name not in _OWN}
+    skipped = {name: why for name, (status, why) in mine.items() if status == "skipped" and name not in OWN}
+    assert skipped == {name: why for name, (status, why) in whole.items() if status == "skipped" and name not in OWN}
 
 
 def test_with_the_readers_rights_nothing_is_written_and_no_secret_read(account: Path) -> None:

@@ -120,8 +120,9 @@ def test_what_reaches_beyond_a_namespace_is_a_root_each(space: str, api: client.
             return [core.read_namespaced_persistent_volume_claim(name, space).status.phase for name in ("lost", "far")]
 
         until("the claims are bound", lambda: phases() == ["Bound", "Bound"], DEADLINE)
-        core.patch_persistent_volume(f"{NAME}-lost", {"metadata": {"finalizers": None}})
+        # In this order: to a volume that is not on its way out its protection is given back.
         core.delete_persistent_volume(f"{NAME}-lost")
+        core.patch_persistent_volume(f"{NAME}-lost", {"metadata": {"finalizers": None}})
         until("one has lost its volume", lambda: phases() == ["Lost", "Bound"], DEADLINE)
         wanted = {
             ("STOR003", "PersistentVolumeClaim", "lost"),

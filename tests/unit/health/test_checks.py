@@ -121,6 +121,7 @@ def test_warnings_that_come_again_and_again_are_information() -> None:
         found = cluster.event(kind, namespace, start, f"Reason{number}", f"message {number}", minutes=number)
         found["count"] = (6, 7, 5, 4)[number]
     cluster.event("Pod", "media", "database-0", "Old", "of before", minutes=40)["count"] = 50
+    cluster.event("Pod", "media", "gone", "BackOff", "of a pod that is no more", minutes=1)["count"] = 60
     report = look(cluster)
     told = [(each.object.name, each.owner and each.owner.name, each.evidence) for each in report.information]
     assert told[:2] == [

@@ -16,12 +16,15 @@ def check_warnings(snapshot: Snapshot) -> Iterator[Finding]:
     """No object is warned of again and again; of the ten with the most warnings of late, what each is warned of most.
 
     What matters has a check of its own, so this is information: where to look when something is odd and nothing else
-    tells of it.
+    tells of it. The warnings of a pod outlive it by an hour, and are of no use then.
     """
     limits = snapshot.thresholds
+    pods = snapshot.pod_named if snapshot.was_read("pods") else None
     found: dict[tuple[str, str, str], Event] = {}
     for event in snapshot.events:
         if not event.last or snapshot.now - event.last > limits.event_window or event.count < limits.event_times:
+            continue
+        if pods is not None and event.about.kind == "Pod" and event.about[1:3] not in pods:
             continue
         before = found.get(event.about[:3])
         if before is None or _weight(event) > _weight(before):

@@ -134,8 +134,9 @@ def secret(wanted: Wanted, values: Mapping[str, str]) -> Object:
 
 
 def content(values: Mapping[str, Any]) -> str:
-    """Values as Helm reads them, typed as they are here; the same text for the same values."""
-    return archive.as_json(values) if values else ""
+    """Values as Helm reads them, typed as they are here; the same text for the same values, and never an empty one:
+    K3s's controller drops that when it writes the object back, and each run would find it missing."""
+    return archive.as_json(values)
 
 
 def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -113,6 +113,12 @@ def test_passwords_are_in_the_secret_alone(tmp_path: Path) -> None:
     assert "NTFY_USERS" not in str(release.manifest) and "hunter2" not in repr(release)
 
 
+def test_nothing_is_written_that_the_controller_drops_when_it_writes_the_object_back(tmp_path: Path) -> None:
+    """Go leaves empty fields out, and then each run would find one missing."""
+    for release in wanted(tmp_path, NTFY, {"name": "health-reader", "namespace": "kube-system"}).values():
+        assert all(release.manifest["spec"].values()), release.name
+
+
 def test_what_text_yaml_would_take_for_something_else_stays_text() -> None:
     values = {"tag": "1.10", "on": "yes", "octal": "0755", "count": 3, "nothing": None}
     assert yaml.safe_load(objects.content(values)) == values

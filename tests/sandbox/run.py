@@ -22,6 +22,8 @@ from .report import Part, Report
 
 # What `make test` leaves to `make test-all`.
 SHORT = ("-m", "not long")
+# Tests of the cluster of which one server shows no more, and which take as long there.
+ON_HA = ("tests/cluster/test_charts.py", "tests/cluster/test_deep.py")
 # The faults of the cluster; all others in that folder are those of the NAS.
 CLUSTER_FAULTS = (
     "tests/faults/test_convergence.py",
@@ -144,7 +146,10 @@ def whole(size: str, chosen: Release, report: Report, marked: tuple[str, ...] = 
         tests = ["tests/hosts/test_base.py", *(["tests/hosts/test_nas.py"] if keeps else [])]
     timed(report, f"{size}: tests on the hosts", "", {}, lambda: pytest(lab, *tests))
     if chosen.version:
-        timed(report, f"{size}: tests on the cluster", "", versions, lambda: pytest(lab, "tests/cluster", *marked))
+        fewer = [f"--ignore={path}" for path in ON_HA] if size == "small" else []
+        timed(
+            report, f"{size}: tests on the cluster", "", versions, lambda: pytest(lab, "tests/cluster", *fewer, *marked)
+        )
 
 
 def sandbox() -> int:

@@ -181,7 +181,7 @@ def patch(
     """
     from homelab.patch import command, report
 
-    home, folder, password = _ansible(ask_become_pass, "patch")
+    home, folder, password = _ansible(ask_become_pass)
     try:
         seconds = 600.0 if within is None else within.total_seconds()
         summary = command.run(folder, home, dry_run=dry_run, within=seconds, password=password)
@@ -219,7 +219,7 @@ def play(
     """
     from homelab import play as plays
 
-    home, folder, password = _ansible(ask_become_pass, "play")
+    home, folder, password = _ansible(ask_become_pass)
     try:
         played = plays.run(folder, home, playbook, limit=limit or (), password=password)
     except plays.PlayError as error:
@@ -235,9 +235,8 @@ def play(
     raise typer.Exit(played.exit_code)
 
 
-def _ansible(ask: bool, command: str) -> "tuple[Home, Path, SecretStr | None]":
+def _ansible(ask: bool) -> "tuple[Home, Path, SecretStr | None]":
     """What a command with Ansible begins with: the inventory, and the password if it was asked for."""
-    from homelab import ansible
     from homelab.ansible.runner import INSTALL, installed
     from homelab.model import InventoryError
     from homelab.settings import SettingsError
@@ -248,9 +247,7 @@ def _ansible(ask: bool, command: str) -> "tuple[Home, Path, SecretStr | None]":
         print(error, file=sys.stderr)  # noqa: T201
         raise typer.Exit(1) from None
     wrong = None
-    if not ansible.SEEN:
-        wrong = f"homelab {command}: not supported yet"
-    elif not installed():
+    if not installed():
         wrong = INSTALL
     elif ask and not sys.stdin.isatty():
         wrong = "-K: nobody can type a password, stdin is not a terminal; allow that user sudo without one"

@@ -19,15 +19,12 @@ from typing import Any
 import pytest
 from kubernetes import client, config
 
-from homelab import ansible
 from homelab.patch.order import MARK
 from tests.cluster.conftest import health_of, until
 from tests.cluster.test_health import pod, workload
 from tests.faults.conftest import NODES, members, power
 from tests.faults.test_convergence import Polls
 from tests.sandbox.lab import BIN, KUBECONFIG, LOGS, ROOT, Lab, environment
-
-pytestmark = pytest.mark.skipif(not ansible.SEEN, reason="homelab patch is not offered yet")
 
 TOOL = "homelab-test-tool"
 # `build 1` and so on: the tool's package, and the archive that lists it.

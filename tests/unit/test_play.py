@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from homelab import ansible, cli, play
+from homelab import cli, play
 from homelab.ansible import inventory as inventories
 from homelab.ansible import runner
 from homelab.ansible.events import Event
@@ -116,21 +116,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("HOMELAB_ENV", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(ansible, "SEEN", True)
     return tmp_path
 
 
 def homelab(*arguments: str) -> Any:
     return CliRunner().invoke(cli.app, arguments)
-
-
-@pytest.mark.parametrize("arguments", [("patch",), ("patch", "--dry-run"), ("play", "x.yml")])
-def test_what_was_not_seen_is_not_offered(arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ansible, "SEEN", False)
-    monkeypatch.setenv("HOMELAB_ENV", "rehearsal")
-    done = homelab(*arguments)
-    assert (done.exit_code, done.stdout) == (1, "")
-    assert done.stderr.splitlines()[-1] == f"homelab {arguments[0]}: not supported yet"
 
 
 @pytest.mark.parametrize(
@@ -168,7 +158,6 @@ def test_a_repository_without_the_playbook_is_one_line(folder: Path) -> None:
 
 
 def test_rehearsed_hosts_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ansible, "SEEN", True)
     monkeypatch.setenv("HOMELAB_ENV", "rehearsal")
     done = homelab("patch")
     assert done.exit_code == 1 and done.stderr.count("is rehearsed, there is no such machine") == 6

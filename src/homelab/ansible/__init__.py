@@ -3,6 +3,3 @@
 ansible-runner hangs in a process that gevent has patched, and then ignores signals; so it is imported by `child.py`
 alone, which is never imported.
 """
-
-# `homelab patch` and `play` have not been seen on real hosts: until then they answer that they are not supported.
-SEEN = False

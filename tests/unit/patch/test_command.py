@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from homelab import ansible, cli
+from homelab import cli
 from homelab.patch.by_ansible import AnsibleHosts
 from homelab.patch.hosts import Package, Seen
 from tests.api_server import ApiServer
@@ -39,7 +39,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("HOMELAB_ENV", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setattr(ansible, "SEEN", True)
 
     def look(self: AnsibleHosts, names: Sequence[str], lists: str) -> dict[str, Seen]:
         assert lists == "private"

@@ -240,7 +240,7 @@ def test_an_upgrade_goes_on_when_its_connection_is_cut(tmp_path: Path) -> None:
     appears(tmp_path / "began")
     assert process.stdout is not None
     process.stdout.close()
-    os.killpg(process.pid, signal.SIGHUP)
+    os.killpg(process.pid, signal.SIGTERM)
     process.wait(30)
     (tmp_path / "cut").touch()
     appears(tmp_path / "configured")

@@ -149,8 +149,11 @@ def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def fitted(crd: Mapping[str, Any], manifest: Object) -> Object:
-    """An object as this cluster's own definition takes it: without what can be done without where it is not known."""
-    without = _GUARD.keys() & set(_unlisted(crd, manifest))
+    """An object as this cluster's own definition takes it: without what can be done without unless that lists it.
+
+    A definition without fields keeps everything, until its controller writes the object back with what it knows.
+    """
+    without = _GUARD.keys() - _listed(crd, manifest)
     return {**manifest, "spec": {key: value for key, value in manifest["spec"].items() if key not in without}}
 
 
@@ -160,17 +163,21 @@ def unknown_fields(crd: Mapping[str, Any], manifest: Object) -> tuple[str, ...]:
     Those that can be done without are none of them. None where the definition lists no fields at all, as those of older
     K3s do: then nothing can be told.
     """
-    return tuple(key for key in _unlisted(crd, manifest) if key not in _GUARD)
+    listed = _listed(crd, manifest)
+    if not listed and _version(crd, manifest) is not None:
+        return ()
+    return tuple(key for key in manifest["spec"] if key not in listed and key not in _GUARD)
 
 
-def _unlisted(crd: Mapping[str, Any], manifest: Object) -> tuple[str, ...]:
+def _version(crd: Mapping[str, Any], manifest: Object) -> Mapping[str, Any] | None:
     named = manifest["apiVersion"].partition("/")[2]
-    version = next((each for each in crd["spec"]["versions"] if each["name"] == named), None)
-    if version is None:
-        return tuple(manifest["spec"])
-    schema = (version.get("schema") or {}).get("openAPIV3Schema") or {}
-    listed = ((schema.get("properties") or {}).get("spec") or {}).get("properties") or {}
-    return tuple(key for key in manifest["spec"] if key not in listed) if listed else ()
+    return next((each for each in crd["spec"]["versions"] if each["name"] == named), None)
+
+
+def _listed(crd: Mapping[str, Any], manifest: Object) -> frozenset[str]:
+    """The fields of the spec that a definition lists; none where it has no schema."""
+    schema = ((_version(crd, manifest) or {}).get("schema") or {}).get("openAPIV3Schema") or {}
+    return frozenset(((schema.get("properties") or {}).get("spec") or {}).get("properties") or ())
 
 
 def _exports(home: Home) -> dict[str, list[storage_classes.Export]]:

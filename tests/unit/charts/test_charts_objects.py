@@ -134,6 +134,9 @@ def test_what_a_cluster_can_do_without_is_left_out_where_it_is_not_known(tmp_pat
     assert list(objects.fitted(older, manifest)["spec"]) == fields
     _, newer = crd("helmcharts", *fields, "failurePolicy")
     assert objects.fitted(newer, manifest) == manifest
+    # As that of K3s 1.21: what its API keeps, its controller drops when it writes the object back.
+    without = {"spec": {"versions": [{"name": "v1"}]}}
+    assert list(objects.fitted(without, manifest)["spec"]) == fields
 
 
 def test_fields_that_a_clusters_definition_does_not_know_are_found() -> None:

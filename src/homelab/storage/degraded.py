@@ -28,7 +28,7 @@ FILES = (
 Description=Array of pool %i, also without a disk that is missing
 DefaultDependencies=no
 RequiresMountsFor=/usr/local/lib/homelab /var/lib/homelab
-After=systemd-udev-trigger.service
+After=systemd-udev-trigger.service systemd-remount-fs.service
 Conflicts=shutdown.target
 Before=shutdown.target
 
@@ -38,10 +38,12 @@ ExecStart={_SCRIPT} %i
 TimeoutStartSec=240
 """,
     ),
-    # Debian starts an array without a disk too, and asks nobody whether the other one is the newer.
+    # Debian starts an array without a disk too, and asks nobody whether the other one is the newer. That array may be
+    # the system's, so it is not held up where the script cannot be asked, nor until /var is mounted.
     ManagedFile(
         "/etc/systemd/system/mdadm-last-resort@.service.d/homelab.conf",
-        f"# Written by the homelab toolkit.\n[Service]\nExecCondition={_SCRIPT} --may %i\n",
+        "# Written by the homelab toolkit.\n[Service]\n"
+        f"ExecCondition=/bin/sh -c '[ ! -x {_SCRIPT} ] || exec {_SCRIPT} --may %i'\n",
     ),
 )
 # For each array the disks that held all of it when it last ran, by the UUIDs that it gave them.

@@ -263,14 +263,14 @@ def test_mdadm_makes_the_watch_look_at_once(host: Watched) -> None:
     assert not host.path("/sent").exists()
 
 
-@pytest.mark.parametrize("event", ["Fail", "SpareActive", "RebuildFinished"])
+@pytest.mark.parametrize("event", ["Fail", "SpareActive", "DegradedArray"])
 def test_at_each_event_it_is_noted_which_disks_an_array_runs_on(host: Watched, event: str) -> None:
     script = host.path("/usr/local/lib/homelab/homelab-array")
     script.write_text('#!/bin/sh\necho "$*" >"$HOMELAB_ROOT/noted"\n')
     script.chmod(0o755)
     host.array(degraded="1")
     assert host.run("mdadm-event", event, "/dev/md127").returncode == 0
-    assert host.path("/noted").read_text() == "--note\n"
+    assert host.path("/noted").read_text() == f"--note {event} /dev/md127\n"
 
 
 def test_smart_is_asked_of_disks_that_have_it(tmp_path: Path) -> None:

@@ -179,7 +179,7 @@ def test_an_array_that_nobody_put_together_is_not_made_of_a_disk_that_left(host:
 
 @pytest.mark.parametrize("words", [("tank",), ("--note",)])
 def test_it_is_noted_which_disks_hold_all_of_it(host: Host, words: tuple[str, ...]) -> None:
-    host.ran_on("vdx")
+    host.ran_on("vdb")
     host.array("md127", "clean", WRITTEN, "vdb", "vdc", "vdd", spare="vdc")
     if words == ("tank",):
         host.kept.unlink()
@@ -193,6 +193,59 @@ def test_of_an_array_that_does_not_run_nothing_is_noted(host: Host) -> None:
     assert host.run("--note").returncode == 0 and not host.kept.exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "noted"),
+    [
+        (("--note",), "vdb"),
+        (("--note", "DegradedArray", "/dev/md127"), "vdb"),
+        (("--note", "NewArray", "/dev/md127"), "vdb"),
+        (("--note", "RebuildStarted", "/dev/md127"), "vdb"),
+        (("--note", "Fail", "/dev/md126"), "vdb"),
+        (("--note", "Fail", "/dev/md127"), "vdc"),
+        (("--note", "SpareActive", "/dev/md127"), "vdc"),
+    ],
+)
+def test_a_disk_that_left_is_the_newest_only_once_something_happened_to_its_array(
+    host: Host, words: tuple[str, ...], noted: str
+) -> None:
+    host.ran_on("vdb")
+    # The newer one is there again and has to be built: it does not speak for the one that it is built from.
+    host.array("md127", "clean", WRITTEN, "vdb", "vdc", spare="vdb")
+    assert host.run(*words).returncode == 0
+    assert host.kept.read_text() == f"{given(noted)}\n"
+
+
+def test_a_note_that_cannot_be_written_keeps_no_pool_down(host: Host) -> None:
+    host.array("md127", "clean", WRITTEN, "vdb", "vdc")
+    host.fake("sync", "exit 1")
+    done = host.run()
+    assert (done.returncode, host.asked) == (0, [])
+    assert done.stderr == f"which disks /dev/md127 runs on could not be noted in {host.kept.parent}\n"
+    assert list(host.kept.parent.iterdir()) == []
+    assert host.run("--note").returncode == 1
+    (unit,) = [file for file in degraded.FILES if file.path.endswith("homelab-array@.service")]
+    assert "\nAfter=systemd-udev-trigger.service systemd-remount-fs.service\n" in unit.content
+
+
+def test_two_that_note_at_once_do_not_write_one_file(host: Host) -> None:
+    host.array("md127", "clean", WRITTEN, "vdb", "vdc")
+    host.fake("sync", f'echo "$1" >>{host.root}/synced')
+    assert host.run("--note").returncode == 0
+    host.kept.unlink()
+    assert host.run("--note").returncode == 0
+    first, _, second, _ = (host.root / "synced").read_text().splitlines()
+    assert first != second
+
+
+@pytest.mark.parametrize("text", ["", "\n"])
+def test_an_empty_note_says_nothing(host: Host, text: str) -> None:
+    host.ran_on()
+    host.kept.write_text(text)
+    host.array("md127", "inactive", WRITTEN, "vdc")
+    assert host.run("--may", "md127").returncode == 0
+    assert (host.run().returncode, host.asked) == (0, ["--run /dev/md127"])
+
+
 def test_debian_asks_before_it_starts_an_array_without_a_disk(host: Host) -> None:
     host.ran_on("vdb")
     host.array("md125", "inactive", OTHER, "vde")
@@ -201,7 +254,9 @@ def test_debian_asks_before_it_starts_an_array_without_a_disk(host: Host) -> Non
     answers = [host.run("--may", md).returncode for md in ("md124", "md125", "md126", "md127")]
     assert (answers, host.asked) == ([0, 0, 0, 1], [])
     (dropin,) = [file for file in degraded.FILES if "last-resort" in file.path]
-    assert "[Service]\nExecCondition=/usr/local/lib/homelab/homelab-array --may %i\n" in dropin.content
+    # Without the script, Debian's own start is as it was.
+    script = "/usr/local/lib/homelab/homelab-array"
+    assert f"[Service]\nExecCondition=/bin/sh -c '[ ! -x {script} ] || exec {script} --may %i'\n" in dropin.content
 
 
 def test_a_pool_that_nobody_made_is_told_of(host: Host) -> None:

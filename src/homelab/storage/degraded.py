@@ -10,11 +10,11 @@ from pathlib import Path
 
 from homelab.files import ManagedFile
 
-_SCRIPT = "/usr/local/lib/homelab/homelab-array"
+SCRIPT = "/usr/local/lib/homelab/homelab-array"
 
 FILES = (
     ManagedFile(
-        _SCRIPT,
+        SCRIPT,
         (Path(__file__).parent / "scripts" / "homelab-array").read_text(encoding="utf-8"),
         mode="0755",
         check='sh -n "$new"',
@@ -34,7 +34,7 @@ Before=shutdown.target
 
 [Service]
 Type=oneshot
-ExecStart={_SCRIPT} %i
+ExecStart={SCRIPT} %i
 TimeoutStartSec=240
 """,
     ),
@@ -43,7 +43,7 @@ TimeoutStartSec=240
     ManagedFile(
         "/etc/systemd/system/mdadm-last-resort@.service.d/homelab.conf",
         "# Written by the homelab toolkit.\n[Service]\n"
-        f"ExecCondition=/bin/sh -c '[ ! -x {_SCRIPT} ] || exec {_SCRIPT} --may %i'\n",
+        f"ExecCondition=/bin/sh -c '[ ! -x {SCRIPT} ] || exec {SCRIPT} --may %i'\n",
     ),
 )
 # For each array the disks that held all of it when it last ran, by the UUIDs that it gave them.

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator
 
 from homelab.model.problems import Problem
-from homelab.storage import guard, mdraid
+from homelab.storage import degraded, guard, mdraid
 from homelab.storage.case import step
 from homelab.storage.situation import Situation
 from homelab.storage.steps import Step
@@ -155,4 +155,6 @@ def _end(it: Situation) -> str:
         + 'has "$(state "$new")" in_sync || stop "/dev/$new is not up to date"\n'
         + '[ ! -e "$sys/dev-$old" ] || [ -z "$old" ] || stop "/dev/$old is still in the array"\n'
         + "settle\n"
+        # mdadm's monitor may not run; the array is whole all the same.
+        + f"[ ! -x {degraded.SCRIPT} ] || {degraded.SCRIPT} --note || :\n"
     )

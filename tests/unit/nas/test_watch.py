@@ -266,11 +266,27 @@ def test_mdadm_makes_the_watch_look_at_once(host: Watched) -> None:
 @pytest.mark.parametrize("event", ["Fail", "SpareActive", "DegradedArray"])
 def test_at_each_event_it_is_noted_which_disks_an_array_runs_on(host: Watched, event: str) -> None:
     script = host.path("/usr/local/lib/homelab/homelab-array")
-    script.write_text('#!/bin/sh\necho "$*" >"$HOMELAB_ROOT/noted"\n')
+    script.write_text('#!/bin/sh\necho "$*" >>"$HOMELAB_ROOT/noted"\n')
     script.chmod(0o755)
     host.array(degraded="1")
     assert host.run("mdadm-event", event, "/dev/md127").returncode == 0
-    assert host.path("/noted").read_text() == f"--note {event} /dev/md127\n"
+    assert host.path("/noted").read_text().splitlines()[0] == f"--note {event} /dev/md127"
+
+
+def test_what_the_monitor_missed_is_noted_and_no_disk_is_woken_without_a_change(host: Watched) -> None:
+    script = host.path("/usr/local/lib/homelab/homelab-array")
+    script.write_text('#!/bin/sh\necho "$*" >>"$HOMELAB_ROOT/noted"; [ ! -e "$HOMELAB_ROOT/full" ]\n')
+    script.chmod(0o755)
+    host.write("/sys/block/md127/md/dev-sda/state", "in_sync\n")
+    host.look()
+    host.look()
+    assert host.path("/noted").read_text() == "--note\n"
+    # What could not be noted is tried again.
+    host.write("/sys/block/md127/md/dev-sdb/state", "in_sync\n")
+    host.write("/full", "")
+    host.look()
+    host.look()
+    assert host.path("/noted").read_text() == "--note\n" * 3
 
 
 def test_smart_is_asked_of_disks_that_have_it(tmp_path: Path) -> None:

@@ -34,6 +34,8 @@ class Host:
         (root / "sys/class/block").mkdir(parents=True)
         self.note(RECORD.text())
         self.fake("sleep", f'read -r up _ <{root}/proc/uptime; echo "$((${{up%%.*}} + 10)).00 0" >{root}/proc/uptime')
+        self.fake("udevadm", "")
+        self.fake("blkid", "")
         self.fake(
             "mdadm", f'case $1 in --examine) cat {root}/disks/"${{3##*/}}" ;; *) echo "$*" >>{root}/asked ;; esac'
         )
@@ -161,6 +163,46 @@ def test_a_disk_that_left_earlier_is_not_started_alone(host: Host, state: str) -
     assert (done.returncode, host.asked) == (1, ["--stop /dev/md127"] if state == "active" else [])
     assert "tank: vdc left the array before it last ran" in done.stderr and f"rm {host.kept}" in done.stderr
     assert host.kept.read_text() == before
+
+
+def test_one_with_old_data_that_is_held_for_a_moment_is_stopped_then(host: Host) -> None:
+    host.ran_on("vdb")
+    host.array("md127", "active", WRITTEN, "vdc")
+    examine = f'[ "$1" = --examine ] && exec cat {host.root}/disks/"${{3##*/}}"; echo "$*" >>{host.root}/asked'
+    host.fake("mdadm", f"{examine}; [ $(wc -l <{host.root}/asked) = 3 ]")
+    done = host.run()
+    assert (done.returncode, host.asked) == (1, ["--stop /dev/md127"] * 3)
+    assert "cannot be stopped" not in done.stderr
+    host.fake("mdadm", f"{examine}; exit 1")
+    assert "tank: /dev/md127 runs with old data and is in use" in host.run().stderr
+
+
+@pytest.mark.parametrize("how", ["whole", "mounted"])
+def test_one_that_is_whole_or_mounted_is_never_stopped(host: Host, how: str) -> None:
+    """As at a mount by hand, long after the boot."""
+    host.ran_on("vdb")
+    host.array("md127", "active", WRITTEN, "vdc", "vdd")
+    block = host.root / "sys/class/block/md127"
+    (block / "dev").write_text("9:127\n")
+    (block / "md/degraded").write_text("0\n" if how == "whole" else "1\n")
+    if how == "mounted":
+        (host.root / "proc/self").mkdir()
+        (host.root / "proc/self/mountinfo").write_text("57 1 9:127 / /srv/tank rw - ext4 /dev/md127 rw\n")
+    done = host.run()
+    assert (done.returncode, host.asked) == (0 if how == "whole" else 1, [])
+    assert host.kept.read_text().count("\n") == (2 if how == "whole" else 1)
+
+
+def test_the_newer_disk_that_is_there_and_not_in_the_array_is_named(host: Host) -> None:
+    host.ran_on("vdb")
+    host.array("md127", "inactive", WRITTEN, "vdc")
+    (host.root / "disks/vdb").write_text(f"MD_UUID={WRITTEN}\nMD_DEV_UUID={given('vdb')}\n")
+    host.fake("blkid", f'[ "$6" = UUID={UUID} ] && printf "/dev/vdc\\n/dev/vdb\\n"')
+    for words in (("tank",), ("--may", "md127")):
+        done = host.run(*words)
+        assert (done.returncode, host.asked) == (1, [])
+        assert "/dev/vdb has what is newer, is there and not in the array" in done.stderr
+        assert "rm " not in done.stderr
 
 
 def test_what_is_left_of_the_disks_that_ran_last_is_started(host: Host) -> None:

@@ -125,6 +125,9 @@ def test_a_dead_disk_is_built_anew(each: Level) -> None:
     assert polled and all(step.patience > 0 for step in polled)
     (note,) = [step for step in found.steps if step.file is not None]
     assert note.file is not None and "disk.d1=S-sdf\n" in note.file.content
+    if each.kind == "mdraid":
+        script = "/usr/local/lib/homelab/homelab-array"
+        assert any(step.command.endswith(f"\n[ ! -x {script} ] || {script} --note || :\n") for step in found.steps)
     if each.kind == "btrfs":
         assert ",degraded" in found.steps[0].command and "/run/homelab/replace/tank" in found.steps[0].command
         assert "btrfs replace start -B -r" in script

@@ -40,6 +40,10 @@ def md(uuid: str, name: str = "any:tank", level: int = 1, disks: int = 2, events
     return raw.hex()
 
 
+# The UUID that its array gave the captured member, as homelab-array notes it.
+KEPT = "70307c8a:bc078af5:6c6ace9d:f84916b7"
+
+
 def btrfs(uuid: str, label: str = "tank", disks: int = 2, devid: int = 1) -> str:
     """The captured superblock of a device, with another UUID, label, number of devices or place among them."""
     raw = bytearray.fromhex((DATA / "btrfs-superblock.hex").read_text(encoding="utf-8"))

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from homelab.model.nas import Nas
 from homelab.model.problems import Problem
 from homelab.probe import HostProbe
-from homelab.storage import branches, crypttab, degraded, disks, luks, mdraid, mounts, records, volumes
+from homelab.storage import branches, crypttab, degraded, disks, luks, mdraid, mounts, records, superblocks, volumes
 from homelab.storage.case import Case, Decided
 from homelab.storage.disks import Found
 from homelab.storage.pool import decide
@@ -82,6 +82,7 @@ class _Draft:
                 self.steps += self._joined(cases[name], decided)
             elif decided.record is not None:
                 self.steps += self._mounted(cases[name], decided)
+        self.steps += self._noted(cases)
         self.problems += volumes.problems(self.host, self.nas, self.seen, self.pools, self.projects)
         joined = [record for record in self.pools.values() if record.kind == "snapraid"]
         for record in joined:
@@ -169,6 +170,21 @@ class _Draft:
         names = ", ".join(record.pool for record in mirrors)
         says = f"name {names} in {mdraid.CONF} and in the initramfs"
         yield Step("config", "mdadm.conf", says, mdraid.conf(mirrors), timeout=900)
+
+    def _noted(self, cases: Mapping[str, Case]) -> Iterator[Step]:
+        """Which disks arrays run on, where nothing has noted that yet; by the records, which are written by then."""
+        unknown = [
+            name
+            for name, record in self.pools.items()
+            if record.kind == "mdraid"
+            and (array := cases[name].array) is not None
+            and array.runs
+            and not self.seen.kept.get(superblocks.mdadm_uuid(record.uuid))
+        ]
+        if unknown:
+            yield Step(
+                "config", "arrays", f"note which disks {', '.join(unknown)} runs on", f"{degraded.SCRIPT} --note\n"
+            )
 
     def _mounted(self, case: Case, decided: Decided) -> Iterator[Step]:
         record = decided.record

@@ -226,7 +226,7 @@ def test_a_disk_that_left_earlier_is_not_started_without_the_newer_ones(each: Le
     look = stands(each, absent=1).record("tank", **noted(each))
     look.line("kept", mdadm_uuid(U1), "99999999:99999999:99999999:99999999")
     if newest:
-        look.line("kept", mdadm_uuid(U1), "70307c8a:bc078af5:6c6ace9d:f84916b7")
+        look.line("kept", mdadm_uuid(U1), looks.KEPT)
     plan = planned(look, spec(each))
     if newest:
         assert told(plan) == "" and says(plan)[0].startswith("start tank without d")
@@ -236,6 +236,18 @@ def test_a_disk_that_left_earlier_is_not_started_without_the_newer_ones(each: Le
     assert list(touched(plan)) == []
     assert f"left it before it last ran, and what is newer is on d{each.least}; plug that in" in told(plan)
     assert f"rm /var/lib/homelab/arrays/{mdadm_uuid(U1)}" in told(plan)
+
+
+@every(MD)
+def test_it_is_noted_once_which_disks_an_array_runs_on(each: Level) -> None:
+    look = stands(each, runs=True).record("tank", **noted(each))
+    wanted = ("note which disks tank runs on", "/usr/local/lib/homelab/homelab-array --note\n")
+    # The script and the pool's record come first.
+    last = planned(look, spec(each)).steps[-1]
+    assert (last.says, last.command) == wanted
+    look.line("kept", mdadm_uuid(U1), looks.KEPT)
+    assert wanted[0] not in says(planned(look, spec(each)))
+    assert wanted[0] not in says(planned(stands(each).record("tank", **noted(each)), spec(each)))
 
 
 @every(BTRFS)

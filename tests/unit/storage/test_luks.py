@@ -13,6 +13,7 @@ from homelab.model.nas import Nas
 from homelab.probe import FileState, HostProbe, UnitState
 from homelab.storage import Plan, crypttab, mappings, mdraid
 from homelab.storage.records import Record
+from homelab.storage.superblocks import mdadm_uuid
 from tests import looks
 from tests.looks import Look
 from tests.unit.storage.test_refusals import KINDS, U1, U2, counted, offered, told, touched
@@ -197,7 +198,7 @@ def standing(kind: str = "mdraid") -> tuple[Look, HostProbe]:
     record = Record("tank", kind, "raid1", U1, *filesystem, serials, luks=headers)
     look = opened(kind).record("tank", **NOTE[kind])
     if kind == "mdraid":
-        look.runs("md127", "dm-0", "dm-1", uuid=U2)
+        look.runs("md127", "dm-0", "dm-1", uuid=U2).line("kept", mdadm_uuid(U1), looks.KEPT)
     # The kernel tells a btrfs's source by whichever name it heard first.
     look.mounted("/srv/tank", "/dev/md127" if kind == "mdraid" else "/dev/dm-0")
     look.mountpoint("tank", sentinel=record.sentinel)

@@ -10,6 +10,7 @@ from homelab.model.nas import Nas
 from homelab.probe import FileState, HostProbe, UnitState
 from homelab.storage import Plan, mdraid
 from homelab.storage.records import Record
+from homelab.storage.superblocks import mdadm_uuid
 from tests import looks
 from tests.looks import Look
 from tests.unit.storage.test_refusals import U1, U2, nas, planned, told, touched
@@ -309,6 +310,7 @@ def standing(look: Look | None = None) -> tuple[Look, HostProbe]:
     record = Record("tank", "mdraid", "raid1", U1, "ext4", U2, {"d1": "S-sda", "d2": "S-sdb"})
     look = look or mirror().runs("md127", "sda", "sdb", uuid=U2).record("tank", **NOTED)
     look.mounted("/srv/tank", "/dev/md127").mountpoint("tank", sentinel=record.sentinel)
+    look.line("kept", mdadm_uuid(U1), looks.KEPT)
     plan = planned(look)
     files, text = {}, {mdraid.CONF: mdraid.lines([record]), mdraid.EMBEDDED: "c\n"}
     for step in plan.steps:

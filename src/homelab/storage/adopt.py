@@ -141,6 +141,13 @@ def _replaced_by(disk: str, new: str = "NEW") -> str:
 def _taken(case: Case, record: Record | None, name: str) -> Problem:
     """A disk that is listed and none of a pool that lacks none: another has its place, or its id is wrong."""
     serial = record.serials.get(name, "") if record else ""
+    own = case.disks[name].serial if name in case.disks else ""
+    if serial and (serial == own or case.ids[name].endswith(serial)):
+        # The power went between the last step of a replacement and its record.
+        found = (
+            f"{case.ids[name]} is no disk of {case.name}, which lacks none, and what is in its place is not noted yet"
+        )
+        return Problem(f"{case.host}.disks.{name}", found, "run the same replace_disk.py again")
     now = f"in its place is the disk with the serial {serial}" if serial else "another disk is in its place"
     found = f"{case.ids[name]} is no disk of {case.name}, which lacks none: {now}"
     return Problem(f"{case.host}.disks.{name}", found, 'write that disk\'s name under /dev/disk/by-id as its "id"')
@@ -161,7 +168,7 @@ def _adopt_mdraid(case: Case, record: Record | None, uuid: str, decided: Decided
         remedy = "plug it in; if it is dead, what was on the pool is in its backups only"
         problems.append(Problem(case.place, found, remedy))
         return
-    if case.absent and not runs and (stale := mdraid.stale(case)) is not None:
+    if case.absent and not runs and (stale := mdraid.stale(case, uuid)) is not None:
         problems.append(stale)
         return
     if inner is None and not runs and case.level.number != 1:

@@ -134,17 +134,17 @@ found="$(blkid -p -o value -s UUID "/dev/$md" </dev/null || :)"
     )
 
 
-def stale(case: Case) -> Problem | None:
-    """Why an array must not be started without the disks that are gone: one of those has what is newer."""
-    members = {name: each for name, each in case.members.items() if isinstance(each, MdMember)}
-    uuid = next((superblocks.mdadm_uuid(each.uuid) for each in members.values()), "")
-    kept = case.seen.kept.get(uuid, frozenset())
+def stale(case: Case, uuid: str) -> Problem | None:
+    """Why the array `uuid` must not be started without the disks that are not there: one of those has what is newer."""
+    members = {name: each for name, each in case.members.items() if isinstance(each, MdMember) and each.uuid == uuid}
+    kept = case.seen.kept.get(superblocks.mdadm_uuid(uuid), frozenset())
     # Of a disk that is locked nobody knows yet.
     if not kept or any(not each.device or superblocks.mdadm_uuid(each.device) in kept for each in members.values()):
         return None
-    found = f"{' and '.join(members)} left it before it last ran, and what is newer is on {' and '.join(case.absent)}"
-    remedy = f"plug that in; if it is dead, run `rm {NOTES}/{uuid}` there: what was written since is lost"
-    return Problem(case.place, found, remedy)
+    newer = " and ".join(name for name in case.pool.disks if name not in members)
+    found = f"{' and '.join(members)} left it before it last ran, and what is newer is on {newer}"
+    remedy = f"plug that in; if it is dead, run `rm {NOTES}/{superblocks.mdadm_uuid(uuid)}` there: "
+    return Problem(case.place, found, f"{remedy}what was written since is lost")
 
 
 def _assembled(record: Record, disks: Mapping[str, DiskSeen], *, degraded: bool) -> str:

@@ -61,7 +61,7 @@ def problems(it: Situation) -> Iterator[Problem]:
         if it.old is not None:
             found = "does not run, so how its disks are cannot be told"
             yield Problem(case.place, found, "run `pyinfra inventory deploys/nas.py` first, which starts it")
-        elif (stale := mdraid.stale(case)) is not None:
+        elif (stale := mdraid.stale(case, it.record.uuid)) is not None:
             yield stale
         return
     busy = array.action in ("resync", "recover", "reshape", "repair")

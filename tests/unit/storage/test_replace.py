@@ -16,6 +16,7 @@ from homelab.model.nas import Nas
 from homelab.probe import FileState, HostProbe
 from homelab.storage import consent, records, replace
 from homelab.storage.replace import Replacement
+from homelab.storage.superblocks import mdadm_uuid
 from tests import looks
 from tests.looks import Look
 from tests.sound_shell import ASSEMBLED, assert_sound
@@ -158,6 +159,20 @@ def test_an_array_that_does_not_run_is_started_first(each: Level) -> None:
     assert f"uuid={U2}\n" in found.steps[0].command
 
 
+@pytest.mark.parametrize("other", [True, False])
+def test_an_array_is_not_started_on_a_disk_that_left_earlier_whatever_is_in_the_place_of_the_newer(other: bool) -> None:
+    look = stands(RAID1).record("tank", **noted(RAID1)).disk("sdf")
+    look.rows = [row for row in look.rows if row["kname"] != "sda"]
+    look.lines = [
+        line for line in look.lines if "sda" not in line.split("\t") and not line.startswith("link\tata-S-sda")
+    ]
+    look = look.mirror("sda", OTHER) if other else look.disk("sda")
+    look.line("kept", mdadm_uuid(U1), "99999999:99999999:99999999:99999999")
+    found = wished(look, spec(RAID1))
+    assert "d2 left it before it last ran, and what is newer is on d1; plug that in" in lines(found)
+    assert found.steps == ()
+
+
 @every(MD)
 def test_one_that_is_being_built_is_waited_for(each: Level) -> None:
     look = lost(each, action="recover")
@@ -281,8 +296,17 @@ def test_a_wrong_id_is_not_taken_for_a_dead_disk(each: Level) -> None:
         look.mounted("/srv/tank", "/dev/sdb", "btrfs").mountpoint("tank")
     found = wished(look.disk("sdf"), spec(each))
     assert "lacks no disk, and ata-S-sda is none of it" in lines(found) and found.steps == ()
-    plan = planned(look, spec(each))
-    assert "nas.disks.d1: ata-S-sda is no disk of tank, which lacks none: in its place is the disk" in told(plan)
+    # Cut before its end was noted, a replacement is gone on with.
+    again = "which lacks none, and what is in its place is not noted yet; run the same replace_disk.py again"
+    assert f"nas.disks.d1: ata-S-sda is no disk of tank, {again}" in told(planned(look, spec(each)))
+    look.record("tank", **{"disk.d1": "S-sdx"})
+    instead = "which lacks none: in its place is the disk with the serial S-sdx"
+    assert f"nas.disks.d1: ata-S-sda is no disk of tank, {instead}" in told(planned(look, spec(each)))
+
+
+def test_an_old_disk_that_is_still_plugged_in_is_not_said_to_be_in_its_own_place() -> None:
+    look = stands(RAID1).record("tank", **noted(RAID1)).runs("md127", "sdb", "sdx", uuid=U2)
+    assert "nas.disks.d1: ata-S-sda is no disk of tank, which lacks none, and what" in told(planned(look, spec(RAID1)))
 
 
 @every([each for each in BTRFS if each in REDUNDANT])

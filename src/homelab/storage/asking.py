@@ -22,6 +22,7 @@ from homelab.storage import (
     superblocks,
 )
 from homelab.storage.bare import BARE
+from homelab.storage.btrfs import LIVES
 from homelab.storage.probe import NAME
 
 _SCRIPT = (
@@ -29,12 +30,9 @@ _SCRIPT = (
     + r"""
 one() { tr '\n\t' '  '; echo; }
 bytes() { od -An -v -tx1 -j "$2" -N "$3" "/dev/$1" 2>/dev/null | tr -d ' \n'; }
-# DEVICE of a btrfs in sysfs: whether the kernel still has it. All else says so of one that fell out while mounted: its
-# `missing` is 0, and once it is plugged in again btrfs shows it by its new name, though nothing uses it.
-lives() {
-  [ -e "$1" ] || return 1
-  case "${1##*/}" in dm-*) for under in "$1"/slaves/*; do [ ! -e "$under" ] || return 0; done; return 1 ;; esac
-}
+"""
+    + LIVES
+    + r"""
 # MOUNTPOINT: the UUID of the btrfs there, which the kernel knows also when the device that mountinfo names is gone.
 btrfs_of() {
   uuid="$(btrfs filesystem show --raw "$1" 2>/dev/null | sed -n 's/^Label:.* uuid: //p')"

@@ -10,6 +10,16 @@ from homelab.storage import guard
 from homelab.storage.records import Record
 from homelab.storage.seen import DiskSeen
 
+# Shell, for what looks at a btrfs that is mounted.
+LIVES = r"""
+# DEVICE of a btrfs in sysfs: whether the kernel still has it. All else says so of one that fell out while mounted: its
+# `missing` is 0, and once it is plugged in again btrfs shows it by its new name, though nothing uses it.
+lives() {
+  [ -e "$1" ] || return 1
+  case "${1##*/}" in dm-*) for under in "$1"/slaves/*; do [ ! -e "$under" ] || return 0; done; return 1 ;; esac
+}
+"""
+
 # Kinds of chunks.
 _KINDS = ("data", "metadata", "system")
 

@@ -20,14 +20,19 @@ on() { printf '/sys/fs/btrfs/%s' "$uuid"; }
 runs() { systemctl is-active --quiet "$job.service"; }
 why() { journalctl -u "$job" -n 3 -o cat --no-pager 2>/dev/null | tr '\n' ' '; }
 mine() { mountpoint -q "$there" && btrfs filesystem show --raw "$there" | grep -q "^Label:.* uuid: $uuid\$"; }
-# The kernel tells what it was mounted without, and btrfs whose device has gone since.
+# The kernel tells what it was mounted without, and btrfs whose device has gone since; but not that of an open LUKS
+# whose disk has gone, which stays.
 lost() {
   for each in "$(on)"/devinfo/*; do
     [ "$(cat "$each/missing" 2>/dev/null || :)" != 1 ] || echo "${each##*/}"
   done
-  btrfs filesystem show --raw "$there" | awk '$1 == "devid" && toupper($NF) == "MISSING" {print $2}'
+  btrfs filesystem show --raw "$there" | awk '$1 == "devid" {print $2, $NF}' | while read -r id at; do
+    case "$at" in MISSING | missing) echo "$id"; continue ;; esac
+    each="$(readlink --canonicalize "$at" || :)"
+    case "$each" in */dm-*) lives "/sys/class/block/${each##*/}" || echo "$id" ;; esac
+  done
 }
-dropped() { for each in "$(on)"/devices/*; do [ -e "$each" ] || echo "${each##*/}"; done; }
+dropped() { for each in "$(on)"/devices/*; do lives "$each" || echo "${each##*/}"; done; }
 # By which number the filesystem knows the new disk; 0 while it is being written.
 number() { btrfs filesystem show --raw "$there" | awk -v path="/dev/$new" '$1 == "devid" && $NF == path {print $2}'; }
 # Kinds of chunks that hold something, and as what: "data raid1".
@@ -120,6 +125,7 @@ def _script(it: Situation, at: str) -> str:
     return (
         guard.head()
         + f"name={it.case.name} uuid={it.record.uuid} there={at} new={it.new.name} good='{'|'.join(kinds)}'\n"
+        + btrfs.LIVES.lstrip()
         + _FUNCTIONS.strip()
         + "\n"
     )

@@ -151,6 +151,27 @@ def test_a_btrfs_whose_disk_died_while_it_was_mounted(
     assert metrics['homelab_btrfs_missing_disks{pool="tank"}'] == missing
 
 
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_btrfs_whose_disk_fell_out_under_its_open_luks(tmp_path: Path, gone: bool) -> None:
+    host = NasHost(
+        tmp_path, nas(pools={"tank": {"kind": "btrfs", "level": "raid1", "disks": ["d1", "d2"]}}, volumes={})
+    )
+    host.fake("btrfs", f'[ "$2" != show ] || cat {looks.DATA}/btrfs-show/whole.txt')
+    devices = host.path("/sys/fs/btrfs/11111111-2222-4333-8444-555555555555/devices")
+    devices.mkdir(parents=True)
+    for dm, disk in (("dm-0", "vdf"), ("dm-1", "vdg")):
+        slaves = host.path(f"/sys/devices/{dm}/slaves")
+        slaves.mkdir(parents=True)
+        (slaves / disk).symlink_to(host.path(f"/sys/devices/{disk}"))
+        (devices / dm).symlink_to(f"../../../../devices/{dm}")
+    host.write("/sys/devices/vdf/dev", "254:80\n")
+    if not gone:
+        host.write("/sys/devices/vdg/dev", "254:96\n")
+    assert host.run("homelab-watch").returncode == 0
+    found = host.path("/var/lib/homelab/watch").read_text()
+    assert ("pool tank goes on without 1 of its disks, which fell out" in found) == gone
+
+
 def test_what_gets_worse_is_news_beside_what_is_known(host: Watched) -> None:
     host.array(degraded="1")
     host.look()

@@ -346,6 +346,33 @@ def test_the_number_of_a_disk_that_died_while_mounted_is_told_by_btrfs(
     assert done.stdout.split() == gone and done.stderr == ""
 
 
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_disk_that_fell_out_under_its_open_luks_is_lost_though_its_device_is_there(
+    tmp_path: Path, gone: bool
+) -> None:
+    (script,) = writes(wished(lost(level("btrfs", "raid1")).disk("sdf"), spec(level("btrfs", "raid1"))))
+    functions = (
+        script.partition("# DEVICE of a btrfs")[2].partition("\nmine ||")[0].replace("/sys/", f"{tmp_path}/sys/")
+    )
+    devices = tmp_path / "sys/fs/btrfs" / U1 / "devices"
+    devices.mkdir(parents=True)
+    for dm, disk in (("dm-0", "vdb"), ("dm-1", "vdc")):
+        block = tmp_path / "sys/class/block" / dm
+        (block / "slaves").mkdir(parents=True)
+        (block / "slaves" / disk).symlink_to(tmp_path / disk)
+        (devices / dm).symlink_to(block)
+    (tmp_path / "vdb").mkdir()
+    if not gone:
+        (tmp_path / "vdc").mkdir()
+    shown = "printf '\\tdevid    %s size 1 used 1 path /dev/mapper/dm-%s\\n' 1 0 2 1"
+    for name, text in (("btrfs", shown), ("readlink", 'echo "/dev/${2##*/}"')):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    run = f"set -eu\nPATH={tmp_path}:$PATH uuid={U1} there=/srv/tank new=vdh name=tank\n#{functions}\nlost; dropped"
+    done = subprocess.run(["sh", "-c", run], capture_output=True, text=True, check=False)
+    assert (done.stdout.split(), done.stderr) == (["2", "dm-1"] if gone else [], "")
+
+
 def test_without_a_record_nothing_is_replaced() -> None:
     found = wished(stands(RAID1).disk("sdf"), spec(RAID1))
     assert "has no record on this host; run `pyinfra inventory deploys/nas.py` first" in lines(found)

@@ -47,6 +47,7 @@ _OURS = re.compile(r"permission denied|operation not permitted", re.IGNORECASE)
 _MODES = re.compile(r"access ?mode", re.IGNORECASE)
 _KEY = re.compile(rf"({'|'.join(Way)}):(\d{{1,6}})")
 _ALL = "probes"
+_BETWEEN = (Way.POD, Way.SERVICE)
 _POD, _CLAIM = "Pod/", "PersistentVolumeClaim/"
 
 
@@ -454,6 +455,9 @@ def _asked(plan: Plan, world: World, sources: dict[str, Source]) -> Probed:
         for key, (ok, said) in answered:
             way, _, at = key.partition(":")
             asked.append(Asked(node, Way(way), _whom(plan, Way(way), int(at)), ok, said))
+    unheard = _unheard(plan, world, asked, why) if plan.network else {}
+    # Whom nobody could have heard was not silent.
+    asked = [each for each in asked if each.ok or each.way not in _BETWEEN or each.of not in unheard]
     wanted = [NETWORK_PROBES, SERVICE_PROBES] if plan.network else []
     wanted += [DNS_PROBES] if plan.dns or plan.dns_service else []
     ways = {
@@ -461,20 +465,61 @@ def _asked(plan: Plan, world: World, sources: dict[str, Source]) -> Probed:
         SERVICE_PROBES: (Way.SERVICE,),
         DNS_PROBES: (Way.DNS_POD, Way.DNS_SERVICE),
     }
-    reasons = list(why.values())
+    reasons = list((why or unheard).values())
     general = max(reasons, key=reasons.count, default="")
     refused = next(iter(world.refused.values()), "")
+    walled = _walled(asked)
     for name in wanted:
-        if any(each.way in ways[name] for each in asked):
+        answers = [each for each in asked if each.way in ways[name]]
+        # That DNS answers nevertheless is known; why it does not is not.
+        if walled and (name != DNS_PROBES or not all(each.ok for each in answers)):
+            asked = [each for each in asked if each.way not in ways[name]]
+            sources[name] = Source(name, State.FAILED, _WALLED)
+        elif answers:
             sources[name] = Source(name, State.READ)
         else:
             sources[name] = Source(name, State.FAILED, general or refused or "no pod could be asked")
     if len(why) < len(plan.nodes):
-        for node, said in why.items():
+        for node, said in (why if walled or not asked else unheard | why).items():
             name = f"probes on node {node}"
             sources[name] = Source(name, State.FAILED, said)
     nodes = tuple(node for node in plan.nodes if node not in why)
     return Probed(nodes, tuple(asked))
+
+
+_WALLED = "not even pods on one node reach each other: a policy that holds in new namespaces, or the network plugin"
+
+
+def _walled(asked: Iterable[Asked]) -> bool:
+    """Whether no pod reaches any, its own node's included: so does a policy look that the whole cluster has, which
+    tells nothing of its network."""
+    between = [each for each in asked if each.way in _BETWEEN]
+    own = any(each.way is Way.POD and each.node == each.of for each in between)
+    return own and not any(each.ok for each in between)
+
+
+def _unheard(plan: Plan, world: World, asked: list[Asked], silent: Iterable[str]) -> dict[str, str]:
+    """Why a node's pod was not there to be asked, or not to the end, by node, but for those that were `silent`."""
+    keys = {key for number in range(len(plan.nodes)) for key in _asked_of(world, number)}
+    failed = {each.of for each in asked if each.way in _BETWEEN and not each.ok}
+    found = {}
+    for number, node in enumerate(plan.nodes):
+        name = _listener(number)
+        pod, put = world.pods.get(name), f"{Way.POD}:{number}" in keys
+        if node in failed if put else node not in silent:
+            if pod and pod.ended:
+                found[node] = f"its pod that was to answer ended ({pod.reason or 'nobody says why'})"
+            elif put and pod is None:
+                found[node] = "its pod that was to answer is gone"
+            elif not put:
+                late = "its pod that was to answer started too late" if pod and pod.begun else _unasked(plan, pod)
+                found[node] = world.refused.get(_POD + name, late)
+    return found
+
+
+def _asked_of(world: World, number: int) -> tuple[str, ...]:
+    pod = world.pods.get(_asker(number))
+    return pod.asked if pod else ()
 
 
 def _whom(plan: Plan, way: Way, number: int) -> str:

@@ -96,6 +96,71 @@ def test_why_a_node_told_nothing(seen: Pod, why: str) -> None:
     assert sources["probes on node a1"].why.startswith(why)
 
 
+def answers(node: int, *bad: str, dns: bool = True) -> Pod:
+    """One that asked all of two nodes and DNS, and was not answered what is `bad`."""
+    keys = [f"{way}:{number}" for way in (Way.POD, Way.SERVICE) for number in range(2)] + ["dns-pod:0", "dns:0"]
+    told = {key: (key not in bad and (dns or "dns" not in key), "timed out") for key in keys}
+    return replace(asker(node, *keys, told=()), told=told)
+
+
+def of_asking(*pods: Pod, plan: Plan = PLAN) -> tuple[set[tuple[str, str, str]], dict[str, str]]:
+    """Who was not answered what and by whom, and what was not found out, with why."""
+    found, sources = outcome(plan, world(*pods), [], NOW)
+    failed = {(each.node, str(each.way), each.of) for each in found.asked if not each.ok}
+    return failed, {name: each.why for name, each in sources.items() if each.state is not State.READ}
+
+
+ALL = ("pod:0", "pod:1", "service:0", "service:1")
+THERE = (listening(0), listening(1))
+
+
+@pytest.mark.parametrize("dns", [True, False])
+def test_where_no_pod_reaches_any_the_network_was_not_tried_out(dns: bool) -> None:
+    """So it looks where a policy of the whole cluster holds in each new namespace."""
+    failed, why = of_asking(answers(0, *ALL, dns=dns), answers(1, *ALL, dns=dns), *THERE)
+    assert failed == set()
+    assert why.keys() == {NETWORK_PROBES, SERVICE_PROBES} | (set() if dns else {DNS_PROBES})
+    assert all(said.startswith("not even pods on one node reach each other: a policy") for said in why.values())
+    alone = replace(asker(0, "pod:0", told=()), told={"pod:0": (False, "timed out")})
+    assert of_asking(alone, listening(0), plan=replace(PLAN, nodes=("s1",), dns=(), dns_service=""))[0] == set()
+
+
+def test_where_pods_of_one_node_reach_each_other_it_is_the_network() -> None:
+    failed, why = of_asking(answers(0, "pod:1", "service:1"), answers(1, "pod:0", "service:0"), *THERE)
+    assert {(node, of) for node, _, of in failed} == {("s1", "a1"), ("a1", "s1")} and why == {}
+
+
+@pytest.mark.parametrize(
+    ("last", "why"),
+    [
+        ((replace(THERE[1], ended=True, reason="Evicted"),), "its pod that was to answer ended (Evicted)"),
+        ((), "its pod that was to answer is gone"),
+    ],
+)
+def test_one_that_was_not_there_to_the_end_was_not_silent(last: tuple[Pod, ...], why: str) -> None:
+    bad = answers(0, "pod:1", "service:1"), answers(1, "pod:1", "service:0")
+    assert of_asking(*bad, listening(0), *last) == ({("a1", "service", "s1")}, {"probes on node a1": why})
+    assert of_asking(answers(0), answers(1), listening(0), *last) == (set(), {}), "all had heard it before"
+
+
+@pytest.mark.parametrize(
+    ("last", "refused", "why"),
+    [
+        ((), {"Pod/node-1": "Pod node-1: quota"}, "Pod node-1: quota"),
+        ((Pod("node-1", reason="Unschedulable", why="no room"),), {}, "its pod did not start: Unschedulable: no room"),
+        (THERE[1:], {}, "its pod that was to answer started too late"),
+        ((replace(THERE[1], ended=True, reason="OOMKilled"),), {}, "its pod that was to answer ended (OOMKilled)"),
+    ],
+)
+def test_a_node_that_nobody_could_ask_does_not_pass_for_one_that_answers(
+    last: tuple[Pod, ...], refused: dict[str, str], why: str
+) -> None:
+    askers = [asker(number, "pod:0", "dns:0", told=["pod:0", "dns:0"]) for number in range(2)]
+    found, sources = outcome(PLAN, world(*askers, listening(0), *last, refused=refused), [], NOW)
+    assert sources[NETWORK_PROBES].state is State.READ and found.nodes == ("s1", "a1")
+    assert (sources["probes on node a1"].state, sources["probes on node a1"].why) == (State.FAILED, why)
+
+
 def volume(*pods: Pod, events: Iterable[Event] = ()) -> tuple[tuple[Stored, ...], str]:
     found, sources = outcome(VOLUME, world(*pods), events, NOW)
     source = sources[VOLUME_PROBES]

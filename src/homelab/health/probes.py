@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 from homelab.health import manifests
 from homelab.health.checks.services import DNS
 from homelab.health.codes import CODES
-from homelab.health.objects import Endpoint, Node, StorageClass
+from homelab.health.objects import Endpoint, EndpointSlice, Node, StorageClass
 from homelab.health.probed import Asked, Probed, Step, Stored, Way
-from homelab.health.shape import Json, dig, mapping, objects, text, when
+from homelab.health.shape import Json, dig, mapping, objects, text
 from homelab.health.snapshot import (
     DEEP,
     DNS_PROBES,
@@ -75,8 +75,8 @@ class Disk:
 class Pod:
     """A pod of ours, or one that could not be made, with why it does not get on where that is known.
 
-    `told` is what it tells, by key, once it has ended; `asked` are the keys of what it was to ask. `since` is when its
-    container began.
+    `told` is what it tells, by key, once it has ended; `asked` are the keys of what it was to ask. `since` is when it
+    was first seen to run, by the cluster's clock: that of its node may be another.
     """
 
     name: str
@@ -108,11 +108,17 @@ class Event:
 @dataclass(frozen=True)
 class World:
     """Our namespace at one moment: pods and the addresses of Services by name, and by kind and name ("Pod/ask-0") why
-    the API would not have something."""
+    the API would not have something.
+
+    `at` is that moment by the cluster's clock. `gone` are those addresses of DNS that cannot be counted on to be its
+    any more at the end, with why.
+    """
 
     pods: Mapping[str, Pod] = field(default_factory=dict)
     services: Mapping[str, str] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
+    at: datetime | None = None
+    gone: Mapping[str, str] = field(default_factory=dict)
 
     def has(self, name: str) -> bool:
         """Whether a pod was made, or could not be."""
@@ -283,12 +289,12 @@ def _unfit(node: Node) -> str:
     return f"it has the taint {foreign[0]}" if foreign else ""
 
 
-def endpoints(snapshot: Snapshot) -> tuple[Endpoint, ...]:
+def resolvers(slices: Iterable[EndpointSlice]) -> tuple[Endpoint, ...]:
     """The ready pods of the cluster's DNS, of those that take questions at the port that all resolvers ask."""
     return tuple(
         each
-        for one in snapshot.slices_of.get((DNS.namespace, DNS.name), ())
-        if any(port[1:] == (53, "UDP") for port in one.ports)
+        for one in slices
+        if (one.namespace, one.service) == DNS[1:3] and any(port[1:] == (53, "UDP") for port in one.ports)
         for each in one.endpoints
         if each.ready and each.address
     )
@@ -308,7 +314,7 @@ def _with_dns(made: Plan, snapshot: Snapshot, sources: dict[str, Source]) -> Pla
         why = "there is no Service default/kubernetes, whose name is what is asked for"
         sources[DNS_PROBES] = Source(DNS_PROBES, State.NOT_SERVED, why)
         return made
-    addresses = tuple(dict.fromkeys(each.address for each in endpoints(snapshot)))
+    addresses = tuple(dict.fromkeys(each.address for each in resolvers(snapshot.endpoint_slices)))
     return replace(made, dns=addresses, dns_service=service.ip, answer=known.ip)
 
 
@@ -380,7 +386,6 @@ def pod(item: Json) -> Pod:
         text(status.get("podIP")),
         begun=bool(running or ended),
         ended=bool(ended) or phase in ("Succeeded", "Failed"),
-        since=when(running.get("startedAt")),
         reason=reason,
         why=why,
         told=_lines(text(ended.get("message"))),
@@ -413,7 +418,7 @@ def event(item: Json) -> Event:
 # -- what it comes to -------------------------------------------------------------------------------------------------
 
 
-def outcome(plan: Plan, world: World, events: Iterable[Event], now: datetime) -> tuple[Probed, dict[str, Source]]:
+def outcome(plan: Plan, world: World, events: Iterable[Event]) -> tuple[Probed, dict[str, Source]]:
     """What was found out, and of what was not, why: by source, and by source and node where others know more."""
     warnings = list(events)
     found = Probed()
@@ -421,7 +426,7 @@ def outcome(plan: Plan, world: World, events: Iterable[Event], now: datetime) ->
     if plan.asking:
         found = _asked(plan, world, sources)
     for disk in plan.disks:
-        stored, why = _stored(plan, disk, world, warnings, now)
+        stored, why = _stored(plan, disk, world, warnings)
         found = replace(found, stored=(*found.stored, *stored))
         read = [each for each in stored if each.step is Step.READ or not each.ok]
         if read:
@@ -458,6 +463,7 @@ def _asked(plan: Plan, world: World, sources: dict[str, Source]) -> Probed:
     unheard = _unheard(plan, world, asked, why) if plan.network else {}
     # Whom nobody could have heard was not silent.
     asked = [each for each in asked if each.ok or each.way not in _BETWEEN or each.of not in unheard]
+    asked = _still_there(asked, world, sources)
     wanted = [NETWORK_PROBES, SERVICE_PROBES] if plan.network else []
     wanted += [DNS_PROBES] if plan.dns or plan.dns_service else []
     ways = {
@@ -517,6 +523,21 @@ def _unheard(plan: Plan, world: World, asked: list[Asked], silent: Iterable[str]
     return found
 
 
+def _still_there(asked: list[Asked], world: World, sources: dict[str, Source]) -> list[Asked]:
+    """What was asked without what did not answer since a pod of DNS was replaced meanwhile, which is told."""
+    lost = [
+        each
+        for each in asked
+        if not each.ok and (each.of in world.gone if each.way is Way.DNS_POD else each.way is Way.DNS_SERVICE)
+    ]
+    if not lost or not world.gone:
+        return asked
+    for address, why in world.gone.items():
+        name = f"{DNS_PROBES} at {address}"
+        sources[name] = Source(name, State.FAILED, why)
+    return [each for each in asked if each not in lost]
+
+
 def _asked_of(world: World, number: int) -> tuple[str, ...]:
     pod = world.pods.get(_asker(number))
     return pod.asked if pod else ()
@@ -544,15 +565,13 @@ def _unasked(plan: Plan, pod: Pod | None) -> str:
     return f"its pod did not start within {plan.seconds} s"
 
 
-def _stored(
-    plan: Plan, disk: Disk, world: World, events: list[Event], now: datetime
-) -> tuple[list[Stored], dict[str, str]]:
+def _stored(plan: Plan, disk: Disk, world: World, events: list[Event]) -> tuple[list[Stored], dict[str, str]]:
     """The steps of a volume, and why there are no more, by the node where it stuck ("" for any)."""
     refused = world.refused.get(_CLAIM + disk.claim) or world.refused.get(_POD + disk.writer)
     if refused:
         return [], {"": refused}
     writer = world.pods.get(disk.writer)
-    step, why = _step(plan, disk, writer, Step.WRITE, events, now)
+    step, why = _step(plan, disk, world, writer, Step.WRITE, events)
     if step is None:
         return [], {"": why}
     if not step.ok or writer is None:
@@ -560,7 +579,7 @@ def _stored(
     found, unknown = [step], {}
     for name, node in _readers(disk, writer):
         pod = world.pods.get(name)
-        each, why = _step(plan, disk, pod, Step.READ, events, now)
+        each, why = _step(plan, disk, world, pod, Step.READ, events)
         if each is None:
             unknown[node] = world.refused.get(_POD + name, why)
         else:
@@ -569,7 +588,7 @@ def _stored(
 
 
 def _step(
-    plan: Plan, disk: Disk, pod: Pod | None, step: Step, events: list[Event], now: datetime
+    plan: Plan, disk: Disk, world: World, pod: Pod | None, step: Step, events: list[Event]
 ) -> tuple[Stored | None, str]:
     """How one pod got on with a volume, or why nobody knows. What the cluster does not tell is no fault of it."""
 
@@ -585,7 +604,7 @@ def _step(
     if pod is None or pod.ended:
         return None, _unasked(plan, pod)
     if pod.begun:
-        if pod.since and now - pod.since >= HANGS:
+        if pod.since and world.at and world.at - pod.since >= HANGS:
             return stuck(step, "it hangs")
         return None, _unasked(plan, pod)
     # An image is pulled when all is mounted.

@@ -16,9 +16,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
-from homelab.health import manifests, probes
+from homelab.health import manifests, probes, slim
 from homelab.health.api import Answer, Connection, Deadline, ReadFailed, connect
+from homelab.health.checks.services import DNS
 from homelab.health.codes import CODES, DEEP_CODES
+from homelab.health.kinds import BY_NAME
+from homelab.health.objects import EndpointSlice
 from homelab.health.probed import Probed
 from homelab.health.probes import Plan, World
 from homelab.health.reading import message
@@ -27,7 +30,8 @@ from homelab.health.snapshot import DEEP, Snapshot, Source, State
 
 TIMEOUT = 180.0
 _CLEANING = 90.0  # seconds, from the end of probing on
-_TELLING = 5.0  # for the events, which are wanted most when time is up
+_TELLING = 5.0  # for the events, which are wanted most when time is up, and for DNS
+_PATIENCE = 10.0  # for one look: a connection that is dead is not to take all the time that there is
 _MARGIN = timedelta(seconds=60)  # between the last moment of a run and when it counts for dead
 _POLL = 1.0
 _FAILURES = 5  # looks on end that may come to nothing
@@ -86,6 +90,7 @@ class _Run:
     run: str = field(default_factory=lambda: secrets.token_hex(4))
     refused: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    running: dict[str, datetime] = field(default_factory=dict)  # when a pod was first seen to
 
     def __post_init__(self) -> None:
         self.deadline = Deadline(self.timeout)
@@ -123,12 +128,14 @@ class _Run:
     def _try_out(self, plan: Plan) -> tuple[Probed, dict[str, Source]]:
         with self._namespace():
             world = self._watch(plan)
+            if plan.dns:
+                world = replace(world, gone=self._gone(plan.dns))
             events: list[probes.Event] = []
             # They only say why, so the rest is told without them.
             with suppress(_Refused, ReadFailed):
                 path = f"/api/v1/namespaces/{self.name}/events"
                 events = [probes.event(each) for each in self._items(path, "", Deadline(_TELLING))]
-            return probes.outcome(plan, world, events, self.now)
+            return probes.outcome(plan, world, events)
 
     @contextmanager
     def _namespace(self) -> Iterator[None]:
@@ -167,11 +174,34 @@ class _Run:
         return replace(world, refused=dict(self.refused))
 
     def _look(self) -> World:
+        at = self.now
         pods = [probes.pod(each) for each in self._list("pods")]
+        for each in pods:
+            if each.begun:
+                self.running.setdefault(each.name, self.now)
+        pods = [replace(each, since=self.running.get(each.name)) for each in pods]
         services = {
             text(dig(each, "metadata", "name")): text(dig(each, "spec", "clusterIP")) for each in self._list("services")
         }
-        return World({each.name: each for each in pods}, services, dict(self.refused))
+        return World({each.name: each for each in pods}, services, dict(self.refused), at)
+
+    def _gone(self, addresses: Iterable[str]) -> dict[str, str]:
+        """Those addresses of DNS that no ready pod of it has now, or of which nobody tells, with why."""
+        try:
+            ready = {each.address for each in probes.resolvers(self._slices(Deadline(_TELLING)))}
+        except (_Refused, ReadFailed) as error:
+            return dict.fromkeys(addresses, f"whether DNS still has this address is not told: {error}")
+        return {each: "no ready pod of DNS has this address any more" for each in addresses if each not in ready}
+
+    def _slices(self, deadline: Deadline) -> list[EndpointSlice]:
+        """Those of the namespace of DNS, from wherever the cluster has them."""
+        for path in BY_NAME["endpointslices"].paths(DNS.namespace, None):
+            answer = self._ask("GET", path, deadline)
+            if answer.status == 200:
+                return [slim.endpoint_slice(each) for each in objects(_json(answer).get("items"))]
+            if answer.status != 404:
+                raise _refusal(answer, f"HTTP {answer.status}")
+        return []
 
     def _make(self, manifest: Json) -> None:
         """Make an object, or remember why the API would not have it."""
@@ -233,11 +263,11 @@ class _Run:
         cleaning, why, asked = Deadline(_CLEANING), "", False
         while cleaning.left:
             try:
-                mine = self._namespaces(f"{manifests.RUN}={self.run}", cleaning)
+                mine = self._namespaces(f"{manifests.RUN}={self.run}", _soon(cleaning))
                 if not mine:
                     return ""
                 if not asked:
-                    answer = self._delete(self.name, text(dig(mine[0], "metadata", "uid")), cleaning)
+                    answer = self._delete(self.name, text(dig(mine[0], "metadata", "uid")), _soon(cleaning))
                     asked = answer.status in _GONE
                     why = "" if asked else _said(answer)
             except (_Refused, ReadFailed) as error:
@@ -256,7 +286,7 @@ class _Run:
         return self._items("/api/v1/namespaces", f"labelSelector={quote(selector, safe='')}", deadline)
 
     def _list(self, resource: str) -> list[Json]:
-        return self._items(f"/api/v1/namespaces/{self.name}/{resource}", "", None)
+        return self._items(f"/api/v1/namespaces/{self.name}/{resource}", "", _soon(self.deadline))
 
     def _items(self, path: str, query: str, deadline: Deadline | None) -> list[Json]:
         answer = self._ask("GET", path, deadline or self.deadline, None, query)
@@ -304,6 +334,11 @@ class _Run:
             if not put_off or pause >= deadline.left:
                 return answer
             time.sleep(pause)
+
+
+def _soon(deadline: Deadline) -> Deadline:
+    """For one question of many."""
+    return Deadline(min(_PATIENCE, deadline.left))
 
 
 # It was taken, is gone already, or is on its way out.

@@ -33,7 +33,7 @@ def listening(number: int) -> Pod:
 
 
 def world(*pods: Pod, **more: Any) -> World:
-    return World({each.name: each for each in pods}, **more)
+    return World({each.name: each for each in pods}, **{"at": NOW, **more})
 
 
 def test_those_who_ask_wait_for_those_who_are_to_be_asked() -> None:
@@ -71,7 +71,7 @@ def asker(number: int, *asked: str, told: Iterable[str]) -> Pod:
 
 def test_what_was_asked_and_not_told_is_unknown() -> None:
     """The kubelet cuts a message after 4096 bytes: what is missing has not failed."""
-    found, sources = outcome(PLAN, world(asker(0, "pod:0", "pod:1", told=["pod:0", "pod:7"])), [], NOW)
+    found, sources = outcome(PLAN, world(asker(0, "pod:0", "pod:1", told=["pod:0", "pod:7"])), [])
     assert found.asked == (Asked("s1", Way.POD, "s1", True),) and found.nodes == ("s1",)
     assert sources[NETWORK_PROBES].state is State.READ
     assert sources[SERVICE_PROBES].state is sources[DNS_PROBES].state is State.FAILED
@@ -92,7 +92,7 @@ def test_what_was_asked_and_not_told_is_unknown() -> None:
     ],
 )
 def test_why_a_node_told_nothing(seen: Pod, why: str) -> None:
-    _, sources = outcome(PLAN, world(asker(0, "pod:0", told=["pod:0"]), seen), [], NOW)
+    _, sources = outcome(PLAN, world(asker(0, "pod:0", told=["pod:0"]), seen), [])
     assert sources["probes on node a1"].why.startswith(why)
 
 
@@ -105,7 +105,7 @@ def answers(node: int, *bad: str, dns: bool = True) -> Pod:
 
 def of_asking(*pods: Pod, plan: Plan = PLAN) -> tuple[set[tuple[str, str, str]], dict[str, str]]:
     """Who was not answered what and by whom, and what was not found out, with why."""
-    found, sources = outcome(plan, world(*pods), [], NOW)
+    found, sources = outcome(plan, world(*pods), [])
     failed = {(each.node, str(each.way), each.of) for each in found.asked if not each.ok}
     return failed, {name: each.why for name, each in sources.items() if each.state is not State.READ}
 
@@ -156,13 +156,23 @@ def test_a_node_that_nobody_could_ask_does_not_pass_for_one_that_answers(
     last: tuple[Pod, ...], refused: dict[str, str], why: str
 ) -> None:
     askers = [asker(number, "pod:0", "dns:0", told=["pod:0", "dns:0"]) for number in range(2)]
-    found, sources = outcome(PLAN, world(*askers, listening(0), *last, refused=refused), [], NOW)
+    found, sources = outcome(PLAN, world(*askers, listening(0), *last, refused=refused), [])
     assert sources[NETWORK_PROBES].state is State.READ and found.nodes == ("s1", "a1")
     assert (sources["probes on node a1"].state, sources["probes on node a1"].why) == (State.FAILED, why)
 
 
+def test_a_pod_of_dns_that_was_replaced_meanwhile_is_no_culprit() -> None:
+    bad = answers(0, "dns-pod:0", "dns:0"), answers(1, "dns:0")
+    found, sources = outcome(PLAN, world(*bad, *THERE, gone={"10.42.0.7": "replaced"}), [])
+    assert [each.ok for each in found.asked if "dns" in each.way] == [True]
+    assert (sources[DNS_PROBES].state, sources["probes of DNS at 10.42.0.7"].why) == (State.READ, "replaced")
+    asked = answers(0), answers(1)
+    found, sources = outcome(PLAN, world(*asked, *THERE, gone={"10.42.0.7": "replaced"}), [])
+    assert all(each.state is State.READ for each in sources.values()), "all had an answer before"
+
+
 def volume(*pods: Pod, events: Iterable[Event] = ()) -> tuple[tuple[Stored, ...], str]:
-    found, sources = outcome(VOLUME, world(*pods), events, NOW)
+    found, sources = outcome(VOLUME, world(*pods), events)
     source = sources[VOLUME_PROBES]
     return found.stored, "" if source.state is State.READ else source.why
 
@@ -176,6 +186,9 @@ def test_a_pod_that_hangs_on_a_volume_is_a_fault_and_one_that_was_late_is_none()
     assert hangs == ((Stored("local-path", False, "a1", Step.WRITE, False, "it hangs"),), "")
     late = volume(replace(BEGUN, since=NOW - timedelta(seconds=5)))
     assert late == ((), "its pod did not come to an end within 60 s")
+    # By then, and not by when it was thought about.
+    found, _ = outcome(VOLUME, world(replace(BEGUN, since=NOW), at=NOW + timedelta(seconds=29)), [])
+    assert found.stored == ()
 
 
 @pytest.mark.parametrize(
@@ -204,7 +217,7 @@ def test_what_was_written_and_not_read_in_time_is_no_verdict() -> None:
 def test_a_class_that_makes_no_shared_volumes_is_no_fault() -> None:
     disk = replace(DISK, shared=True)
     said = Event("volume", "ProvisioningFailed", "Only support ReadWriteOnce access mode")
-    found, sources = outcome(replace(VOLUME, disks=(disk,)), world(Pod("volume-write")), [said], NOW)
+    found, sources = outcome(replace(VOLUME, disks=(disk,)), world(Pod("volume-write")), [said])
     assert found.stored == () and "makes no volumes that several nodes use" in sources[VOLUME_PROBES].why
 
 
@@ -228,4 +241,4 @@ def test_whatever_an_api_tells_of_a_pod_nothing_raises(item: dict[str, Any]) -> 
         around = world(replace(seen, name="ask-0"), replace(seen, name="volume-write"), listening(0))
         assert list(plan.next(around, hurry=True)) is not None
         assert plan.done(around) in (True, False)
-        assert outcome(plan, around, [event(item)], NOW)[1]
+        assert outcome(plan, around, [event(item)])[1]

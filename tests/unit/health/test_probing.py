@@ -548,6 +548,82 @@ def test_an_api_that_goes_away_is_said(serve: Callable[..., ApiServer], monkeypa
     assert {why(report, "DEEP002")[0]} == {Status.FAILED}
 
 
+@pytest.mark.parametrize(
+    ("served", "state"),
+    [("discovery.k8s.io/v1", "replaced"), ("discovery.k8s.io/v1beta1", "replaced"), ("v1", "replaced"), ("", "there")],
+)
+def test_a_pod_of_dns_that_is_replaced_meanwhile(serve: Callable[..., ApiServer], served: str, state: str) -> None:
+    cluster = fresh()
+    options: dict[str, Any] = {}
+    if served == "v1":
+        options["served"] = {key: at for key, at in api_server.SERVED.items() if key != "endpointslices"}
+        options["served"] |= {"endpoints": "v1"}
+        cluster.lists["endpoints"] = [dns_endpoints("10.42.0.7")]
+    elif served:
+        options["served"] = {**api_server.SERVED, "endpointslices": served}
+
+    def bad(node: str, key: str, whom: str) -> bool:
+        if key.startswith("dns") and served == "v1":
+            server.at["/api/v1/endpoints"][:] = [dns_endpoints("10.42.0.99")]
+        elif key.startswith("dns") and served:
+            for each in server.at[server.path("endpointslices")]:
+                each["endpoints"] = [{**one, "addresses": ["10.42.0.99"]} for one in each["endpoints"]]
+        return key.startswith("dns")
+
+    server = serve(Kubelet(bad), cluster, **options)
+    _, report, _ = try_out(codes=["DEEP001", "DEEP002"])
+    assert bool([code for code, _ in roots(report) if code == "DEEP001"]) is (state == "there")
+    unread = [each.name for each in report.unread if "at 10.42.0.7" in each.name]
+    assert bool(unread) is (state == "replaced")
+
+
+def dns_endpoints(address: str) -> Json:
+    ports = [{"name": "dns", "port": 53, "protocol": "UDP"}]
+    subset = {"addresses": [{"ip": address, "nodeName": "s1"}], "ports": ports}
+    return {"metadata": {"name": "kube-dns", "namespace": "kube-system"}, "subsets": [subset]}
+
+
+def test_dns_of_which_the_api_tells_nothing_more_is_not_judged(serve: Callable[..., ApiServer]) -> None:
+    server = serve(Kubelet(lambda node, key, whom: key == "dns-pod:0"))
+    server.faults["GET /apis/discovery.k8s.io/v1/namespaces/kube-system/endpointslices"] = api_server.refuse(500, "no")
+    _, report, _ = try_out(codes=["DEEP001"])
+    assert report.roots == () and report.exit_code == 3
+    assert [each.why for each in report.unread] == ["whether DNS still has this address is not told: no"]
+
+
+def test_a_look_that_is_not_answered_does_not_take_all_the_time(
+    serve: Callable[..., ApiServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = serve()
+    monkeypatch.setattr("secrets.token_hex", lambda length: "beef")
+    monkeypatch.setattr("homelab.health.probing._PATIENCE", 0.5)
+    hang, silent = api_server.hang(), [True, True]
+    server.faults[f"GET {SPACES}/homelab-health-beef/pods"] = lambda handler: (
+        bool(silent) and silent.pop() and hang(handler)
+    )
+    _, report, _ = try_out(timeout=60)
+    assert (report.roots, report.exit_code, silent) == ((), 0, [])
+
+
+def test_one_that_hangs_is_counted_from_when_it_was_seen_to_run(
+    serve: Callable[..., ApiServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock of its node may be off."""
+
+    class Old(Kubelet):
+        def status(self, made: Json) -> Json:
+            if made["metadata"]["name"] != "volume-write":
+                return super().status(made)
+            began = stamp(datetime.now(UTC) - timedelta(hours=1))
+            return {"phase": "Running", "containerStatuses": [{"state": {"running": {"startedAt": began}}}]}
+
+    serve(Old())
+    _, report, _ = try_out(timeout=1, codes=["DEEP004"])
+    assert report.roots == () and why(report, "DEEP004")[1].endswith("did not come to an end within 1 s")
+    monkeypatch.setattr("homelab.health.probes.HANGS", timedelta(seconds=0.2))
+    assert roots(try_out(timeout=2, codes=["DEEP004"])[1]) == [("DEEP004", "StorageClass local-path")]
+
+
 # -- the command ------------------------------------------------------------------------------------------------------
 
 

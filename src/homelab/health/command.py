@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -353,23 +353,39 @@ def _try_out(snapshot: Snapshot, kubeconfig: str | None, context: str | None, wi
                 image=wishes.image or manifests.IMAGE,
                 timeout=wishes.timeout or probing.TIMEOUT,
                 codes=wishes.codes & DEEP_CODES,
-                tell=lambda line: print(f"--deep: {line}", file=sys.stderr),  # noqa: T201
+                tell=_tell,
             )
     except ClusterUnreachable as error:
         raise _Stop(error) from None
 
 
+def _tell(line: str) -> None:
+    """A line for who is there: the terminal may be gone, which is no reason to clean up no further."""
+    with suppress(OSError):
+        print(f"--deep: {line}", file=sys.stderr)  # noqa: T201
+
+
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """What ends a program from outside, or with its terminal, ends it as Ctrl-C does: after it has cleaned up."""
+    """What ends a program from outside, or with its terminal, ends it as Ctrl-C does: after it has cleaned up.
+
+    It does so once: a terminal that is closed says so twice, by its shell and by the kernel. Ctrl-C is for those who
+    are in a hurry.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield  # signals are another's
         return
     heard = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP)}
+
+    def end(*_: object) -> None:
+        for each in heard:
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
     try:
         for each, before in heard.items():
             if before is not signal.SIG_IGN:
-                signal.signal(each, signal.default_int_handler)
+                signal.signal(each, end)
         yield
     finally:
         for each, before in heard.items():

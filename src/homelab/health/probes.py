@@ -42,6 +42,7 @@ _IMAGE = ("ErrImagePull", *_STUCK[:3])
 # A MiB that is not written or read by then is stuck, however slow the disk.
 HANGS = timedelta(seconds=30)
 _UNMOUNTED = ("FailedMount", "FailedAttachVolume", "FailedMapVolume")
+_MOUNTED = ("Pulling", "Pulled", "Created", "Started")
 # Refusals that are about whom we write as and how, not about the volume.
 _OURS = re.compile(r"permission denied|operation not permitted", re.IGNORECASE)
 _MODES = re.compile(r"access ?mode", re.IGNORECASE)
@@ -98,7 +99,7 @@ class Pod:
 
 @dataclass(frozen=True)
 class Event:
-    """A warning about an object of ours, by the object's name."""
+    """What was told of an object of ours, by the object's name: a warning, or that something came about."""
 
     about: str
     reason: str
@@ -420,13 +421,13 @@ def event(item: Json) -> Event:
 
 def outcome(plan: Plan, world: World, events: Iterable[Event]) -> tuple[Probed, dict[str, Source]]:
     """What was found out, and of what was not, why: by source, and by source and node where others know more."""
-    warnings = list(events)
+    told = list(events)
     found = Probed()
     sources: dict[str, Source] = {}
     if plan.asking:
         found = _asked(plan, world, sources)
     for disk in plan.disks:
-        stored, why = _stored(plan, disk, world, warnings)
+        stored, why = _stored(plan, disk, world, told)
         found = replace(found, stored=(*found.stored, *stored))
         read = [each for each in stored if each.step is Step.READ or not each.ok]
         if read:
@@ -607,12 +608,19 @@ def _step(
         if pod.since and world.at and world.at - pod.since >= HANGS:
             return stuck(step, "it hangs")
         return None, _unasked(plan, pod)
+    came = {each.reason for each in events if each.about == pod.name}
     # An image is pulled when all is mounted.
-    for each in events if pod.reason not in _IMAGE else ():
-        if each.about == disk.claim and each.reason == "ProvisioningFailed" and step is Step.WRITE:
+    if pod.reason in _IMAGE or came.intersection(_MOUNTED):
+        return None, _unasked(plan, pod)
+    # What failed at first and went well later is told still. A pod gets its node when its claim has a volume.
+    made = bool(pod.node) or any(each.about == disk.claim and each.reason == "ProvisioningSucceeded" for each in events)
+    for each in events:
+        if each.about == disk.claim and each.reason == "ProvisioningFailed" and step is Step.WRITE and not made:
             if disk.shared and _MODES.search(each.message):
                 return None, f"StorageClass {disk.class_name} makes no volumes that several nodes use: {each.message}"
             return stuck(Step.CLAIM, each.message)
         if each.about == pod.name and each.reason in _UNMOUNTED:
+            if each.reason == "FailedAttachVolume" and "SuccessfulAttachVolume" in came:
+                continue
             return stuck(Step.MOUNT, each.message)
     return None, _unasked(plan, pod)

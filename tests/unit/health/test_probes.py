@@ -209,6 +209,31 @@ def test_which_step_of_a_volume_failed(seen: Pod, event: Event, step: Step | Non
     assert bool(why) is (step is None)
 
 
+FAILED_MOUNT = Event("volume-write", "FailedMount", "timed out")
+FAILED_ATTACH = Event("volume-write", "FailedAttachVolume", "timed out")
+NOT_MADE = Event("volume", "ProvisioningFailed", "timed out")
+
+
+@pytest.mark.parametrize(
+    ("seen", "events", "step"),
+    [
+        (WAITS, [FAILED_MOUNT, Event("volume-write", "Pulling", "")], None),
+        (WAITS, [Event("volume-write", "Created", ""), FAILED_ATTACH, NOT_MADE], None),
+        (WAITS, [FAILED_MOUNT, Event("other", "Pulled", "")], Step.MOUNT),
+        (WAITS, [FAILED_ATTACH, Event("volume-write", "SuccessfulAttachVolume", "")], None),
+        (WAITS, [FAILED_ATTACH, Event("volume-write", "SuccessfulAttachVolume", ""), FAILED_MOUNT], Step.MOUNT),
+        (WAITS, [NOT_MADE], None),
+        (Pod("volume-write"), [NOT_MADE, Event("volume", "ProvisioningSucceeded", "")], None),
+        (Pod("volume-write"), [NOT_MADE, Event("volume-write", "FailedScheduling", "")], Step.CLAIM),
+    ],
+)
+def test_what_failed_at_first_and_went_well_later_is_no_fault(
+    seen: Pod, events: list[Event], step: Step | None
+) -> None:
+    found, why = volume(seen, events=events)
+    assert [each.step for each in found] == ([step] if step else []) and bool(why) is (step is None)
+
+
 def test_what_was_written_and_not_read_in_time_is_no_verdict() -> None:
     found, why = volume(WROTE, Pod("volume-read-0", "a1"))
     assert [each.ok for each in found] == [True] and why == "its pod did not start within 60 s"

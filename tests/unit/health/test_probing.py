@@ -39,7 +39,8 @@ SUM = "0" * 64
 class Kubelet:
     """What happens to pods that are made: they run where they are to, and find that all is well but what is `bad`.
 
-    `waits` are the names of pods, or their begin, that do not get on, with the reason and message that they wait for.
+    `waits` are the names of pods, or their begin, that do not get on, with the reason and message that they wait for;
+    those for which there is none have no node yet.
     """
 
     bad: Callable[[str, str, str], bool] = lambda node, key, whom: False
@@ -60,6 +61,8 @@ class Kubelet:
         spec["nodeName"] = node = only["nodeSelectorTerms"][0]["matchFields"][0]["values"][0]
         for begin, (reason, message) in self.waits.items():
             if name.startswith(begin):
+                if not reason:
+                    del spec["nodeName"]
                 state: Json = {"waiting": {"reason": reason, "message": message}} if reason else {}
                 return {"phase": "Pending", "containerStatuses": [{"state": state}]}
         if name.startswith("node-"):
@@ -642,28 +645,61 @@ def test_without_it_nothing_is_written(serve: Callable[..., ApiServer], tmp_path
     assert server.written == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_it_and_nothing_is_left(
-    serve: Callable[..., ApiServer], tmp_path: Path, number: signal.Signals
-) -> None:
-    server = serve(Kubelet(waits={"": ("", "")}))
-    # Whoever runs the tests in the background has them, and all that they start, ignore some.
+def begun(server: ApiServer, cwd: Path, stderr: int = subprocess.PIPE) -> subprocess.Popen[str]:
+    """The command, once it has made all that it makes first."""
+    # Whoever runs the tests in the background has them, and all that they start, ignore some signals.
     running = subprocess.Popen(
         ["env", "--default-signal=INT,HUP,TERM", HOMELAB, "health", "--deep", "--deep-timeout", "60"],
-        cwd=tmp_path,
+        cwd=cwd,
         env=os.environ,
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
         text=True,
     )
     for _ in range(3000):
         if any(each["metadata"]["name"] == "volume-write" for each in server.at["/api/v1/pods"]):
             break
         threading.Event().wait(0.02)
+    return running
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_it_and_nothing_is_left(
+    serve: Callable[..., ApiServer], tmp_path: Path, number: signal.Signals
+) -> None:
+    server = serve(Kubelet(waits={"": ("", "")}))
+    running = begun(server, tmp_path)
     running.send_signal(number)
     out, said = running.communicate(timeout=60)
     assert (running.returncode, out, ours(server)) == (3, "", [])
     assert "interrupted; namespace homelab-health-" in said and "nothing was checked" in said
+
+
+def test_a_terminal_that_is_closed_ends_it_once(serve: Callable[..., ApiServer], tmp_path: Path) -> None:
+    """Its shell and the kernel both say so, and nobody is there to be told."""
+    server = serve(Kubelet(waits={"": ("", "")}))
+    again = threading.Event()
+
+    def away(handler: Any) -> bool:
+        return handler.command == "DELETE" and not again.is_set() and api_server.refuse(500, "no leader")(handler)
+
+    reads, stderr = os.pipe()
+    running = begun(server, tmp_path, stderr)
+    for space in ours(server):
+        server.faults[f"{SPACES}/{space['metadata']['name']}"] = away
+    os.close(stderr)
+    os.close(reads)
+    running.send_signal(signal.SIGHUP)
+    for _ in range(3000):
+        if any(method == "DELETE" for method, _, _ in server.written):
+            break
+        threading.Event().wait(0.02)
+    running.send_signal(signal.SIGHUP)
+    running.send_signal(signal.SIGTERM)
+    again.set()
+    out, _ = running.communicate(timeout=60)
+    assert (out, ours(server)) == ("", [])
+    assert len([method for method, _, _ in server.written if method == "DELETE"]) > 1
 
 
 @pytest.mark.parametrize(

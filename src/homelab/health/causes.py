@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from homelab.health.checks import admission, balancers, deep, etcd, gateways, nfs
 from homelab.health.checks.services import DNS, pods_behind, workloads_behind
 from homelab.health.objects import Pod, Thing
+from homelab.health.probed import Way
 from homelab.health.report import Finding, Ref, Severity, ordered
 from homelab.health.shape import objects as shapes
 from homelab.health.shape import text
@@ -330,13 +331,14 @@ def _network(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
 
 
 def _proxies(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
-    """The node whose Services lead nowhere, or all of them, where DNS is not reached by its Service."""
+    """The node whose Services lead nowhere, or all of them, where DNS is not reached by its Service. What fails on all
+    nodes is no matter of one, unless it is the only one that asked."""
     yield effect.object[:3]
     if "by its Service" in effect.summary or effect.object[:3] == DNS[:3]:
         yield deep.SERVICES[:3]
-    if effect.object[:3] == DNS[:3]:
-        for node in snapshot.nodes:
-            yield _node(node.name)
+    asked = {each.node for each in snapshot.probed.asked if each.way is Way.DNS_SERVICE} if snapshot.probed else set()
+    if effect.object[:3] == DNS[:3] and len(asked) == 1:
+        yield _node(*asked)
 
 
 def _hosts(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:

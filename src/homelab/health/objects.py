@@ -256,11 +256,13 @@ def _used(size: int, free: int) -> float:
 
 @record
 class StorageClass(Object):
-    """`waits` tells that a volume is made when a pod uses its claim, `reclaim` what becomes of it after the claim."""
+    """`waits` tells that a volume is made when a pod uses its claim, `reclaim` what becomes of it after the claim,
+    `parameters` what its provisioner is told."""
 
     provisioner: str
     waits: bool
     reclaim: str
+    parameters: dict[str, str]
 
     @property
     def default(self) -> bool:

@@ -29,6 +29,7 @@ from homelab.health.snapshot import (
 UNSEEN: tuple[str, ...] = (SHARED_PROBES,)
 # Provisioners of volumes that several nodes may use at once; a StorageClass itself does not tell.
 _SHARED = re.compile(r"nfs|smb|cifs|cephfs", re.IGNORECASE)
+_SUBDIR = re.compile(r"nfs-subdir|nfs-client", re.IGNORECASE)
 _NONE_MADE = "kubernetes.io/no-provisioner"
 # What a kubelet says of a container that will not start by waiting: the first try has failed already.
 _STUCK = (
@@ -358,7 +359,24 @@ def _fit(found: StorageClass) -> Choice:
         return None, f"StorageClass {found.name} makes no volumes by itself"
     if found.reclaim != "Delete":
         return None, f"StorageClass {found.name} keeps volumes whose claim is gone, so one would be left behind"
+    if why := _keeps(found):
+        return None, f"StorageClass {found.name} keeps the folders of volumes that are gone ({why})"
     return found, ""
+
+
+def _keeps(found: StorageClass) -> str:
+    """The parameter by which a folder stays on the server though its volume was deleted, "" for none.
+
+    Source: the parameters that csi-driver-nfs and nfs-subdir-external-provisioner document; the latter keeps folders,
+    as `archived-…`, unless it is told otherwise.
+    """
+    then = found.parameters.get("onDelete", "").lower()
+    if then in ("retain", "archive"):
+        return f"onDelete: {then}"
+    archives = found.parameters.get("archiveOnDelete", "").lower() != "false"
+    if _SUBDIR.search(found.provisioner) and then != "delete" and archives:
+        return "archiveOnDelete is not false"
+    return ""
 
 
 # -- what was seen ----------------------------------------------------------------------------------------------------

@@ -455,6 +455,7 @@ def storage_class(item: Json) -> StorageClass:
         text(item.get("provisioner")),
         item.get("volumeBindingMode") == "WaitForFirstConsumer",
         text(item.get("reclaimPolicy")) or "Delete",
+        texts(item.get("parameters")),
     )
 
 

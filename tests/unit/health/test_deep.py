@@ -181,6 +181,13 @@ def test_a_node_whose_services_lead_nowhere() -> None:
     assert [each.code for each in report.consequences(report.roots[0])] == ["DEEP001"]
 
 
+def test_dns_that_no_node_reaches_is_no_matter_of_the_one_whose_services_lead_nowhere() -> None:
+    report = look(lambda node, way, of: way is Way.DNS_SERVICE or (way is Way.SERVICE and node == "s2"))
+    assert set(roots(report)) == {("DEEP003", "Node s2"), ("DEEP001", "Service kube-system/kube-dns")}
+    alone = look(lambda node, way, of: way in (Way.SERVICE, Way.DNS_SERVICE), nodes=("s1",))
+    assert roots(alone) == [("DEEP003", "Node s1")]
+
+
 def test_services_that_lead_nowhere_at_all() -> None:
     report = look(lambda node, way, of: way in (Way.SERVICE, Way.DNS_SERVICE))
     assert roots(report) == [("DEEP003", "Network services")]

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from homelab.health import Report, Snapshot, manifests, probe, read_snapshot, run_checks
+from homelab.health import Report, Snapshot, manifests, probe, probes, read_snapshot, run_checks
 from homelab.health.api import Connection
 from homelab.health.checks import ALL_CHECKS, CHECKS
 from homelab.health.codes import DEEP_CODES
@@ -500,6 +500,12 @@ def test_a_volume_that_is_not_mounted_is_told_with_the_kubelets_words(
     [
         (lambda each: each.update(reclaimPolicy="Retain"), "DEEP004", "keeps volumes whose claim is gone"),
         (lambda each: each.update(provisioner="kubernetes.io/no-provisioner"), "DEEP004", "makes no volumes by itself"),
+        (
+            lambda each: each.update(parameters={"onDelete": "retain"}),
+            "DEEP004",
+            "volumes that are gone (onDelete: ret",
+        ),
+        (lambda each: each.update(provisioner=SUBDIR), "DEEP004", "are gone (archiveOnDelete is not false)"),
         (lambda each: each["metadata"].pop("annotations"), "DEEP004", "no StorageClass is the default"),
     ],
 )
@@ -512,6 +518,29 @@ def test_volumes_that_are_not_tried_out(
     _, report, _ = try_out(codes=[code])
     assert why(report, code)[0] is Status.SKIPPED and told in why(report, code)[1]
     assert server.written == [], "nothing is made for nothing"
+
+
+SUBDIR = "cluster.local/nfs-subdir-external-provisioner"
+
+
+@pytest.mark.parametrize(
+    ("provisioner", "parameters", "fit"),
+    [
+        ("cluster.local/nas-nfs-client-provisioner", {"archiveOnDelete": "true"}, False),
+        (SUBDIR, {"archiveOnDelete": "false"}, True),
+        (SUBDIR, {"archiveOnDelete": "false", "onDelete": "retain"}, False),
+        (SUBDIR, {"archiveOnDelete": "true", "onDelete": "delete"}, True),
+        ("nfs.csi.k8s.io", {"onDelete": "archive"}, False),
+        ("nfs.csi.k8s.io", {"onDelete": "delete"}, True),
+    ],
+)
+@pytest.mark.usefixtures("seen")
+def test_a_class_that_keeps_folders_is_not_tried_out(provisioner: str, parameters: dict[str, str], fit: bool) -> None:
+    cluster = with_nfs(fresh(), provisioner=provisioner, parameters=parameters)
+    snapshot = Snapshot.from_lists(cluster.lists, now=cluster.now)
+    made, sources, _ = probes.plan(snapshot, "beef", "image", 60, [SHARED])
+    assert (bool(made.disks), not sources) == (fit, fit)
+    assert fit or "keeps the folders of volumes" in sources["probes of shared volumes"].why
 
 
 def test_without_dns_it_is_skipped(serve: Callable[..., ApiServer]) -> None:

@@ -33,10 +33,14 @@ _CLEANING = 90.0  # seconds, from the end of probing on
 _TELLING = 5.0  # for the events, which are wanted most when time is up, and for DNS
 _PATIENCE = 10.0  # for one look: a connection that is dead is not to take all the time that there is
 _MARGIN = timedelta(seconds=60)  # between the last moment of a run and when it counts for dead
+_ACCOUNT = 30.0  # for the service account of a new namespace
+_SETTLING = 10.0  # until what was asked for, and was not answered, is there if it ever is
 _POLL = 1.0
 _FAILURES = 5  # looks on end that may come to nothing
 
 _KINDS = {"Pod": "pods", "Service": "services", "PersistentVolumeClaim": "persistentvolumeclaims"}
+# As the admission plugin ServiceAccount says it, of old and of new versions.
+_NO_ACCOUNT = "error looking up service account"
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 Tell = Callable[[str], None]
@@ -90,6 +94,7 @@ class _Run:
     run: str = field(default_factory=lambda: secrets.token_hex(4))
     refused: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    answered: bool = True  # what was asked for the namespace
     running: dict[str, datetime] = field(default_factory=dict)  # when a pod was first seen to
 
     def __post_init__(self) -> None:
@@ -142,14 +147,23 @@ class _Run:
         """A namespace for the run, gone afterwards. Raise _Refused or ReadFailed when there can be none."""
         until = self.now + timedelta(seconds=self.timeout + _CLEANING) + _MARGIN
         try:
-            # Whether it was made is not known when the answer does not come: then it is looked for.
-            self._create("/api/v1/namespaces", manifests.namespace(self.run, until))
+            self._create_namespace(until)
             yield
         except (KeyboardInterrupt, SystemExit):
             self.tell(f"interrupted; namespace {self.name} is being removed")
             raise
         finally:
             self._remove()
+
+    def _create_namespace(self, until: datetime) -> None:
+        """Make it. Whether it was made is not known when the answer does not come: then it is looked for."""
+        self.answered = False
+        try:
+            self._create("/api/v1/namespaces", manifests.namespace(self.run, until))
+        except _Refused:
+            self.answered = True
+            raise
+        self.answered = True
 
     def _watch(self, plan: Plan) -> World:
         """Make what the plan asks for until it has all, or time is up; the last look."""
@@ -261,12 +275,13 @@ class _Run:
     def _left(self) -> str:
         """What there is to say of a namespace that did not go; "" when it has."""
         cleaning, why, asked = Deadline(_CLEANING), "", False
+        settling = Deadline(0 if self.answered else min(_SETTLING, cleaning.left))
         while cleaning.left:
             try:
                 mine = self._namespaces(f"{manifests.RUN}={self.run}", _soon(cleaning))
-                if not mine:
+                if not mine and (asked or not settling.left):
                     return ""
-                if not asked:
+                if mine and not asked:
                     answer = self._delete(self.name, text(dig(mine[0], "metadata", "uid")), _soon(cleaning))
                     asked = answer.status in _GONE
                     why = "" if asked else _said(answer)
@@ -301,13 +316,14 @@ class _Run:
 
     def _create(self, path: str, manifest: Json) -> None:
         """Make an object. Raise _Refused or ReadFailed."""
+        account = Deadline(min(_ACCOUNT, self.deadline.left))
         while True:
             answer = self._ask("POST", path, self.deadline, manifest)
             # Names are the run's own: what is there already was made by a try whose answer was lost.
             if answer.status in (200, 201, 202, 409):
                 return
             # A namespace gets its service account a moment after it is there, and a pod cannot be without.
-            if answer.status == 403 and "serviceaccount" in _said(answer) and self.deadline.left > self.poll:
+            if answer.status == 403 and _NO_ACCOUNT in _said(answer) and account.left > self.poll:
                 time.sleep(self.poll)
                 continue
             raise _refusal(answer, f"HTTP {answer.status}")

@@ -296,6 +296,20 @@ def test_the_service_account_of_a_new_namespace_is_waited_for(
     assert try_out()[1].exit_code == 0
 
 
+@pytest.mark.parametrize("said", ["error looking up service account beef/default: none", "serviceaccount is not mine"])
+def test_no_other_refusal_is_taken_for_that_and_it_is_not_waited_for_without_end(
+    serve: Callable[..., ApiServer], monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    server = serve()
+    monkeypatch.setattr("secrets.token_hex", lambda length: "beef")
+    monkeypatch.setattr("homelab.health.probing._ACCOUNT", 0.1)
+    server.faults[f"POST {SPACES}/homelab-health-beef/pods"] = api_server.refuse(403, said)
+    _, report, _ = try_out(timeout=60, codes=["DEEP002"])
+    assert report.exit_code == 3 and said in why(report, "DEEP002")[1]
+    tries = [path for _, path, body in server.written if body["kind"] == "Pod" and body["metadata"]["name"] == "node-0"]
+    assert (len(tries) > 1) is said.startswith("error")
+
+
 @pytest.mark.parametrize(("verb", "resource"), manifests.RIGHTS)
 def test_a_right_that_is_lacking_is_skipped_and_nothing_is_made(
     serve: Callable[..., ApiServer], verb: str, resource: str
@@ -334,6 +348,34 @@ def test_what_was_made_though_the_answer_was_lost_is_removed(serve: Callable[...
     server.faults[f"POST {SPACES}"] = lose
     _, report, _ = try_out()
     assert report.exit_code == 3 and ours(server) == []
+
+
+def test_what_is_made_after_nobody_waits_for_it_any_more_is_removed(
+    serve: Callable[..., ApiServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Interrupted while the namespace is being made: the API makes it nevertheless, a moment later."""
+    server = serve()
+
+    def interrupted(connection: Connection, method: str, path: str, body: Json, *more: Any) -> Any:
+        if (method, path) != ("POST", SPACES):
+            return send(connection, method, path, body, *more)
+        server.faults[f"GET {SPACES}"] = lambda handler: (
+            "labelSelector" in handler.query and late.append(body) and False
+        )
+        raise KeyboardInterrupt
+
+    class Late(list[Json]):
+        def append(self, body: Json) -> None:
+            super().append(body)
+            if len(self) == 3:
+                body["metadata"]["uid"] = "4711"
+                server.at[SPACES].append(body)
+
+    late, send = Late(), Connection.send
+    monkeypatch.setattr(Connection, "send", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        probe(read_snapshot(), timeout=20, poll=0.02)
+    assert len(late) > 3 and ours(server) == []
 
 
 @pytest.mark.parametrize("raised", [KeyboardInterrupt, SystemExit, RuntimeError])

@@ -12,7 +12,7 @@ from homelab.health.checks.services import DNS
 from homelab.health.codes import CODES
 from homelab.health.objects import Endpoint, EndpointSlice, Node, StorageClass
 from homelab.health.probed import Asked, Probed, Step, Stored, Way
-from homelab.health.shape import Json, dig, mapping, objects, text
+from homelab.health.shape import Json, dig, mapping, objects, quantity, text
 from homelab.health.snapshot import (
     DEEP,
     DNS_PROBES,
@@ -40,6 +40,7 @@ _STUCK = (
     "CreateContainerError",
 )
 _IMAGE = ("ErrImagePull", *_STUCK[:3])
+_ROOM = 4  # pods of ours on one node: one that answers, one that asks, one for each volume
 # A MiB that is not written or read by then is stuck, however slow the disk.
 HANGS = timedelta(seconds=30)
 _UNMOUNTED = ("FailedMount", "FailedAttachVolume", "FailedMapVolume")
@@ -249,7 +250,7 @@ def plan(
 ) -> tuple[Plan, dict[str, Source], list[str]]:
     """What to try out for these codes, what cannot be and why, and a note on each node that is left out."""
     wanted = {name for code in codes for name in CODES[code].needs if name in DEEP}
-    left_out = {node.name: why for node in snapshot.nodes if (why := _unfit(node))}
+    left_out = {node.name: why for node in snapshot.nodes if (why := _unfit(snapshot, node))}
     nodes = tuple(node.name for node in snapshot.nodes if node.name not in left_out)
     notes = [f"node {name} was not tried out: {why}" for name, why in left_out.items()]
     made = Plan(run, image, seconds, nodes, network=False)
@@ -271,11 +272,11 @@ def plan(
     return made, sources, notes
 
 
-def _unfit(node: Node) -> str:
+def _unfit(snapshot: Snapshot, node: Node) -> str:
     """Why a node is not tried out, "" when it is.
 
     Taints that only keep workloads from servers are tolerated, since a server's network counts for all; any other
-    says that pods like ours are not wanted there.
+    says that pods like ours are not wanted there. On one that is full ours would drive out pods of a lower priority.
     """
     ready = node.conditions.get("Ready")
     if node.deleting:
@@ -288,7 +289,13 @@ def _unfit(node: Node) -> str:
         return "it does not run Linux"
     foreign = [each.key for each in node.taints if each.effect != "PreferNoSchedule"]
     foreign = [key for key in foreign if key not in manifests.SERVER_TAINTS]
-    return f"it has the taint {foreign[0]}" if foreign else ""
+    if foreign:
+        return f"it has the taint {foreign[0]}"
+    most, there = (
+        quantity(node.allocatable.get("pods")),
+        sum(not pod.done for pod in snapshot.pods_on.get(node.name, ())),
+    )
+    return f"it takes {most:g} pods and has {there}" if most and there + _ROOM > most else ""
 
 
 def resolvers(slices: Iterable[EndpointSlice]) -> tuple[Endpoint, ...]:

@@ -228,6 +228,24 @@ def test_nodes_that_take_no_pods_are_left_out_and_said(serve: Callable[..., ApiS
     )
 
 
+def test_a_node_that_is_full_is_left_out_and_said() -> None:
+    """Where no pod more is taken the scheduler would drive out one of a lower priority."""
+    cluster = fresh()
+    cluster.get("nodes", "s2")["status"]["allocatable"]["pods"] = "3"
+    for number in range(3):
+        pod = cluster.lists["pods"][0]
+        meta, status = {**pod["metadata"], "name": f"done-{number}"}, {**pod["status"], "phase": "Succeeded"}
+        cluster.lists["pods"].append(
+            {**pod, "metadata": meta, "spec": {**pod["spec"], "nodeName": "s3"}, "status": status}
+        )
+    there = sum(each["spec"].get("nodeName") == "s3" for each in cluster.lists["pods"]) - 3
+    cluster.get("nodes", "s3")["status"]["allocatable"]["pods"] = str(there + 4)
+    made, _, notes = probes.plan(Snapshot.from_lists(cluster.lists, now=cluster.now), "beef", "image", 60, DEEP_CODES)
+    assert made.nodes == ("a1", "s1", "s3")
+    (note,) = notes
+    assert note.startswith("node s2 was not tried out: it takes 3 pods and has ")
+
+
 def test_an_image_that_cannot_be_had_says_nothing_of_dns(serve: Callable[..., ApiServer]) -> None:
     server = serve(Kubelet(waits={"": ("ImagePullBackOff", "Back-off pulling image")}))
     _, report, _ = try_out(image="registry.lan/none:1")

@@ -44,6 +44,7 @@ _ROOM = 4  # pods of ours on one node: one that answers, one that asks, one for 
 # A MiB that is not written or read by then is stuck, however slow the disk.
 HANGS = timedelta(seconds=30)
 _UNMOUNTED = ("FailedMount", "FailedAttachVolume", "FailedMapVolume")
+# What a kubelet tells of a pod whose volumes are all mounted.
 _MOUNTED = ("Pulling", "Pulled", "Created", "Started")
 # Refusals that are about whom we write as and how, not about the volume.
 _OURS = re.compile(r"permission denied|operation not permitted", re.IGNORECASE)
@@ -291,10 +292,8 @@ def _unfit(snapshot: Snapshot, node: Node) -> str:
     foreign = [key for key in foreign if key not in manifests.SERVER_TAINTS]
     if foreign:
         return f"it has the taint {foreign[0]}"
-    most, there = (
-        quantity(node.allocatable.get("pods")),
-        sum(not pod.done for pod in snapshot.pods_on.get(node.name, ())),
-    )
+    most = quantity(node.allocatable.get("pods"))
+    there = sum(not pod.done for pod in snapshot.pods_on.get(node.name, ()))
     return f"it takes {most:g} pods and has {there}" if most and there + _ROOM > most else ""
 
 

@@ -22,8 +22,14 @@ from .report import Part, Report
 
 # What `make test` leaves to `make test-all`.
 SHORT = ("-m", "not long")
-# Tests of the cluster of which one server shows no more, and which take as long there.
-ON_HA = ("tests/cluster/test_charts.py", "tests/cluster/test_deep.py")
+# What `pytest` leaves out where there is one server: it would show no more than three do, and take as long.
+ON_HA = (
+    "--ignore=tests/cluster/test_charts.py",
+    "--ignore=tests/cluster/test_deep.py",
+    "--ignore=tests/cluster/test_wide.py",
+    "--deselect=tests/cluster/test_health.py::test_a_fault_is_one_root_finding_that_names_it",
+    "--deselect=tests/cluster/test_health.py::test_what_only_looks_broken_is_not_told_of",
+)
 # The faults of the cluster; all others in that folder are those of the NAS.
 CLUSTER_FAULTS = (
     "tests/faults/test_convergence.py",
@@ -146,7 +152,7 @@ def whole(size: str, chosen: Release, report: Report, marked: tuple[str, ...] = 
         tests = ["tests/hosts/test_base.py", *(["tests/hosts/test_nas.py"] if keeps else [])]
     timed(report, f"{size}: tests on the hosts", "", {}, lambda: pytest(lab, *tests))
     if chosen.version:
-        fewer = [f"--ignore={path}" for path in ON_HA] if size == "small" else []
+        fewer = ON_HA if size == "small" else ()
         timed(
             report, f"{size}: tests on the cluster", "", versions, lambda: pytest(lab, "tests/cluster", *fewer, *marked)
         )

@@ -182,15 +182,9 @@ def patch(
     from homelab.patch import command, report
 
     home, folder, password = _ansible(ask_become_pass)
-    try:
-        seconds = 600.0 if within is None else within.total_seconds()
+    seconds = 600.0 if within is None else within.total_seconds()
+    with _ending(command.PatchError, "interrupted in the middle of a step; run it again to go on"):
         summary = command.run(folder, home, dry_run=dry_run, within=seconds, password=password)
-    except command.PatchError as error:
-        print(error, file=sys.stderr)  # noqa: T201
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        print("interrupted in the middle of a step; run it again to go on", file=sys.stderr)  # noqa: T201
-        raise typer.Exit(1) from None
     if format is Format.json:
         print(report.as_json(summary))  # noqa: T201
     else:
@@ -220,19 +214,26 @@ def play(
     from homelab import play as plays
 
     home, folder, password = _ansible(ask_become_pass)
-    try:
+    with _ending(plays.PlayError, "interrupted; the playbook was ended"):
         played = plays.run(folder, home, playbook, limit=limit or (), password=password)
-    except plays.PlayError as error:
-        print(error, file=sys.stderr)  # noqa: T201
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        print("interrupted; the playbook was ended", file=sys.stderr)  # noqa: T201
-        raise typer.Exit(1) from None
     if format is Format.json:
         print(plays.as_json(played))  # noqa: T201
     else:
         _show(plays.table(played), plays.lines(played), first=False)
     raise typer.Exit(played.exit_code)
+
+
+@contextmanager
+def _ending(problem: type[Exception], interrupted: str) -> Iterator[None]:
+    """Within, what went wrong and a Ctrl-C are a line, and exit 1."""
+    try:
+        yield
+    except problem as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        print(interrupted, file=sys.stderr)  # noqa: T201
+        raise typer.Exit(1) from None
 
 
 def _ansible(ask: bool) -> "tuple[Home, Path, SecretStr | None]":

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 import yaml
-from kubernetes import client
+from kubernetes import client, config
 
 from homelab.health import role
+from homelab.model import Home
 from tests.cluster.conftest import health_of, until
 from tests.cluster.test_pods import IMAGE
 from tests.sandbox.lab import BIN, ROOT, Lab
@@ -80,7 +81,9 @@ def checks(lab: Lab, kubeconfig: str | Path) -> tuple[int, dict[str, tuple[str, 
 OWN = ("CERT002", "NODE008", "NODE009", "NODE016", "STOR008")
 
 
-def test_with_just_these_rights_every_check_runs(account: Path, lab: Lab, home) -> None:
+def runs_every_check(account: Path, lab: Lab, home: Home) -> None:
+    """Whoever asks by this kubeconfig is told as much as who may do anything, or which right it lacks."""
+    assert home.cluster is not None
     code, mine = checks(lab, account)
     _, whole = checks(lab, home.cluster.kubeconfig)
     assert code in (0, 1, 2)
@@ -89,23 +92,31 @@ def test_with_just_these_rights_every_check_runs(account: Path, lab: Lab, home) 
     assert skipped == {name: why for name, (status, why) in whole.items() if status == "skipped" and name not in OWN}
 
 
-def test_nothing_can_be_written_and_no_secret_read(account: Path) -> None:
-    from kubernetes import config
-
+def may_only_look(account: Path, namespace: str, secret: str) -> None:
+    """Whoever asks by this kubeconfig can neither write nor read what is nobody's business."""
     core = client.CoreV1Api(config.new_client_from_config(str(account)))
     tried = {
-        "read a Secret": lambda: core.read_namespaced_secret(role.NAME, NAMESPACE),
+        "read a Secret": lambda: core.read_namespaced_secret(secret, namespace),
         "list Secrets": lambda: core.list_secret_for_all_namespaces(),
         "list ConfigMaps": lambda: core.list_config_map_for_all_namespaces(),
         "make a namespace": lambda: core.create_namespace({"metadata": {"name": "tried"}}),
-        "delete a pod": lambda: core.delete_namespaced_pod("tried", NAMESPACE),
+        "delete a pod": lambda: core.delete_namespaced_pod("tried", namespace),
         "cordon a node": lambda: core.patch_node(core.list_node().items[0].metadata.name, {"spec": {}}),
-        "run in a pod": lambda: core.connect_post_namespaced_pod_exec("tried", NAMESPACE),
+        "run in a pod": lambda: core.connect_post_namespaced_pod_exec("tried", namespace),
+        "read a log": lambda: core.read_namespaced_pod_log("tried", namespace),
     }
     for what, act in tried.items():
         with pytest.raises(client.ApiException) as refused:
             act()
         assert refused.value.status == 403, what
+
+
+def test_with_just_these_rights_every_check_runs(account: Path, lab: Lab, home: Home) -> None:
+    runs_every_check(account, lab, home)
+
+
+def test_nothing_can_be_written_and_no_secret_read(account: Path) -> None:
+    may_only_look(account, NAMESPACE, role.NAME)
 
 
 def test_to_try_things_out_takes_the_role_for_it(account: Path, api: client.ApiClient, lab: Lab) -> None:

@@ -65,8 +65,8 @@ if [ "$lists" != none ]; then
   set -- -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300
   if [ "$lists" = private ]; then
     scratch=$(mktemp -d /var/tmp/homelab-patch.XXXXXX)
-    cp -a /var/lib/apt/lists "$scratch/" || say broken "no room in /var/tmp for a copy of the package lists"
     trap 'rm -rf "$scratch"' EXIT
+    cp -a /var/lib/apt/lists "$scratch/" || say broken "no room in /var/tmp for a copy of the package lists"
     set -- "$@" -o APT::Sandbox::User=root -o "Dir::State::lists=$scratch/lists" \
       -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache=
   fi

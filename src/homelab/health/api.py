@@ -13,7 +13,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -85,6 +85,29 @@ class Deadline:
     @property
     def late(self) -> ReadFailed:
         return ReadFailed(f"not within {self.seconds:g} s", late=True)
+
+
+def patiently(ask: Callable[[], Answer], deadline: Deadline, pause: float) -> Answer:
+    """An answer. What the API put off, or where a connection broke once, is asked again while there is time.
+
+    `pause` is how many seconds to wait when the API does not say.
+    """
+    broken = 0
+    while True:
+        try:
+            answer = ask()
+        except Unconnected:
+            raise
+        except ReadFailed as error:
+            broken += 1
+            if error.late or broken > 1:
+                raise
+            continue
+        put_off = answer.status == 429 or (answer.status == 503 and answer.retry_after is not None)
+        wait = pause if answer.retry_after is None else max(answer.retry_after, 0.05)
+        if not put_off or wait >= deadline.left:
+            return answer
+        time.sleep(wait)
 
 
 class Connection:

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import quote
 
 from homelab.health import manifests, probes, slim
-from homelab.health.api import Answer, Connection, Deadline, ReadFailed, connect
+from homelab.health.api import Answer, Connection, Deadline, ReadFailed, connect, patiently
 from homelab.health.checks.services import DNS
 from homelab.health.codes import CODES, DEEP_CODES
 from homelab.health.kinds import BY_NAME
@@ -331,25 +331,12 @@ class _Run:
     def _ask(
         self, method: str, path: str, deadline: Deadline, body: Mapping[str, Any] | None = None, query: str = ""
     ) -> Answer:
-        """An answer. What the API put off, or where a connection broke once, is asked again while there is time."""
-        broken = 0
-        while True:
-            try:
-                answer = (
-                    self.connection.get(path, deadline, query)
-                    if body is None
-                    else self.connection.send(method, path, body, deadline)
-                )
-            except ReadFailed as error:
-                broken += 1
-                if error.late or broken > 1:
-                    raise
-                continue
-            put_off = answer.status == 429 or (answer.status == 503 and answer.retry_after is not None)
-            pause = self.poll if answer.retry_after is None else max(answer.retry_after, 0.05)
-            if not put_off or pause >= deadline.left:
-                return answer
-            time.sleep(pause)
+        def once() -> Answer:
+            if body is None:
+                return self.connection.get(path, deadline, query)
+            return self.connection.send(method, path, body, deadline)
+
+        return patiently(once, deadline, self.poll)
 
 
 def _soon(deadline: Deadline) -> Deadline:

@@ -7,7 +7,6 @@ import json
 import queue
 import re
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,7 +17,16 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 from homelab.health import certificates, pages, slim
-from homelab.health.api import Answer, ClusterUnreachable, Connection, Deadline, ReadFailed, Unconnected, connect
+from homelab.health.api import (
+    Answer,
+    ClusterUnreachable,
+    Connection,
+    Deadline,
+    ReadFailed,
+    Unconnected,
+    connect,
+    patiently,
+)
 from homelab.health.codes import needed
 from homelab.health.kinds import KINDS, Kind
 from homelab.health.objects import Node, Object, Usage
@@ -394,25 +402,7 @@ class _Reading:
     # -- one question ---------------------------------------------------------------------------------------------
 
     def _ask(self, path: str, query: str = "") -> Answer:
-        """An answer. What the API put off, or where a connection broke once, is asked again while there is time."""
-        broken = 0
-        while True:
-            try:
-                answer = self.connection.get(path, self.deadline, query)
-            except Unconnected:
-                raise
-            except ReadFailed as error:
-                broken += 1
-                if error.late or broken > 1:
-                    raise
-                continue
-            put_off = answer.status == 429 or (answer.status == 503 and answer.retry_after is not None)
-            if not put_off:
-                return answer
-            pause = _PAUSE if answer.retry_after is None else max(answer.retry_after, 0.05)
-            if pause >= self.deadline.left:
-                return answer
-            time.sleep(pause)
+        return patiently(lambda: self.connection.get(path, self.deadline, query), self.deadline, _PAUSE)
 
     def _accepted(self, answer: Answer) -> Answer:
         """The answer if it is one. Raise what it is else: a refusal, or a failure."""

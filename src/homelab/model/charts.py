@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
+from homelab.model.names import matching
 from homelab.model.secret import Secret
 from homelab.model.strict import Strict, refuse, shown
 
@@ -19,15 +20,6 @@ _SECRET_KEY = re.compile(r"[A-Za-z0-9._-]{1,253}")
 # HelmCharts that K3s lays itself, in its own namespace, with the name in `disable` that takes them away.
 PACKAGED = {"traefik": "traefik", "traefik-crd": "traefik"}
 SYSTEM = "kube-system"
-
-
-def _matching(pattern: re.Pattern[str], what: str, example: str) -> BeforeValidator:
-    def check(value: object) -> str:
-        if isinstance(value, str) and pattern.fullmatch(value):
-            return value
-        raise refuse(f"{shown(value)} is not {what}", f'write one, "{example}"')
-
-    return BeforeValidator(check)
 
 
 def _plain(value: object, place: str = "") -> object:
@@ -45,9 +37,9 @@ def _plain(value: object, place: str = "") -> object:
     raise refuse(f"{place.lstrip('.')} is of type {type(value).__name__}", "write what YAML has: strings, lists, dicts")
 
 
-ReleaseName = Annotated[str, _matching(_RELEASE, "a release's name", "ntfy")]
-Namespace = Annotated[str, _matching(_NAMESPACE, "a namespace", "default")]
-SecretKey = Annotated[str, _matching(_SECRET_KEY, "a key of a Secret", "users")]
+ReleaseName = Annotated[str, matching(_RELEASE, "a release's name", "ntfy")]
+Namespace = Annotated[str, matching(_NAMESPACE, "a namespace", "default")]
+SecretKey = Annotated[str, matching(_SECRET_KEY, "a key of a Secret", "users")]
 
 
 class Release(Strict):
@@ -57,7 +49,7 @@ class Release(Strict):
     """
 
     name: ReleaseName
-    chart: Annotated[str, _matching(_RELEASE, "a chart's name", "ntfy")] = ""
+    chart: Annotated[str, matching(_RELEASE, "a chart's name", "ntfy")] = ""
     namespace: Namespace = ""
     values: Annotated[dict[str, object], BeforeValidator(_plain)] = Field(default_factory=dict)
     secrets: dict[SecretKey, Secret] = Field(default_factory=dict)

@@ -20,7 +20,9 @@ _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+{}-]*")
 _NETWORK = re.compile(r"[a-z][a-z0-9_-]{0,30}")
 
 
-def _matching(pattern: re.Pattern[str], what: str, example: str) -> BeforeValidator:
+def matching(pattern: re.Pattern[str], what: str, example: str) -> BeforeValidator:
+    """Takes what matches as a whole; else says what it is not, and an example."""
+
     def check(value: object) -> str:
         if isinstance(value, str) and pattern.fullmatch(value):
             return value
@@ -72,9 +74,9 @@ def as_tuple(value: object) -> object:
 
 
 Reachable = Annotated[str, BeforeValidator(_reachable)]
-Package = Annotated[str, _matching(_PACKAGE, "a package's name", "vim")]
+Package = Annotated[str, matching(_PACKAGE, "a package's name", "vim")]
 Timezone = Annotated[str, BeforeValidator(_timezone)]
 ArchiveFile = Annotated[str, BeforeValidator(_file)]
 FilePath = Annotated[str, BeforeValidator(_path)]
-NetworkName = Annotated[str, _matching(_NETWORK, "a network's name", "lan")]
+NetworkName = Annotated[str, matching(_NETWORK, "a network's name", "lan")]
 Tuple = BeforeValidator(as_tuple)

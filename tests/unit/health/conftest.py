@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import yaml
 
 from homelab.health import as_json, as_yaml
+from tests.api_server import ApiServer
 from tests.json_schema import wrong
 
 
@@ -54,3 +56,17 @@ def kubeconfig(folder: Path, server: str, *, name: str = "home", cluster: Any = 
     }
     path.write_text(yaml.safe_dump(content))
     return str(path)
+
+
+@pytest.fixture
+def serving(tmp_path: Path) -> Iterator[Callable[[ApiServer], ApiServer]]:
+    """Starts an API server, with ~/.kube/config pointing at it, until the test's end."""
+    with ExitStack() as running:
+
+        def start(server: ApiServer) -> ApiServer:
+            running.enter_context(server)
+            (tmp_path / ".kube").mkdir(exist_ok=True)
+            (tmp_path / ".kube" / "config").write_text(Path(kubeconfig(tmp_path, server.url)).read_text())
+            return server
+
+        yield start

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,29 +16,21 @@ from tests import api_server
 from tests.api_server import ApiServer
 from tests.unit.health import faults
 from tests.unit.health.cluster import K3s
-from tests.unit.health.conftest import kubeconfig
 
 Serve = Callable[..., ApiServer]
 
 
 @pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Serve]:
+def serve(serving: Callable[[ApiServer], ApiServer]) -> Serve:
     """An API for a cluster, with ~/.kube/config pointing at it."""
-    running: list[ApiServer] = []
 
     def serve(*given: Callable[[K3s], object]) -> ApiServer:
         cluster = K3s(datetime.now(UTC))
         for fault in given:
             fault(cluster)
-        server = ApiServer(cluster.lists)
-        running.append(server.__enter__())
-        (tmp_path / ".kube").mkdir(exist_ok=True)
-        (tmp_path / ".kube" / "config").write_text(Path(kubeconfig(tmp_path, server.url)).read_text())
-        return server
+        return serving(ApiServer(cluster.lists))
 
-    yield serve
-    for server in running:
-        server.__exit__()
+    return serve
 
 
 def health(**options: Any) -> int:

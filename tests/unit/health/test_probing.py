@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,7 +26,6 @@ from homelab.health.snapshot import State
 from tests import api_server
 from tests.api_server import ApiServer
 from tests.unit.health.cluster import NODES, K3s, stamp
-from tests.unit.health.conftest import kubeconfig
 from tests.unit.health.test_cli import HOMELAB, homelab
 from tests.unit.health.test_deep import roots, with_dns
 
@@ -80,20 +79,11 @@ class Kubelet:
 
 
 @pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Callable[..., ApiServer]]:
-    running: list[ApiServer] = []
-
+def serve(serving: Callable[[ApiServer], ApiServer]) -> Callable[..., ApiServer]:
     def serve(kubelet: Kubelet | None = None, cluster: K3s | None = None, **options: Any) -> ApiServer:
-        cluster = cluster or fresh()
-        server = ApiServer(cluster.lists, controller=kubelet or Kubelet(), **options)
-        running.append(server.__enter__())
-        (tmp_path / ".kube").mkdir(exist_ok=True)
-        (tmp_path / ".kube" / "config").write_text(Path(kubeconfig(tmp_path, server.url)).read_text())
-        return server
+        return serving(ApiServer((cluster or fresh()).lists, controller=kubelet or Kubelet(), **options))
 
-    yield serve
-    for server in running:
-        server.__exit__()
+    return serve
 
 
 def fresh(*dns: str) -> K3s:

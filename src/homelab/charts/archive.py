@@ -76,7 +76,8 @@ def _dumped(value: object) -> bytes:
 
 
 def _gzip(data: bytes) -> bytes:
-    # RFC 1952, stored and not compressed: what another zlib would make of the same bytes is not the same.
-    deflate = zlib.compressobj(0, zlib.DEFLATED, -zlib.MAX_WBITS)
-    stored = deflate.compress(data) + deflate.flush()
+    # RFC 1952 with RFC 1951's stored blocks: what another zlib would make of the same bytes is not the same, not even
+    # where its blocks end.
+    blocks = [data[at : at + 0xFFFF] for at in range(0, len(data), 0xFFFF)]
+    stored = b"".join(struct.pack("<BHH", part is blocks[-1], len(part), len(part) ^ 0xFFFF) + part for part in blocks)
     return b"\x1f\x8b\x08\0\0\0\0\0\0\xff" + stored + struct.pack("<II", zlib.crc32(data), len(data) % 2**32)

@@ -387,7 +387,7 @@ def _why(api: Api, wanted: Wanted, lacks: str) -> tuple[str, ...]:
     if not lacks.startswith(found.HELMS):
         # Helm's job did its work: what it said of that does not tell why a workload is not up.
         return found.why(lacks, (), ())
-    return told_of(api, wanted.name, f"install-{wanted.name}", lacks)
+    return told_of(api, f"install-{wanted.name}", lacks)
 
 
 def lack(api: Api, wanted: Wanted) -> str:
@@ -414,7 +414,7 @@ def _records(release: str) -> str:
     return f"labelSelector=owner%3Dhelm%2Cname%3D{release}"
 
 
-def told_of(api: Api, release: str, job: str, reason: str) -> tuple[str, ...]:
+def told_of(api: Api, job: str, reason: str) -> tuple[str, ...]:
     """Why Helm's job did not do its work, in lines."""
     try:
         pods = api.items(f"{_namespace(NAMESPACE)}/pods", f"labelSelector=job-name%3Dhelm-{job}")
@@ -442,7 +442,7 @@ def _uninstall(charts: Charts, gone: Gone, deadline: float) -> None:
     end = time.monotonic() + deadline
     while api.get(path) is not None:
         if time.monotonic() > end:
-            told = told_of(api, gone.name, f"delete-{gone.name}", "Helm has not uninstalled it")
+            told = told_of(api, f"delete-{gone.name}", "Helm has not uninstalled it")
             raise Refusal(f"{gone.name}: {line}" for line in told)
         time.sleep(2)
     if gone.packaged:

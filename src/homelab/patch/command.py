@@ -39,7 +39,7 @@ def run(
 ) -> Summary:
     """Patch the home of an inventory folder, or say what would be done; progress goes to stderr.
 
-    Raise PatchError when it cannot be begun, ClusterError when the API refuses what it takes.
+    Raise PatchError when it cannot be begun.
     """
     hosts = order(home)
     if problems := list(inventories.problems(hosts)):

@@ -6,7 +6,6 @@ import importlib.util
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from typing import Any, cast
 from pydantic import SecretStr
 
 from homelab.ansible.events import Event
+from homelab.signals import as_interrupts
 
 INSTALL = (
     "Ansible is not installed here; run pip install 'homelab[ansible]' (in the repository: pip install -e '.[ansible]')"
@@ -82,7 +82,7 @@ class Ansible:
             raise AnsibleError(INSTALL)
         if not playbook.is_file():
             raise AnsibleError(f"{playbook}: there is no such playbook; write the path of one")
-        with _terminable(), _folder() as folder:
+        with as_interrupts(), _folder() as folder:
             asked = {
                 "private_data_dir": str(folder),
                 "project_dir": str(playbook.resolve().parent),
@@ -174,22 +174,6 @@ class Ansible:
 def installed() -> bool:
     """Whether the extra `ansible` is there. Neither is imported: that is for the child alone."""
     return all(importlib.util.find_spec(name) is not None for name in ("ansible", "ansible_runner"))
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM and a terminal that is closed end what is inside as Ctrl-C does, so that nothing stays behind, unless the
-    caller has other plans."""
-    main = threading.current_thread() is threading.main_thread()
-    numbers = (signal.SIGTERM, signal.SIGHUP) if main else ()
-    ours = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
-    for number in ours:
-        signal.signal(number, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        for number in ours:
-            signal.signal(number, signal.SIG_DFL)
 
 
 @contextmanager

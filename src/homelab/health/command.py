@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,6 +22,7 @@ from homelab.health.selection import WrongSelection, choose, kinds_of
 from homelab.health.settings import Settings
 from homelab.health.snapshot import USAGE, Expected, Snapshot
 from homelab.health.suppression import Suppression
+from homelab.signals import as_interrupts
 
 _EVERY = 5.0  # seconds between two looks when nobody says
 
@@ -345,7 +344,7 @@ def _try_out(snapshot: Snapshot, kubeconfig: str | None, context: str | None, wi
     if sys.stderr.isatty():
         print("pods are trying things out, which takes about a minute; Ctrl-C removes them", file=sys.stderr)  # noqa: T201
     try:
-        with _ended_by_signals():
+        with as_interrupts():
             return probing.probe(
                 snapshot,
                 kubeconfig,
@@ -363,30 +362,3 @@ def _tell(line: str) -> None:
     """A line for who is there: the terminal may be gone, which is no reason to clean up no further."""
     with suppress(OSError):
         print(f"--deep: {line}", file=sys.stderr)  # noqa: T201
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """What ends a program from outside, or with its terminal, ends it as Ctrl-C does: after it has cleaned up.
-
-    It does so once: a terminal that is closed says so twice, by its shell and by the kernel. Ctrl-C is for those who
-    are in a hurry.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield  # signals are another's
-        return
-    heard = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP)}
-
-    def end(*_: object) -> None:
-        for each in heard:
-            signal.signal(each, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    try:
-        for each, before in heard.items():
-            if before is not signal.SIG_IGN:
-                signal.signal(each, end)
-        yield
-    finally:
-        for each, before in heard.items():
-            signal.signal(each, before)

@@ -21,7 +21,7 @@ from homelab.health.snapshot import Expected, Snapshot
 from homelab.health.thresholds import Thresholds
 
 if TYPE_CHECKING:
-    from homelab.health.api import ClusterUnreachable
+    from homelab.api import ClusterUnreachable
     from homelab.health.probing import probe
     from homelab.health.reading import read_snapshot
 
@@ -53,7 +53,7 @@ def __getattr__(name: str) -> object:
 
         return probe
     if name == "ClusterUnreachable":
-        from homelab.health.api import ClusterUnreachable
+        from homelab.api import ClusterUnreachable
 
         return ClusterUnreachable
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

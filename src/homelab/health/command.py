@@ -314,7 +314,7 @@ def _expecting(snapshot: Snapshot) -> Snapshot:
 def _read(
     kubeconfig: str | None, context: str | None, namespace: str, timeout: float, codes: frozenset[str]
 ) -> Snapshot:
-    from homelab.health.api import ClusterUnreachable
+    from homelab.api import ClusterUnreachable
     from homelab.health.reading import read_snapshot
 
     # Whether a namespace is there at all must be known whatever is checked.
@@ -338,8 +338,8 @@ def _read(
 
 def _try_out(snapshot: Snapshot, kubeconfig: str | None, context: str | None, wishes: _Wishes) -> Snapshot:
     """The snapshot with what trying out came to. What is left behind is told at once: somebody has to remove it."""
+    from homelab.api import ClusterUnreachable
     from homelab.health import manifests, probing
-    from homelab.health.api import ClusterUnreachable
 
     if sys.stderr.isatty():
         print("pods are trying things out, which takes about a minute; Ctrl-C removes them", file=sys.stderr)  # noqa: T201

@@ -16,8 +16,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
+from homelab.api import Answer, Connection, Deadline, ReadFailed, connect, patiently
 from homelab.health import manifests, probes, slim
-from homelab.health.api import Answer, Connection, Deadline, ReadFailed, connect, patiently
 from homelab.health.checks.services import DNS
 from homelab.health.codes import CODES, DEEP_CODES
 from homelab.health.kinds import BY_NAME

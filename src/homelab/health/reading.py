@@ -16,8 +16,8 @@ from statistics import median
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from homelab.health import certificates, pages, slim
-from homelab.health.api import (
+from homelab import certificates
+from homelab.api import (
     Answer,
     ClusterUnreachable,
     Connection,
@@ -27,6 +27,7 @@ from homelab.health.api import (
     connect,
     patiently,
 )
+from homelab.health import pages, slim
 from homelab.health.codes import needed
 from homelab.health.kinds import KINDS, Kind
 from homelab.health.objects import Node, Object, Usage

@@ -6,10 +6,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from homelab.charts.objects import MANAGER
+
+if TYPE_CHECKING:
+    from homelab.api import Connection
 
 Object = dict[str, Any]
 _TIMEOUT = 30
@@ -29,7 +32,7 @@ class ApiError(Exception):
 class Api:
     """The API behind one context of a kubeconfig."""
 
-    client: Any
+    connection: Connection
 
     def get(self, path: str, query: str = "") -> Object | None:
         """The object at a path; None when there is none."""
@@ -89,33 +92,31 @@ class Api:
         self, method: str, path: str, query: str = "", body: Object | str | None = None, kind: str = "application/json"
     ) -> bytes:
         # Imported here: it costs a quarter of a second, which a run without charts need not pay.
-        import urllib3
-        from kubernetes.client import ApiException
+        from homelab.api import Deadline, ReadFailed, Unconnected
 
-        headers = {"Accept": "application/json", "Content-Type": kind}
+        deadline = Deadline(_TIMEOUT)
         try:
-            method, url, headers, *_ = self.client.param_serialize(
-                method, path, header_params=headers, auth_settings=["BearerToken"]
-            )
-            answer = self.client.call_api(
-                method, f"{url}?{query}" if query else url, headers, body, _request_timeout=_TIMEOUT
-            )
-            said: bytes = answer.read()
-        except (ApiException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            raise ApiError(str(error).partition("\n")[0] or type(error).__name__) from None
+            if method == "GET":
+                answer = self.connection.get(path, deadline, query)
+            else:
+                answer = self.connection.send(method, f"{path}?{query}" if query else path, body, deadline, kind)
+        except Unconnected as error:
+            raise ApiError(f"{error}; {error.remedy}") from None
+        except ReadFailed as error:
+            raise ApiError(str(error)) from None
         if not 200 <= answer.status < 300:
-            raise ApiError(f"{method} {path}: {_reason(said, answer.status)}", answer.status)
-        return said
+            raise ApiError(f"{method} {path}: {_reason(answer.body, answer.status)}", answer.status)
+        return answer.body
 
 
 def connect(kubeconfig: Path, context: str) -> Api:
     """The API of a context. Raise ApiError when the kubeconfig has none, or cannot be read."""
-    from kubernetes.config import ConfigException, new_client_from_config
+    from homelab import api
 
     try:
-        return Api(new_client_from_config(str(kubeconfig), context=context))
-    except (ConfigException, OSError, ValueError, TypeError, KeyError) as error:
-        raise ApiError(str(error).partition("\n")[0] or type(error).__name__) from None
+        return Api(api.connect(str(kubeconfig), context))
+    except api.ClusterUnreachable as error:
+        raise ApiError(str(error)) from None
 
 
 def path_of(wanted: Mapping[str, Any]) -> str:

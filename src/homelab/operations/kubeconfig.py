@@ -7,7 +7,6 @@ import tempfile
 import time
 from collections.abc import Generator, Mapping
 from pathlib import Path
-from typing import Any
 
 from pyinfra import host, logger, state
 from pyinfra.api.command import FunctionCommand, StringCommand
@@ -17,6 +16,8 @@ from homelab.k3s import config, kubeconfig, node, paths
 from homelab.k3s.kubeconfig import KubeconfigError
 from homelab.k3s.node import Node, Sight
 from homelab.model import Home, Host
+from homelab.operations import api as apis
+from homelab.operations.api import ApiError
 from homelab.operations.cluster import Cluster
 from homelab.pyinfra_compat import Refusal
 
@@ -119,20 +120,10 @@ def _lacks(cluster: Cluster, mine: Host, nodes: Mapping[str, Node] | None) -> li
 
 def outside(file: Path, context: str) -> tuple[dict[str, Node] | None, str]:
     """The nodes as the API tells them to the control machine through the kubeconfig; else None and why."""
-    # Imported here: it costs a quarter of a second, which a dry run need not pay.
-    import json
-
-    import urllib3
-    from kubernetes.client import ApiException
-    from kubernetes.config import ConfigException, new_client_from_config
-
     try:
-        client: Any = new_client_from_config(str(file), context=context)
-        arguments = client.param_serialize("GET", "/api/v1/nodes", auth_settings=["BearerToken"])
-        answer = client.call_api(*arguments, _request_timeout=10)
-        listed = json.loads(answer.read())
-    except (ConfigException, ApiException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-        return None, str(error).partition("\n")[0] or type(error).__name__
-    if not isinstance(listed, dict) or "items" not in listed:
+        listed = apis.connect(file, context).get("/api/v1/nodes") or {}
+    except ApiError as error:
+        return None, str(error)
+    if "items" not in listed:
         return None, "it answers with something else than its nodes"
     return {each.name: each for each in map(node.parse, listed["items"])}, ""

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from homelab.health.api import Connection, Deadline, ReadFailed, connect
+from homelab.api import Connection, Deadline, ReadFailed, connect
 from homelab.k3s import node
 from homelab.k3s.node import Node
 from homelab.model import Home, Host

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
+from homelab.api import Connection
 from homelab.health import Report, Snapshot, manifests, probe, probes, read_snapshot, run_checks
-from homelab.health.api import Connection
 from homelab.health.checks import ALL_CHECKS, CHECKS
 from homelab.health.codes import DEEP_CODES
 from homelab.health.probed import Way

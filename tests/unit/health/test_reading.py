@@ -78,7 +78,7 @@ def test_lists_are_read_page_by_page(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_large_answers_come_compressed_over_a_wire_and_in_chunks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunked: bool, remote: bool
 ) -> None:
-    monkeypatch.setattr("homelab.health.api._loopback", lambda url: not remote)
+    monkeypatch.setattr("homelab.api._loopback", lambda url: not remote)
     cluster = fresh()
     for number in range(400):
         cluster.claim("media", f"more-{number}")

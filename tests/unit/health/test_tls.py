@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from homelab.certificates import not_after, not_after_der
 from homelab.health import ClusterUnreachable, Ref, Severity, Status, read_snapshot, run_checks
-from homelab.health.certificates import not_after, not_after_der
 from homelab.health.snapshot import CLIENT, SERVING
 from tests.api_server import ApiServer
 from tests.unit.health.cluster import K3s

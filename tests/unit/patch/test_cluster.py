@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from homelab.health.api import ReadFailed, connect
+from homelab.api import ReadFailed, connect
 from homelab.patch.cluster import Cluster, ClusterError, Reply, Servers
 from homelab.patch.order import MARK
 from homelab.patch.pods import Pod

@@ -2,7 +2,7 @@
 
 `import kubernetes` also loads pydantic, WebSockets, OAuth and the dynamic client, which is half of what a whole look at
 a small cluster takes. So its packages' own `__init__` are left out, and what only an OpenID refresh needs is loaded by
-that. All reliance on how the client is laid out is here; `tests/unit/health/test_kubernetes_compat.py` fails when it
+that. All reliance on how the client is laid out is here; `tests/unit/test_kubernetes_compat.py` fails when it
 moves, and until somebody has followed the client is loaded whole.
 """
 

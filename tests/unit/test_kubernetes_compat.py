@@ -16,8 +16,8 @@ from types import ModuleType
 
 import pytest
 
-from homelab.health import kubernetes_compat
-from homelab.health.api import connect
+from homelab import kubernetes_compat
+from homelab.api import connect
 from tests.unit.health.conftest import kubeconfig
 
 
@@ -36,8 +36,8 @@ def test_what_a_look_at_a_cluster_can_do_without_is_not_loaded() -> None:
 
 def test_whoever_imports_the_client_has_it_whole_before_and_after() -> None:
     whole = "client.CoreV1Api, kubernetes.watch.Watch, kubernetes.config.load_kube_config, kubernetes.client.rest"
-    after = f"import homelab.health.api, kubernetes; from kubernetes import client; {whole}"
-    before = f"import kubernetes; from kubernetes import client; import homelab.health.api as api; {whole}"
+    after = f"import homelab.api, kubernetes; from kubernetes import client; {whole}"
+    before = f"import kubernetes; from kubernetes import client; import homelab.api as api; {whole}"
     same = "assert api._official.Configuration is client.Configuration"
     assert "kubernetes" in loaded(after) and "kubernetes" in loaded(f"{before}; {same}")
 

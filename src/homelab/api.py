@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 import urllib3.exceptions as errors
 import yaml
 
-from homelab.health import certificates, kubernetes_compat
+from homelab import certificates, kubernetes_compat
 
 _CHUNK = 1 << 18
 _CONNECT = 10.0
@@ -122,7 +122,7 @@ class Connection:
         self._configuration = configuration
         self._transport = _official.RESTClientObject(configuration)
         # Compression pays on a wire; on one machine it costs both ends.
-        self._headers = {"Accept": "application/json", "User-Agent": "homelab-health"}
+        self._headers = {"Accept": "application/json", "User-Agent": "homelab"}
         if not _loopback(self.url):
             self._headers["Accept-Encoding"] = "gzip"
 
@@ -134,14 +134,26 @@ class Connection:
         return self._ask("GET", path, deadline, query, None)
 
     def send(
-        self, method: str, path: str, body: Mapping[str, Any], deadline: Deadline, kind: str = "application/json"
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | str | None,
+        deadline: Deadline,
+        kind: str = "application/json",
     ) -> Answer:
         """What the API answers to a request that writes, whatever its status. Raise ReadFailed as `get`; nobody knows
-        then whether it has done what was asked. `kind` is the body's content type. No check may call this."""
-        return self._ask(method, path, deadline, "", dict(body), kind)
+        then whether it has done what was asked. `kind` is the body's content type; one that is no JSON takes text. No
+        check may call this."""
+        return self._ask(method, path, deadline, "", body, kind)
 
     def _ask(
-        self, method: str, path: str, deadline: Deadline, query: str, body: dict[str, Any] | None, kind: str = ""
+        self,
+        method: str,
+        path: str,
+        deadline: Deadline,
+        query: str,
+        body: Mapping[str, Any] | str | None,
+        kind: str = "",
     ) -> Answer:
         begun = time.monotonic()
         url = f"{self.url}{path}?{query}" if query else f"{self.url}{path}"

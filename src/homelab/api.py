@@ -46,6 +46,11 @@ class ReadFailed(Exception):
         super().__init__(why)
         self.late = late
 
+    @property
+    def told(self) -> str:
+        """Why, and what to do next where that is known."""
+        return str(self)
+
 
 class Unconnected(ReadFailed):
     """No connection, so not even an error: why, then what to do."""
@@ -53,6 +58,10 @@ class Unconnected(ReadFailed):
     def __init__(self, why: str, remedy: str) -> None:
         super().__init__(why)
         self.remedy = remedy
+
+    @property
+    def told(self) -> str:
+        return f"{self}; {self.remedy}"
 
 
 @dataclass(frozen=True)

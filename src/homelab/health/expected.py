@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from homelab.health.snapshot import Expected
+
+if TYPE_CHECKING:
+    from homelab.model import Home
 
 CONTEXT = "homelab-"  # and the environment: the name that the deploy gives to a cluster's context
 
@@ -28,6 +32,11 @@ def read(environment: str, start: Path) -> Expected:
         home = load(choose(folder, {"HOMELAB_ENV": environment}), cwd=folder.parent)
     except InventoryError as error:
         raise InventoryUnusable(str(error).replace("HOMELAB_ENV=", "--inventory ")) from None
+    return of(home, environment)
+
+
+def of(home: Home, environment: str) -> Expected:
+    """The nodes of a home that is loaded, for an environment's name."""
     nodes = {host.name: host.role for host in (*home.servers, *home.agents) if host.role and not host.away}
     away = frozenset(host.name for host in (*home.servers, *home.agents) if host.away)
     return Expected(environment, nodes, away)

@@ -189,7 +189,7 @@ class _Reading:
             try:
                 answer = self._ask(VERSION)
             except Unconnected as error:
-                raise ClusterUnreachable(f"{where}: {error}; {error.remedy}") from None
+                raise ClusterUnreachable(f"{where}: {error.told}") from None
             except ReadFailed as error:
                 if error.late and not elapsed:
                     raise self._silent() from None

@@ -92,7 +92,7 @@ class Api:
         self, method: str, path: str, query: str = "", body: Object | str | None = None, kind: str = "application/json"
     ) -> bytes:
         # Imported here: it costs a quarter of a second, which a run without charts need not pay.
-        from homelab.api import Deadline, ReadFailed, Unconnected
+        from homelab.api import Deadline, ReadFailed
 
         deadline = Deadline(_TIMEOUT)
         try:
@@ -100,10 +100,8 @@ class Api:
                 answer = self.connection.get(path, deadline, query)
             else:
                 answer = self.connection.send(method, f"{path}?{query}" if query else path, body, deadline, kind)
-        except Unconnected as error:
-            raise ApiError(f"{error}; {error.remedy}") from None
         except ReadFailed as error:
-            raise ApiError(str(error)) from None
+            raise ApiError(error.told) from None
         if not 200 <= answer.status < 300:
             raise ApiError(f"{method} {path}: {_reason(answer.body, answer.status)}", answer.status)
         return answer.body

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from homelab.api import Connection, Deadline, ReadFailed, connect
-from homelab.k3s import node
+from homelab.k3s import config, node
 from homelab.k3s.node import Node
 from homelab.model import Home, Host
 from homelab.patch import pods
@@ -63,7 +63,7 @@ class Servers:
         first = connect(kubeconfig_path, context)
         parts = urlsplit(first.url)
         urls = dict.fromkeys(
-            [first.url, *(_url(parts.scheme, host, parts.port) for host in home.servers if not host.away)]
+            [first.url, *(config.url(host, parts.scheme, parts.port) for host in home.servers if not host.away)]
         )
         return cls([first, *(connect(kubeconfig_path, context, url) for url in list(urls)[1:])])
 
@@ -111,11 +111,6 @@ def _unmark(name: str) -> str:
     return f"kubectl annotate node {name} {MARK}-"
 
 
-def _url(scheme: str, host: Host, port: int | None) -> str:
-    address = f"[{host.address}]" if host.address.version == 6 else str(host.address)
-    return f"{scheme}://{address}:{port or 6443}"
-
-
 def _asked(connection: Connection, method: str, path: str, body: Mapping[str, Any] | None, kind: str) -> Reply:
     deadline = Deadline(_TIMEOUT)
     answer = connection.get(path, deadline) if body is None else connection.send(method, path, body, deadline, kind)
@@ -128,7 +123,7 @@ def _asked(connection: Connection, method: str, path: str, body: Mapping[str, An
 
 @dataclass
 class Cluster:
-    """The cluster, as a node's turn needs it. `ready` tells of a server, by its name, whether its own API answers."""
+    """The cluster, as a node's turn needs it. `ready` tells of a server whether its own API answers."""
 
     ask: Ask
     ready: Callable[[Host], bool]
@@ -147,7 +142,7 @@ class Cluster:
                     return reply
                 why = reply.said
             except ReadFailed as error:
-                why = str(error)
+                why = error.told
             if self.clock() >= end:
                 raise ClusterError(f"the API of no server has answered for {self.patience:.0f} s ({why})")
             self.sleep(_PAUSE)
@@ -251,7 +246,7 @@ class Cluster:
         try:
             reply = self.ask("POST", path, body, _JSON)
         except ReadFailed as error:
-            return str(error)
+            return error.told
         # Gone, or another one in its place: there is nothing left to evict.
         return "" if reply.ok or reply.status in (404, 409) else reply.said
 
@@ -268,4 +263,4 @@ class Cluster:
 def cluster(servers: Servers) -> Cluster:
     """The cluster that servers are of."""
     first = urlsplit(servers.urls[0])
-    return Cluster(servers.ask, lambda host: servers.ready(_url(first.scheme, host, first.port)))
+    return Cluster(servers.ask, lambda host: servers.ready(config.url(host, first.scheme, first.port)))

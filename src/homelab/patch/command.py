@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from homelab.ansible import inventory as inventories
 from homelab.ansible.runner import Ansible
-from homelab.health import ClusterUnreachable, Expected, Report, Snapshot, read_snapshot, run_checks
+from homelab.health import ClusterUnreachable, Report, Snapshot, expected, read_snapshot, run_checks
 from homelab.health import settings as health_settings
 from homelab.health.checks import CHECKS
 from homelab.k3s import kubeconfig
@@ -107,9 +107,7 @@ def _health(home: Home, servers: Servers) -> Callable[[], tuple[Report, Snapshot
     """How the cluster's health is read: all checks, the home's nodes expected, with the settings that health has."""
     assert home.cluster is not None
     path, context = home.cluster.kubeconfig, kubeconfig.context(home.environment)
-    nodes = {host.name: host.role for host in (*home.servers, *home.agents) if host.role and not host.away}
-    away = frozenset(host.name for host in (*home.servers, *home.agents) if host.away)
-    known = Expected(home.environment, nodes, away)
+    known = expected.of(home, home.environment)
     try:
         file = health_settings.find()
         own = health_settings.read(file) if file else health_settings.Settings()

@@ -33,7 +33,7 @@ class Pace:
     @property
     def limit(self) -> str:
         """How long a wait may take, in words."""
-        return f"{self.within / 60:g} min" if self.within >= 60 else f"{self.within:g} s"
+        return f"{self.within:g} s" if self.within % 60 else f"{self.within / 60:g} min"
 
     def late(self, end: float) -> bool:
         return self.clock() >= end

@@ -91,7 +91,7 @@ def _adopt_btrfs(case: Case, record: Record | None, uuid: str, decided: Decided)
         problems += [_taken(case, record, name) for name in case.absent]
         return
     if case.absent:
-        problems.append(_died(case, record) if lacks else _lost(case, record, uuid))
+        problems.append(_died(case, record) if lacks else _lost(case, record))
         return
     first = next(iter(case.disks.values()))
     chunks = next((device.chunks for device in first.devices if device.chunks), ())
@@ -118,7 +118,7 @@ def _adopt_btrfs(case: Case, record: Record | None, uuid: str, decided: Decided)
     )
 
 
-def _lost(case: Case, record: Record | None, uuid: str) -> Problem:
+def _lost(case: Case, record: Record | None) -> Problem:
     """Why a btrfs with fewer disks than it has stays down, and what is to be done."""
     if len(case.absent) > case.level.survives(len(case.pool.disks)):
         found = f"{_gone(case, record)} is gone, more than a {case.pool.level} survives"

@@ -13,6 +13,7 @@ import pytest
 
 from homelab.nas import watch
 from homelab.probe import HostProbe, UnitState
+from homelab.storage.btrfs import LIVES
 from tests import looks
 from tests.nas_host import SCRIPTS, NasHost, nas
 
@@ -604,3 +605,8 @@ def test_a_disk_without_smart_has_no_such_metrics(host: Watched) -> None:
     host.look()
     assert "homelab_smart" not in host.metrics()
     assert not host.path("/asked").exists()
+
+
+def test_a_btrfs_disk_that_is_gone_is_told_by_the_same_signs_as_in_a_deploy() -> None:
+    function = LIVES[LIVES.index("lives() {") :].strip()
+    assert function in (SCRIPTS / "homelab-watch").read_text(encoding="utf-8")

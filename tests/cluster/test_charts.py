@@ -168,12 +168,12 @@ def test_a_field_that_this_k3ss_definition_does_not_list_is_found(reached: Api, 
 
 def test_k3ss_job_installs_them_or_says_why_not(reached: Api, applied: Mapping[str, Wanted]) -> None:
     def settled() -> bool:
-        lines = operations.told_of(reached, READER, f"install-{READER}", "")
+        lines = operations.told_of(reached, f"install-{READER}", "")
         return not operations.lack(reached, applied[READER]) or any("that means: " in line for line in lines)
 
     until("the job has done its work, or waits for something known", settled, DEADLINE)
     if operations.lack(reached, applied[READER]):
-        lines = operations.told_of(reached, READER, f"install-{READER}", operations.lack(reached, applied[READER]))
+        lines = operations.told_of(reached, f"install-{READER}", operations.lack(reached, applied[READER]))
         assert lines[0].startswith("Helm has not installed it; its job waits, ")
         assert lines[-1].startswith("that means: the image of K3s's Helm job cannot be had")
         pytest.skip(f"not seen: {lines[0]}")

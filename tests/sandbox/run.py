@@ -35,6 +35,7 @@ CLUSTER_FAULTS = (
     "tests/faults/test_convergence.py",
     "tests/faults/test_refusals.py",
     "tests/faults/test_patch.py",
+    "tests/faults/test_plan.py",
 )
 
 

@@ -1,0 +1,46 @@
+"""`homelab plan` on hosts that somebody changed by hand: it names what they changed, and touches nothing."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from tests.faults.conftest import state
+from tests.sandbox.lab import BIN, ROOT, Lab, environment
+
+EDITED, UNIT = "/etc/apt/apt.conf.d/90homelab", "/etc/systemd/system/k3s-agent.service"
+
+
+def plan(lab: Lab, code: int, deploy: str = "site", folder: Path = ROOT) -> dict[str, list[str]]:
+    """The operations that would change something, each with its hosts; `homelab plan` must exit with `code`."""
+    done = subprocess.run(
+        [str(BIN / "homelab"), "plan", deploy, "--format", "json"],
+        cwd=folder,
+        env=environment(lab.size, lab.version),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    told: dict[str, Any] = json.loads(done.stdout)
+    return {each["name"]: each["hosts"] for each in told["changes"]}
+
+
+def test_what_a_hand_changed_is_named_and_stays_until_the_next_deploy(whole: Lab) -> None:
+    assert plan(whole, 0) == {}
+    whole.ssh("s2", f"echo '// by hand' >>{EDITED}")
+    whole.ssh("a1", f"rm {UNIT}")
+    try:
+        before = state(whole)
+        named = plan(whole, 2)
+        assert [hosts for name, hosts in named.items() if EDITED in name] == [["s2"]], named
+        assert [hosts for name, hosts in named.items() if UNIT in name] == [["a1"]], named
+        assert {host for hosts in named.values() for host in hosts} == {"s2", "a1"}, named
+        assert state(whole) == before, "a plan touches nothing"
+    finally:
+        done = whole.deploy("site")
+    assert done.code == 0, done.reasons
+    assert plan(whole, 0) == {}

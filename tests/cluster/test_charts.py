@@ -32,7 +32,7 @@ from tests.charts_engine import CHARTS, rendered
 from tests.cluster.conftest import health_of, until
 from tests.cluster.test_pods import IMAGE, fetch
 from tests.cluster.test_role import checks, may_only_look, runs_every_check
-from tests.sandbox.lab import BIN, ROOT, Lab, environment
+from tests.sandbox.lab import BIN, Lab, environment
 from tests.unit.charts import homes
 
 CONTEXT = "homelab-sandbox"
@@ -261,7 +261,6 @@ def test_runs_install_upgrade_and_uninstall_and_a_plan_names_a_changed_value(
         for name, text in OWN.items():
             (charts / "own" / name).parent.mkdir(parents=True, exist_ok=True)
             (charts / "own" / name).write_text(text, encoding="utf-8")
-        (folder.parent / "deploys").symlink_to(ROOT / "deploys")
         return folder
 
     def text() -> str:

@@ -148,13 +148,15 @@ class Lab:
     ) -> str:
         """A copy of the sandbox's inventory with lines appended to some files and host data changed; gives its folder.
 
-        It lies under `.sandbox`, with links that make the paths in it lead to the same keys, kubeconfig and charts.
+        It lies under `.sandbox`, with links that make its folder one where a person can work: with the same keys,
+        kubeconfig, charts and deploys.
         """
         folder = SANDBOX / "cases" / case / "inventory"
         shutil.rmtree(folder.parent, ignore_errors=True)
         shutil.copytree(ROOT / "inventory", folder, ignore=shutil.ignore_patterns("home.py", "__pycache__"))
         (folder.parent / ".sandbox").symlink_to(SANDBOX)
-        (folder.parent / "charts").symlink_to(ROOT / "charts")
+        for name in ("charts", "config.py", "deploys"):
+            (folder.parent / name).symlink_to(ROOT / name)
         for name, lines in (append or {}).items():
             with (folder / name).open("a", encoding="utf-8") as file:
                 file.write(f"\n{lines}\n")

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +15,7 @@ from homelab.ansible import inventory as inventories
 from homelab.ansible.events import Event, tally
 from homelab.ansible.runner import Ansible, AnsibleError
 from homelab.model import Home, Host
+from homelab.progress import say
 
 VERSION = 1
 
@@ -32,7 +30,6 @@ class Played:
 
     environment: str
     playbook: str
-    hosts: tuple[str, ...]
     away: tuple[str, ...]
     events: tuple[Event, ...]
     rc: int
@@ -64,7 +61,7 @@ def run(
     if problems:
         raise PlayError("\n".join(problems))
     for name in away:
-        _say(f"{name}: away, left alone")
+        say(f"{name}: away, left alone")
     # All of them, so that a play may ask for the variables and groups of others as with Ansible's own --limit.
     there = [host for host in home.hosts if not host.away]
     part = hosts if len(hosts) < len(there) else None
@@ -73,8 +70,7 @@ def run(
         done = ansible.run(playbook, limit=inventories.PART if part else None, told=_tell)
     except AnsibleError as error:
         raise PlayError(str(error)) from None
-    names = tuple(host.name for host in hosts)
-    return Played(home.environment, str(playbook), names, away, done.events, done.rc, done.said)
+    return Played(home.environment, str(playbook), away, done.events, done.rc, done.said)
 
 
 def chosen(home: Home, limit: Sequence[str]) -> list[Host]:
@@ -107,15 +103,9 @@ def outcome(event: Event) -> str:
 
 def _tell(event: Event) -> None:
     if event.kind == "play":
-        _say(event.play)
+        say(event.play)
     elif event.host and event.kind != "skipped":
-        _say(f"{event.host}: {event.task}: {outcome(event)}{f': {event.error}' if event.error else ''}")
-
-
-def _say(words: str) -> None:
-    # A terminal that is gone must not keep the playbook from being ended as it has to be.
-    with suppress(OSError):
-        print(f"{time.strftime('%H:%M:%S')} {words}", file=sys.stderr, flush=True)  # noqa: T201
+        say(f"{event.host}: {event.task}: {outcome(event)}{f': {event.error}' if event.error else ''}")
 
 
 def as_data(played: Played) -> dict[str, Any]:

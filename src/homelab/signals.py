@@ -1,11 +1,13 @@
-"""What ends a program from outside ends it as Ctrl-C does."""
+"""What ends a program from outside: as Ctrl-C does, or after the step at hand."""
 
 from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
@@ -16,18 +18,44 @@ def as_interrupts() -> Iterator[None]:
     are in a hurry. A signal that somebody handles or ignores stays so, and outside the main thread all of them do.
     """
     main = threading.current_thread() is threading.main_thread()
-    numbers = (signal.SIGTERM, signal.SIGHUP) if main else ()
-    ours = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
+    ours = [number for number in _ENDING if main and signal.getsignal(number) is signal.SIG_DFL]
 
     def end(*_: object) -> None:
         for number in ours:
             signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
+    with _handled(ours, end):
+        yield
+
+
+@contextmanager
+def between_steps(told: Callable[[], None]) -> Iterator[Callable[[], bool]]:
+    """Within, an interrupt waits for the end of the step at hand: it is `told`, and the second raises
+    KeyboardInterrupt. Gives whether there was one.
+
+    A terminal that is closed interrupts once, however often it says so. A signal that somebody ignores stays so, as
+    nohup has it.
+    """
+    asked: list[int] = []
+
+    def interrupted(number: int, _: object) -> None:
+        if not asked:
+            asked.append(number)
+            told()
+        elif number != signal.SIGHUP:
+            raise KeyboardInterrupt
+
+    ours = [each for each in (signal.SIGINT, *_ENDING) if signal.getsignal(each) is not signal.SIG_IGN]
+    with _handled(ours, interrupted):
+        yield lambda: bool(asked)
+
+
+@contextmanager
+def _handled(numbers: list[signal.Signals], handler: Callable[[int, object], None]) -> Iterator[None]:
+    before = {number: signal.signal(number, handler) for number in numbers}
     try:
-        for number in ours:
-            signal.signal(number, end)
         yield
     finally:
-        for number in ours:
-            signal.signal(number, signal.SIG_DFL)
+        for number, was in before.items():
+            signal.signal(number, was)

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
-import signal
-import sys
-from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -29,7 +25,6 @@ NAS = Host(name="nas", nas=True, role="agent", address="192.0.2.31")
 HOME = Home(environment="home", hosts=(S1, S2, NAS))
 EVENTS = (
     Event("play", play="Printers"),
-    Event("task", play="Printers", task="Install cups"),
     Event("ok", "s1", "Printers", "Install cups", changed=True),
     Event("ok", "nas", "Printers", "Install cups"),
     Event("failed", "s1", "Printers", "Start it", error="E: no such unit"),
@@ -39,7 +34,7 @@ EVENTS = (
 
 
 def played(*events: Event, rc: int = 0, said: str = "") -> play.Played:
-    return play.Played("home", "p.yml", ("s1", "nas"), ("s2",), events, rc, said)
+    return play.Played("home", "p.yml", ("s2",), events, rc, said)
 
 
 @pytest.mark.parametrize(
@@ -220,50 +215,10 @@ def test_a_limit_is_one_only_where_it_leaves_somebody_out(
         return runner.Outcome(0, "", EVENTS)
 
     monkeypatch.setattr(runner.Ansible, "run", run)
-    done = play.run(tmp_path / "inventory", HOME, tmp_path / "x.yml", limit=limit)
+    play.run(tmp_path / "inventory", HOME, tmp_path / "x.yml", limit=limit)
     ((given, inventory),) = asked
     assert given == passed and list(inventory["hosts"]) == ["s1", "nas"]
     assert list(inventory["children"].get(inventories.PART, {}).get("hosts", ())) == ([] if passed is None else ["nas"])
-    assert done.hosts == (("s1", "nas") if passed is None else ("nas",))
-
-
-def gone(*_: object) -> None:
-    raise BrokenPipeError
-
-
-def test_a_terminal_that_is_gone_ends_nothing_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stderr", SimpleNamespace(write=gone, flush=gone))
-    command._tell("s1", "cordoned")
-    play._say("Own")
-
-
-@pytest.fixture
-def handlers() -> Iterator[None]:
-    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    yield
-    for each, handler in before.items():
-        signal.signal(each, handler)
-
-
-@pytest.mark.usefixtures("handlers")
-def test_a_terminal_that_is_closed_stops_after_the_step_at_hand_and_cuts_nothing() -> None:
-    with command._patient() as stopped:
-        assert not stopped()
-        for _ in range(3):
-            signal.raise_signal(signal.SIGHUP)
-        assert stopped()
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGTERM)
-    assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
-
-
-@pytest.mark.usefixtures("handlers")
-def test_what_nohup_has_begun_goes_on_without_its_terminal() -> None:
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    with command._patient() as stopped:
-        signal.raise_signal(signal.SIGHUP)
-        assert not stopped()
 
 
 SUMMARY = Summary(

@@ -1,4 +1,4 @@
-"""What a playbook did, as data: one event for each play, task and host, from what ansible-runner tells."""
+"""What a playbook did, as data: one event for each play and each task on a host, from what ansible-runner tells."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Kind = Literal["play", "task", "ok", "skipped", "failed", "unreachable", "end"]
+Kind = Literal["play", "ok", "skipped", "failed", "unreachable", "end"]
 
 _HOST: Mapping[str, Kind] = {
     "runner_on_ok": "ok",
@@ -60,8 +60,6 @@ def parse(raw: Mapping[str, Any]) -> Event | None:
     play, task = str(data.get("play", "")), str(data.get("task", ""))
     if name == "playbook_on_play_start":
         return Event("play", play=play)
-    if name == "playbook_on_task_start":
-        return Event("task", play=play, task=task)
     kind = _HOST.get(name)
     if kind is None:
         return None

@@ -16,9 +16,6 @@ from homelab.model.strict import shown
 
 # Place below the values, what was found, the remedy.
 Wrong = tuple[str, str, str]
-KEYWORDS = frozenset(
-    ("type", "properties", "additionalProperties", "required", "enum", "pattern", "minimum", "maximum", "items")
-)
 
 _TYPES: Mapping[str, tuple[Callable[[object], bool], str]] = {
     "object": (lambda value: isinstance(value, dict), 'a dict, {"key": value}'),

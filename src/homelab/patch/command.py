@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import fcntl
-import signal
-import sys
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 from pydantic import SecretStr
 
@@ -27,7 +23,9 @@ from homelab.patch.order import order
 from homelab.patch.pace import Pace
 from homelab.patch.rolling import Rolling
 from homelab.patch.summary import Summary
+from homelab.progress import say
 from homelab.settings import Settings
+from homelab.signals import between_steps
 
 
 class PatchError(Exception):
@@ -53,7 +51,7 @@ def run(
     for host in home.hosts:
         if host.away:
             _tell(host.name, "away: it is counted, but left alone")
-    with _alone(home), _servers(home) as servers, _patient() as stopped:
+    with _alone(home), _servers(home) as servers, between_steps(_interrupted) as stopped:
         rolling = Rolling(
             home,
             AnsibleHosts(ansible, playbook),
@@ -141,35 +139,8 @@ def _read(path: str, context: str, servers: Servers) -> Snapshot:
 
 
 def _tell(host: str, words: str) -> None:
-    line = f"{time.strftime('%H:%M:%S')} {f'{host}: ' if host else ''}{words}"
-    # A terminal that is gone must not end a step half way.
-    with suppress(OSError):
-        print(line, file=sys.stderr, flush=True)  # noqa: T201
+    say(f"{host}: {words}" if host else words)
 
 
-@contextmanager
-def _patient() -> Iterator[Callable[[], bool]]:
-    """An interrupt waits for the end of the step at hand; the second one does not. Gives whether there was one.
-
-    A terminal that is closed interrupts once, however often it says so (its shell does as well), and not at all what
-    nohup has begun.
-    """
-    asked: list[int] = []
-
-    def interrupted(number: int, frame: FrameType | None) -> None:
-        if asked:
-            if number == signal.SIGHUP:
-                return
-            raise KeyboardInterrupt
-        asked.append(number)
-        _tell("", "interrupted: stopping after this step; Ctrl-C again cuts it")
-
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        numbers.append(signal.SIGHUP)
-    before = {number: signal.signal(number, interrupted) for number in numbers}
-    try:
-        yield lambda: bool(asked)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _interrupted() -> None:
+    say("interrupted: stopping after this step; Ctrl-C again cuts it")

@@ -61,7 +61,7 @@ def test_why_a_task_failed(result: dict[str, Any], said: str) -> None:
 
 def test_how_hosts_fared() -> None:
     events = [
-        Event("task", task="a"),
+        Event("play", play="a"),
         Event("ok", "s1", changed=True),
         Event("ok", "s1"),
         Event("failed", "s2", ignored=True),

@@ -10,7 +10,8 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Node:
-    """What the toolkit reads of a Node. `voter` is None where that K3s does not report etcd membership."""
+    """What the toolkit reads of a Node. `voter` is None where that K3s does not report etcd membership; `cordoned` is
+    that it takes no new pods, whoever said so."""
 
     name: str
     ready: bool
@@ -19,6 +20,7 @@ class Node:
     voter: bool | None = None
     etcd: bool = False
     control_plane: bool = False
+    cordoned: bool = False
     addresses: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     taints: frozenset[str] = frozenset()
@@ -40,6 +42,7 @@ def parse(item: Mapping[str, Any]) -> Node:
         version=(status.get("nodeInfo") or {}).get("kubeletVersion", ""),
         voter=None if voter is None else voter.get("status") == "True",
         etcd=labels.get("node-role.kubernetes.io/etcd") == "true",
+        cordoned=bool(spec.get("unschedulable")),
         control_plane=any(f"node-role.kubernetes.io/{role}" in labels for role in ("control-plane", "master")),
         addresses=tuple(each["address"] for each in status.get("addresses") or () if each["type"] == "InternalIP"),
         labels=labels,

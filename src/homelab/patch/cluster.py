@@ -21,7 +21,7 @@ from homelab.patch.pods import Pod
 _TIMEOUT = 10.0  # seconds for one answer of one server
 _PATIENCE = 120.0  # while servers restart and etcd elects, there may be no answer for a while
 _PAUSE = 1.0
-_MERGE = "application/merge-patch+json"
+MERGE = "application/merge-patch+json"
 _JSON = "application/json"
 
 
@@ -132,7 +132,7 @@ class Cluster:
     patience: float = _PATIENCE
     _eviction: str = field(default="", init=False)
 
-    def _answer(self, method: str, path: str, body: Mapping[str, Any] | None = None, kind: str = _JSON) -> Reply:
+    def answer(self, method: str, path: str, body: Mapping[str, Any] | None = None, kind: str = _JSON) -> Reply:
         """A reply that is not a server's trouble, waited for. Raise ClusterError when there is none for too long."""
         end = self.clock() + self.patience
         while True:
@@ -148,7 +148,7 @@ class Cluster:
             self.sleep(_PAUSE)
 
     def _read(self, path: str) -> Mapping[str, Any]:
-        reply = self._answer("GET", path)
+        reply = self.answer("GET", path)
         if not reply.ok:
             raise ClusterError(f"the API refuses to tell {path} ({reply.said}); see that this kubeconfig's user may")
         return reply.body
@@ -156,11 +156,6 @@ class Cluster:
     def nodes(self) -> dict[str, Node]:
         """All nodes by name."""
         return {each.name: each for each in (node.parse(item) for item in self._read("/api/v1/nodes")["items"] or ())}
-
-    def cordoned(self) -> frozenset[str]:
-        """The names of the nodes that take no new pods, whoever said so."""
-        items = self._read("/api/v1/nodes")["items"] or ()
-        return frozenset(each["metadata"]["name"] for each in items if (each.get("spec") or {}).get("unschedulable"))
 
     def marked(self) -> dict[str, bool]:
         """The nodes that carry our mark, and whether each one's cordon is still ours (see `ours`)."""
@@ -186,7 +181,7 @@ class Cluster:
                 },
                 "spec": {"unschedulable": True},
             }
-            reply = self._answer("PATCH", path, body, _MERGE)
+            reply = self.answer("PATCH", path, body, MERGE)
             if reply.ok:
                 return True
             if reply.status != 409:
@@ -195,7 +190,7 @@ class Cluster:
     def uncordon(self, name: str) -> None:
         """Let pods onto a node again, and take our mark off it."""
         body = {"metadata": {"annotations": {MARK: None}}, "spec": {"unschedulable": None}}
-        reply = self._answer("PATCH", f"/api/v1/nodes/{quote(name)}", body, _MERGE)
+        reply = self.answer("PATCH", f"/api/v1/nodes/{quote(name)}", body, MERGE)
         if not reply.ok:
             raise ClusterError(
                 f"{name} could not be uncordoned: {reply.said}; run: kubectl uncordon {name}; {_unmark(name)}"
@@ -204,25 +199,19 @@ class Cluster:
     def unmark(self, name: str) -> None:
         """Take our mark off a node and leave its cordon, which is a person's from now on."""
         body = {"metadata": {"annotations": {MARK: None}}}
-        reply = self._answer("PATCH", f"/api/v1/nodes/{quote(name)}", body, _MERGE)
+        reply = self.answer("PATCH", f"/api/v1/nodes/{quote(name)}", body, MERGE)
         if not reply.ok:
             raise ClusterError(f"{name} could not be rid of its mark: {reply.said}; run: {_unmark(name)}")
 
     def renewed(self, name: str) -> datetime | None:
         """When a node's kubelet last renewed its lease, by the node's clock."""
-        reply = self._answer("GET", f"/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{quote(name)}")
+        reply = self.answer("GET", f"/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{quote(name)}")
         at = (reply.body.get("spec") or {}).get("renewTime") if reply.ok else None
         return datetime.fromisoformat(str(at).replace("Z", "+00:00")) if at else None
 
     def pods(self) -> list[Pod]:
         """All pods."""
         return [pods.parse(item) for item in self._read("/api/v1/pods")["items"] or ()]
-
-    def volumes(self) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
-        """All pods and all PersistentVolumes, as the API tells them."""
-        return list(self._read("/api/v1/pods")["items"] or ()), list(
-            self._read("/api/v1/persistentvolumes")["items"] or ()
-        )
 
     def wanted(self) -> dict[str, int]:
         """How many pods each ReplicaSet, StatefulSet and ReplicationController keeps, by its uid."""

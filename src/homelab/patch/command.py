@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -19,6 +19,7 @@ from homelab.model import Home
 from homelab.patch import cluster as clusters
 from homelab.patch.by_ansible import PLAYBOOK, AnsibleHosts
 from homelab.patch.cluster import Servers
+from homelab.patch.lease import Lease, Lost
 from homelab.patch.order import order
 from homelab.patch.pace import Pace
 from homelab.patch.rolling import Rolling
@@ -51,23 +52,36 @@ def run(
     for host in home.hosts:
         if host.away:
             _tell(host.name, "away: it is counted, but left alone")
-    with _alone(home), _servers(home) as servers, between_steps(_interrupted) as stopped:
+    with (
+        _alone(home),
+        _servers(home) as servers,
+        _lease(home) as lease,
+        between_steps(_interrupted) as stopped,
+    ):
+
+        def stop() -> bool:
+            if lease is not None:
+                lease.confirm()
+            return stopped()
+
         rolling = Rolling(
             home,
             AnsibleHosts(ansible, playbook),
             clusters.cluster(servers) if servers else None,
             _health(home, servers) if servers else _nothing,
-            Pace(told=_tell, within=within, stop=stopped),
+            Pace(told=_tell, within=within, stop=stop),
+            # Hosts without a cluster have no cordons to mistake for one's own, and each lets one upgrade at a time.
+            lease.held if lease else nullcontext,
         )
         try:
             return rolling.plan() if dry_run else rolling.run()
-        except (ClusterUnreachable, clusters.ClusterError) as error:
+        except (ClusterUnreachable, clusters.ClusterError, Lost) as error:
             raise PatchError(str(error)) from None
 
 
 @contextmanager
 def _alone(home: Home) -> Iterator[None]:
-    """One run at a time from this machine: a second one would take the first one's cordons for left behind."""
+    """One run at a time from this machine, dry ones too; over a cluster the lease sees to all machines."""
     path = Settings.read().artifacts.parent / f"patch-{home.environment}.lock"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -95,6 +109,12 @@ def _servers(home: Home) -> Iterator[Servers | None]:
         yield servers
     finally:
         servers.close()
+
+
+@contextmanager
+def _lease(home: Home) -> Iterator[Lease | None]:
+    with _servers(home) as servers:
+        yield Lease(clusters.cluster(servers), told=say) if servers else None
 
 
 def _nothing() -> tuple[Report, Snapshot]:

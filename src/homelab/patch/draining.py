@@ -21,8 +21,7 @@ def drain(cluster: Cluster, name: str, away: Collection[str], pace: Pace) -> Non
     if not others:
         pace.told(name, "not drained: there is no other node for its pods, they go down with it")
         return
-    closed = cluster.cordoned()
-    if not any(node.ready for other, node in others.items() if other not in closed):
+    if not any(node.ready and not node.cordoned for node in others.values()):
         raise Stopped(f"not drained: no other node takes its pods; uncordon one of {', '.join(others)}")
     for pod in pods.staying(cluster.pods(), name):
         pace.told(name, f"{pod.place} belongs to nobody: it goes down and comes back with the node")

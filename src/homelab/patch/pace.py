@@ -16,7 +16,7 @@ class Stopped(Exception):
 @dataclass
 class Pace:
     """`told` gets each step as it is taken (host, words); `within` is how many seconds each wait may take: a drain, a
-    boot, being well again; `stop` is asked between steps whether somebody wants it to end."""
+    boot, being well again; `stop` is asked between steps whether somebody wants it to end, and may raise."""
 
     told: Callable[[str, str], None] = lambda host, words: None
     within: float = 600.0

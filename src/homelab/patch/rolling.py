@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol
@@ -43,16 +44,19 @@ class Hosts(Protocol):
 
 @dataclass
 class Rolling:
-    """A run over a home; `cluster` is None where there is none, and `look` reads the cluster's health."""
+    """A run over a home; `cluster` is None where there is none, `look` reads the cluster's health, and `alone` is what
+    keeps other runs away while it changes anything."""
 
     home: Home
     hosts: Hosts
     cluster: Cluster | None
     look: Callable[[], tuple[Report, Snapshot]]
     pace: Pace = field(default_factory=Pace)
+    alone: Callable[[], AbstractContextManager[None]] = nullcontext
     _normal: Normal = field(default_factory=Normal, init=False)
     _notes: list[str] = field(default_factory=list, init=False)
     _seen_of: dict[str, Seen] = field(default_factory=dict, init=False)
+    _snapshot: Snapshot | None = field(default=None, init=False)
 
     def plan(self) -> Summary:
         """What a run would do now, with nothing changed; `stopped` says why it would not begin."""
@@ -79,6 +83,10 @@ class Rolling:
         if problems:
             self._still_cordoned()
             return self._summary([self._result(host, seen.get(host.name), "untouched") for host in wanted], problems)
+        with self.alone():
+            return self._patched(wanted, seen)
+
+    def _patched(self, wanted: Sequence[Host], seen: Mapping[str, Seen]) -> Summary:
         left = self._left()
         results: list[Result] = []
         stopped = self._finish(wanted, left)
@@ -192,7 +200,7 @@ class Rolling:
         if self.cluster is None:
             return
         try:
-            report, snapshot = self.look()
+            report, snapshot = self._look()
         except ClusterUnreachable as error:
             raise Stopped(f"not begun, the cluster cannot be asked: {error}") from None
         if wrong := gate.against(report, snapshot, away=self._away):
@@ -212,10 +220,10 @@ class Rolling:
         if host.role and node is None and self.cluster is not None:
             raise Stopped("is no node of the cluster; deploy k3s first, or take it out of the inventory")
         self._idle(host, before)
+        self._allowed(host)
         if host.nas:
             for line in self._hanging(host, before):
                 self.pace.told("", f"warning: {line}")
-        self._allowed(host)
         mine = node is not None and self._cordon(host)
         rebooted = False
         because: tuple[str, ...] = ()
@@ -276,8 +284,7 @@ class Rolling:
 
     def _hanging(self, nas: Host, seen: Seen) -> list[str]:
         """What waits while a NAS is away, noted for the summary as well."""
-        volumes = self.cluster.volumes() if self.cluster is not None else ([], [])
-        found = [*hangs.lines(nas, seen, volumes), *hangs.mounts(nas, self._seen_of)]
+        found = [*hangs.lines(nas, seen, self._snapshot), *hangs.mounts(nas, self._seen_of)]
         self._notes += found
         return found
 
@@ -357,14 +364,18 @@ class Rolling:
             )
             if missing := unmet(sight, version=before.version, server=server):
                 return missing
-            report, _ = self.look()
+            report, _ = self._look()
         except (ClusterError, ClusterUnreachable) as error:
             return [str(error)]
         return gate.critical(report, self._away, infrastructure=True)
 
+    def _look(self) -> tuple[Report, Snapshot]:
+        report, self._snapshot = self.look()
+        return report, self._snapshot
+
     def _against(self, normal: Normal | None = None) -> list[str]:
         try:
-            return gate.against(*self.look(), normal, self._away)
+            return gate.against(*self._look(), normal, self._away)
         except ClusterUnreachable as error:
             return [str(error)]
 

@@ -191,17 +191,24 @@ def test_what_hangs_on_a_nas() -> None:
         },
         {"metadata": {"name": "local"}, "spec": {"hostPath": {"path": "/x"}}},
     ]
-    found = [
-        pod("plain", {"nfs": {"server": "nas", "path": "/srv"}}),
+    listed = [
+        pod("plain", {"name": "a", "nfs": {"server": "nas", "path": "/srv"}}),
         pod("claimed", {"name": "x"}, claim),
         pod("done", claim, phase="Succeeded"),
-        pod("other", {"nfs": {"server": "192.0.2.99"}}),
+        pod("other", {"name": "a", "nfs": {"server": "192.0.2.99"}}),
     ]
-    assert hangs.using(nas, (found, volumes)) == ["media/claimed", "media/plain"]
+    claims = [{"metadata": {"namespace": "media", "name": "films"}, "spec": {"volumeName": "pv"}}]
+    snapshot = Snapshot.from_lists(
+        {"pods": listed, "persistentvolumes": volumes, "persistentvolumeclaims": claims}, now=EPOCH
+    )
+    assert hangs.using(nas, snapshot) == ["media/claimed", "media/plain"]
     seen = Seen("x", clients=("192.0.2.11",))
-    assert hangs.lines(nas, seen, (found, volumes)) == [
+    assert hangs.lines(nas, seen, snapshot) == [
         "nas: pods with volumes of it wait while it reboots: media/claimed, media/plain",
         "nas: NFS clients that wait while it reboots: 192.0.2.11",
     ]
+    assert hangs.lines(nas, Seen("x"), None) == []
     mounted = Seen("y", remote=(("192.0.2.31:/srv", "/mnt/x"), ("nas:/y", "/var/lib/kubelet/pods/1/x"), ("b:/", "/b")))
     assert list(hangs.mounts(nas, {"a1": mounted, "nas": mounted})) == ["nas: a1 has mounted it at /mnt/x"]
+    smb = Seen("z", remote=(("//nas/films", "/var/lib/kubelet/pods/1/x"),))
+    assert list(hangs.mounts(nas, {"a1": smb})) == ["nas: a1 has mounted it at /var/lib/kubelet/pods/1/x"]

@@ -229,7 +229,7 @@ class World:
             case "GET", ["apis", "apps", "v1", "replicasets"]:
                 items = [{"metadata": {"uid": uid}, "spec": {"replicas": n}} for uid, n in self.wanted.items()]
                 return self._list(items)
-            case "GET", [*_, "statefulsets" | "replicationcontrollers" | "persistentvolumes"]:
+            case "GET", [*_, "statefulsets" | "replicationcontrollers"]:
                 return self._list([])
             case "GET", [*_, "leases", name]:
                 at = EPOCH + timedelta(seconds=self.now)
@@ -307,7 +307,7 @@ class World:
             for owner, wanted in self.wanted.items()
         ]
         report = Report(findings=(*findings, *self.critical), runs=())
-        return report, Snapshot.from_lists({"deployments": deployments}, now=EPOCH)
+        return report, Snapshot.from_lists({"deployments": deployments, "pods": self.pods}, now=EPOCH)
 
     def ready(self, host: Host) -> bool:
         return bool(self.nodes[host.name]["ready"])

@@ -1,0 +1,179 @@
+"""One run at a time over a cluster, from whichever machine: a Lease, as Kubernetes' own controllers elect a leader.
+
+Source: client-go, tools/leaderelection. Whether a holder lives is told by its renewals as they are seen from here, and
+never by the time that they carry: clocks differ.
+"""
+
+from __future__ import annotations
+
+import getpass
+import math
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+from homelab.model.charts import SYSTEM
+from homelab.patch.cluster import MERGE, Cluster, ClusterError
+
+NAME = "homelab-patch"
+_LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM}/leases"
+_LEASE = f"{_LEASES}/{NAME}"
+# Seconds. A server that goes down may cost a renewal, not several.
+DURATION, _RENEWAL, _PAUSE = 60, 10.0, 3.0
+
+
+class Held(ClusterError):
+    """Somebody else patches this cluster: one line with who, since when, and what to do."""
+
+
+class Lost(Exception):
+    """Somebody else has taken over: one line. Nothing more may be done, nor undone."""
+
+
+def holder() -> str:
+    """Who begins a run, as user@machine, with what makes it unlike any other run."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a user without a name
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}_{uuid4().hex[:8]}"
+
+
+@dataclass
+class Lease:
+    """The right to patch a cluster. `cluster` has connections of its own, as this is renewed in a thread of its own."""
+
+    cluster: Cluster
+    holder: str = field(default_factory=holder)
+    told: Callable[[str], None] = lambda words: None
+    # The time of day: others do not run while this machine sleeps.
+    clock: Callable[[], float] = time.time
+    _renewed: float = field(default=math.inf, init=False)
+    _lost: str = field(default="", init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Within, no other run patches this cluster. Raise Held when one does, ClusterError without an API."""
+        self.take()
+        ended = threading.Event()
+
+        def renewing() -> None:
+            while not ended.wait(_RENEWAL):
+                self.renew()
+
+        threading.Thread(target=renewing, daemon=True).start()
+        try:
+            yield
+        finally:
+            ended.set()
+            self.release()
+
+    def take(self) -> None:
+        """Take it, also from a run that was cut: one that has not renewed it while we look on for as long as it lasts.
+
+        Only looks that the API answers count. Raise Held when it is renewed.
+        """
+        before, looks = "", 0
+        while True:
+            found = self.cluster.answer("GET", _LEASE)
+            if found.status == 404:
+                made = self.cluster.answer("POST", _LEASES, self._made())
+                if made.ok:
+                    break
+                if made.status != 409:
+                    raise ClusterError(f"the lease {SYSTEM}/{NAME} cannot be made: {made.said}")
+                continue
+            if not found.ok:
+                raise ClusterError(f"the lease {SYSTEM}/{NAME} cannot be read: {found.said}")
+            if _holder(found.body) == self.holder:  # made by a request whose answer did not reach us
+                break
+            version, spec = found.body["metadata"]["resourceVersion"], found.body.get("spec") or {}
+            lasts = int(spec.get("leaseDurationSeconds") or DURATION)
+            if before and version != before:
+                raise Held(f"the cluster is being patched already, {_by(spec)}; wait for the end of that run")
+            if not before:
+                self.told(f"patched {_by(spec)}, or that run was cut: looking on, for up to {lasts} s")
+            if looks * _PAUSE >= lasts:
+                taken = self.cluster.answer("PATCH", _LEASE, _held_to(version, self._made()["spec"]), MERGE)
+                if taken.ok:
+                    break
+                if taken.status not in (404, 409):
+                    raise ClusterError(f"the lease {SYSTEM}/{NAME} cannot be taken: {taken.said}")
+            before, looks = version, looks + 1
+            self.cluster.sleep(_PAUSE)
+        self._renewed = self.clock()
+
+    def confirm(self) -> None:
+        """Raise Lost when another run has it. Between steps: a machine that slept has not renewed it meanwhile."""
+        if self.clock() - self._renewed > 2 * _RENEWAL:
+            self.renew()
+        if self._lost:
+            raise Lost(self._lost)
+
+    def renew(self) -> None:
+        """Renew it, or note that it is another's. Without an API it stays as it is: then nobody can take it either."""
+        with self._lock, suppress(ClusterError):
+            once = replace(self.cluster, patience=0.0)
+            found = once.answer("GET", _LEASE)
+            if found.status == 404:
+                self._lost = f"stopped: somebody has deleted the lease {SYSTEM}/{NAME}; run it again to go on"
+            elif found.ok and _holder(found.body) != self.holder:
+                self._lost = (
+                    f"stopped: while this machine did not answer, the lease {SYSTEM}/{NAME} was taken "
+                    f"{_by(found.body['spec'])}; that run goes on where this one was"
+                )
+            elif found.ok:
+                version = found.body["metadata"]["resourceVersion"]
+                if once.answer("PATCH", _LEASE, _held_to(version, {"renewTime": _now()}), MERGE).ok:
+                    self._renewed = self.clock()
+
+    def release(self) -> None:
+        """Let others have it at once. What cannot be reached any more, they have when it has run out."""
+        with self._lock, suppress(ClusterError):
+            once = replace(self.cluster, patience=0.0)
+            found = once.answer("GET", _LEASE)
+            if found.ok and _holder(found.body) == self.holder:
+                known = {"resourceVersion": found.body["metadata"]["resourceVersion"]}
+                options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": known}
+                once.answer("DELETE", _LEASE, options)
+
+    def _made(self) -> dict[str, Any]:
+        now = _now()
+        return {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": NAME, "namespace": SYSTEM},
+            "spec": {
+                "holderIdentity": self.holder,
+                "leaseDurationSeconds": DURATION,
+                "acquireTime": now,
+                "renewTime": now,
+            },
+        }
+
+
+def _now() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+
+
+def _held_to(version: str, spec: Mapping[str, Any]) -> dict[str, Any]:
+    """A change of what was read, and of nothing newer."""
+    return {"metadata": {"resourceVersion": version}, "spec": spec}
+
+
+def _holder(lease: Mapping[str, Any]) -> str:
+    return str((lease.get("spec") or {}).get("holderIdentity") or "")
+
+
+def _by(spec: Mapping[str, Any]) -> str:
+    who = str(spec.get("holderIdentity") or "nobody that it names")
+    since = str(spec.get("acquireTime") or "")[:16].replace("T", " ")
+    return f"by {who.rpartition('_')[0] or who}" + (f" since {since} UTC" if since else "")

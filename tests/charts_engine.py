@@ -35,6 +35,7 @@ RELEASES: Mapping[str, tuple[str, Json]] = {
         "ntfy",
         {
             "hostname": "ntfy.example.org",
+            "access": ["phone:*:read-only", "nas:alerts:write-only"],
             "storage": {"size": "2Gi", "class": "local-path"},
             "ingress": {"class": "traefik", "tlsSecret": "ntfy-tls"},
         },

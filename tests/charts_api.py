@@ -41,7 +41,8 @@ class _Handler(BaseHTTPRequestHandler):
         query = {key: values[0] for key, values in parse_qs(parts.query).items()}
         with api.lock:
             api.asked.append((self.command, self.path))
-            status, answer = api.answer(self.command, parts.path, query, self._said())
+            kind = self.headers.get("Content-Type", "")
+            status, answer = api.answer(self.command, parts.path, query, self._said(), kind)
         content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
@@ -84,7 +85,9 @@ class ChartsApi:
             if method != "GET" and "dryRun" not in path
         ]
 
-    def answer(self, method: str, path: str, query: Mapping[str, str], said: Json) -> tuple[int, Json | bytes]:
+    def answer(
+        self, method: str, path: str, query: Mapping[str, str], said: Json, kind: str
+    ) -> tuple[int, Json | bytes]:
         if path in self.refused:
             return self.refused[path], {"kind": "Status", "message": f"{path} is refused", "code": self.refused[path]}
         if path.endswith("/log"):
@@ -95,6 +98,11 @@ class ChartsApi:
                 return 409, {"kind": "Status", "message": f"{at} exists", "code": 409}
             self.objects[at] = said
             return 201, said
+        if method == "PATCH" and "merge-patch" in kind:
+            if path not in self.objects:
+                return _none(path)
+            self.objects[path] = _merged(self.objects[path], said)
+            return 200, self.objects[path]
         if method == "PATCH":
             return 200, self._apply(path, query, said)
         if method == "DELETE":

@@ -19,9 +19,14 @@ from homelab.charts.objects import Wanted
 
 # What Helm has not done begins so.
 HELMS = "Helm "
-# What may hold data and goes with its release, unless it is annotated to stay. Those of a StatefulSet are not Helm's.
-_HOLDING = ("PersistentVolumeClaim", "CustomResourceDefinition", "Namespace")
-_POLICY = "helm.sh/resource-policy"
+# Where in the API is what may hold data and goes with its release, unless it is annotated to stay. The claims of a
+# StatefulSet are not Helm's.
+_HOLDING = {
+    "PersistentVolumeClaim": "/api/v1/namespaces/{namespace}/persistentvolumeclaims/{name}",
+    "CustomResourceDefinition": "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}",
+    "Namespace": "/api/v1/namespaces/{name}",
+}
+POLICY, KEEP = "helm.sh/resource-policy", "keep"
 # The workloads whose being up is the release's.
 WORKLOADS = {"Deployment": "deployments", "StatefulSet": "statefulsets", "DaemonSet": "daemonsets"}
 
@@ -101,15 +106,40 @@ def workloads(record: Recorded, namespace: str) -> tuple[tuple[str, str, str], .
     )
 
 
-def not_kept(record: Recorded, namespace: str) -> tuple[str, ...]:
-    """What may hold data and would go with the release. Raise UnreadableError when its manifest is none."""
+@dataclass(frozen=True)
+class Holding:
+    """An object of a release that may hold data; `kept` is that it stays when the release goes.
+
+    For an uninstall Helm reads that of its record, for an upgrade that has the object no more, of the live one (Helm,
+    pkg/action/uninstall and pkg/kube/client).
+    """
+
+    kind: str
+    namespace: str
+    name: str
+    kept: bool
+
+    @property
+    def said(self) -> str:
+        return f"{self.kind} {f'{self.namespace}/' if self.namespace else ''}{self.name}"
+
+    @property
+    def path(self) -> str:
+        return _HOLDING[self.kind].format(namespace=self.namespace, name=self.name)
+
+
+def holding(record: Recorded, namespace: str) -> tuple[Holding, ...]:
+    """What of a release may hold data. Raise UnreadableError when its manifest is none."""
     return tuple(
-        f"{kind} {metadata.get('namespace') or namespace}/{metadata['name']}"
-        if kind == "PersistentVolumeClaim"
-        else f"{kind} {metadata['name']}"
+        Holding(
+            kind,
+            (metadata.get("namespace") or namespace) if kind == "PersistentVolumeClaim" else "",
+            metadata["name"],
+            # As Helm reads it: without heed of spaces and of case.
+            str((metadata.get("annotations") or {}).get(POLICY)).strip().lower() == KEEP,
+        )
         for kind, metadata in _objects(record)
-        # As Helm reads it: without heed of spaces and of case.
-        if kind in _HOLDING and str((metadata.get("annotations") or {}).get(_POLICY)).strip().lower() != "keep"
+        if kind in _HOLDING
     )
 
 

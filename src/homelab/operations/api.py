@@ -74,6 +74,15 @@ class Api:
             if error.status != 409:
                 raise
 
+    def annotate(self, path: str, notes: Mapping[str, str]) -> None:
+        """Annotate an object as `homelab`; it may be gone already."""
+        query = f"fieldManager={MANAGER}"
+        try:
+            self._call("PATCH", path, query, {"metadata": {"annotations": dict(notes)}}, "application/merge-patch+json")
+        except ApiError as error:
+            if error.status != 404:
+                raise
+
     def delete(self, path: str) -> None:
         """Delete an object, and what it owns after it; it may be gone already."""
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ READER = "health-reader"
 _HELMCHARTS = f"/apis/{objects.API}/namespaces/{NAMESPACE}/helmcharts"
 _CONFIGS = f"/apis/{objects.API}/namespaces/{NAMESPACE}/helmchartconfigs"
 _CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+_KINDS = ("HelmChart", "HelmChartConfig")
 _OURS = "labelSelector=app.kubernetes.io%2Fmanaged-by%3Dhomelab"
 
 
@@ -67,6 +68,7 @@ class Charts:
     gone: tuple[Gone, ...]
     secrets: Mapping[str, Mapping[str, SecretStr]] = field(repr=False)
     asked: bool = False
+    _reached: tuple[str, Api] | None = field(default=None, init=False, repr=False)
 
     @property
     def kubeconfig(self) -> Path:
@@ -87,11 +89,18 @@ class Charts:
         return self.kubeconfig.with_name(f"{self.kubeconfig.name}.{release}")
 
     def api(self) -> Api | None:
-        """The cluster's API; None when this control machine has not met the cluster yet."""
+        """The cluster's API; None when this control machine has not met the cluster yet.
+
+        Connected to anew only when the kubeconfig has changed, as by a K3s that this very run has installed.
+        """
         file = self.kubeconfig
         try:
-            known = kubeconfig.server(file.read_text(encoding="utf-8") if file.exists() else "", self.context)
-            return apis.connect(file, self.context) if known is not None else None
+            text = file.read_text(encoding="utf-8") if file.exists() else ""
+            if self._reached is None or self._reached[0] != text:
+                if kubeconfig.server(text, self.context) is None:
+                    return None
+                self._reached = text, apis.connect(file, self.context)
+            return self._reached[1]
         except (KubeconfigError, ApiError, OSError, UnicodeDecodeError) as error:
             raise Refusal([f"{file}: {self.context} cannot be used ({error}); run deploys/k3s.py"]) from None
 
@@ -126,7 +135,7 @@ def _charts(home: Home, first: Host, folder: Path, k3s_before: bool = False) -> 
     api = made.api()
     if api is not None:
         try:
-            problems += _unfit(api, wanted)
+            problems += _unfit(api, wanted, {kind: api.get(_crd(kind)) for kind in _KINDS})
             made.gone = _gone(api, wanted)
             problems += _needed(api, made.gone)
             problems += _not_kept(api, made.gone)
@@ -144,14 +153,13 @@ def _charts(home: Home, first: Host, folder: Path, k3s_before: bool = False) -> 
     return made
 
 
-def _unfit(api: Api, wanted: tuple[Wanted, ...]) -> list[str]:
-    """What this cluster would not take, or what is there already and is somebody else's."""
+def _unfit(api: Api, wanted: tuple[Wanted, ...], definitions: Mapping[str, dict[str, Any] | None]) -> list[str]:
+    """What this cluster would not take, by its definitions of the kinds, or what is there and is somebody else's."""
     problems = []
-    for kind in ("HelmChart", "HelmChartConfig"):
+    for kind, crd in definitions.items():
         mine = [each for each in wanted if each.manifest["kind"] == kind]
         if not mine:
             continue
-        crd = api.get(_crd(kind))
         if crd is None:
             problems.append(f"this cluster has no {kind}; take disable-helm-controller out of server_config")
             continue
@@ -228,14 +236,16 @@ def _not_kept(api: Api, gone: tuple[Gone, ...]) -> list[str]:
     problems = []
     for each in gone:
         knowingly = f"if that may go, kubectl -n {NAMESPACE} delete helmchart {each.name}"
+        remedy = f"give that the annotation {found.POLICY}: {found.KEEP} in its chart or by its values"
         if each.packaged or each.leaving or each.left or (record := _recorded(api, each.name, each.namespace)) is None:
             continue
         try:
-            for what in found.not_kept(record, each.namespace):
-                problems.append(
-                    f"{each.name}: {what} would be deleted with it; put it back in the list, give that the annotation "
-                    f"helm.sh/resource-policy: keep in its chart, deploy, and then take it out; or, {knowingly}"
-                )
+            problems += [
+                f"{each.name}: {one.said} would be deleted with it; put it back in the list, {remedy}, deploy, and "
+                f"then take it out; or, {knowingly}"
+                for one in found.holding(record, each.namespace)
+                if not one.kept
+            ]
         except found.UnreadableError as error:
             problems.append(f"{each.name}: {error}, so what would go with it cannot be told; {knowingly}")
     return problems
@@ -259,12 +269,12 @@ def applied(charts: Charts, wanted: Wanted) -> Generator[FunctionCommand, None, 
     if api is None:
         raise Refusal([f"{charts.kubeconfig}: has no context {charts.context}; run deploys/k3s.py first"])
     try:
-        if state.is_executing:
-            # What was not there when the run began could not be asked then.
-            _defined(api, wanted)
-            if problems := _unfit(api, (wanted,)):
-                raise Refusal(problems)
-        manifest = objects.fitted(_definition(api, wanted), wanted.manifest)
+        definition = _definition(api, wanted.manifest["kind"])
+        # What was not there when the run began could not be asked then.
+        if problems := _unfit(api, (wanted,), {wanted.manifest["kind"]: definition}):
+            raise Refusal(problems)
+        assert definition is not None, "told by _unfit"
+        manifest = objects.fitted(definition, wanted.manifest)
         things = _things(charts, wanted, manifest)
         missing = api.get(_namespace(wanted.namespace)) is None
         differing = [each for each in things if (missing and each is not manifest) or api.differs(each)]
@@ -278,26 +288,21 @@ def applied(charts: Charts, wanted: Wanted) -> Generator[FunctionCommand, None, 
     if not (differing or missing or stale or job):
         host.noop(f"{wanted.name} is {wanted.said}")
         return
-    yield FunctionCommand(_carried_out, (lambda: _apply(api, wanted, differing, missing, (stale, job)),), {})
+    # With either, Helm's job runs.
+    helms = manifest in differing or bool(job)
+    yield FunctionCommand(_carried_out, (lambda: _apply(api, wanted, differing, missing, (stale, job), helms),), {})
 
 
-def _defined(api: Api, wanted: Wanted, deadline: float = 60) -> None:
-    """Wait until K3s, which may just have started, has laid the definition of what is to be applied."""
-    end = time.monotonic() + deadline
-    while api.get(_crd(wanted.manifest["kind"])) is None and time.monotonic() < end:
+def _definition(api: Api, kind: str, deadline: float = 60) -> dict[str, Any] | None:
+    """What defines a kind, waited for: K3s may just have started. None when there is no such one."""
+    end = time.monotonic() + (deadline if state.is_executing else 0)
+    while (crd := api.get(_crd(kind))) is None and time.monotonic() < end:
         time.sleep(1)
+    return crd
 
 
 def _crd(kind: str) -> str:
     return f"{_CRDS}/{kind.lower()}s.helm.cattle.io"
-
-
-def _definition(api: Api, wanted: Wanted) -> dict[str, Any]:
-    kind = wanted.manifest["kind"]
-    crd = api.get(_crd(kind))
-    if crd is None:
-        raise ApiError(f"this cluster has no {kind}")
-    return crd
 
 
 def _done_in_vain(api: Api, wanted: Wanted) -> str:
@@ -325,7 +330,11 @@ def _secret(namespace: str, release: str) -> str:
     return f"{_namespace(namespace)}/secrets/{objects.secret_name(release)}"
 
 
-def _apply(api: Api, wanted: Wanted, differing: list[dict[str, Any]], missing: bool, rid: Iterable[str]) -> None:
+def _apply(
+    api: Api, wanted: Wanted, differing: list[dict[str, Any]], missing: bool, rid: Iterable[str], helms: bool
+) -> None:
+    if helms:
+        _keep(api, wanted.name, wanted.namespace)
     if missing:
         api.create(
             "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": wanted.namespace}}
@@ -334,6 +343,22 @@ def _apply(api: Api, wanted: Wanted, differing: list[dict[str, Any]], missing: b
         api.apply(each)
     for path in filter(None, rid):
         api.delete(path)
+
+
+def _keep(api: Api, release: str, namespace: str) -> None:
+    """Have what may hold data stay where a release's next version, or its next values, no longer have it."""
+    record = _recorded(api, release, namespace)
+    try:
+        holding = found.holding(record, namespace) if record else ()
+    except found.UnreadableError as error:
+        raise Refusal(
+            [f"{release}: {error}, so what an upgrade would delete cannot be told; see helm history"]
+        ) from None
+    for each in holding:
+        live = api.get(each.path)
+        if live is not None and (live["metadata"].get("annotations") or {}).get(found.POLICY) != found.KEEP:
+            api.annotate(each.path, {found.POLICY: found.KEEP})
+            logger.info(f"{host.print_prefix}{release}: {each.said} is annotated to stay, {found.POLICY}: {found.KEEP}")
 
 
 def _carried_out(act: Callable[[], None]) -> bool:
@@ -371,6 +396,8 @@ def _prove(api: Api, wanted: tuple[Wanted, ...], deadline: float) -> None:
             lacking[""] = str(error)
         if not lacking:
             logger.info(f"{host.print_prefix}{len(wanted)} releases up: {', '.join(each.said for each in wanted)}")
+            for line in _left_over(api, wanted):
+                logger.info(f"{host.print_prefix}{line}")
             return
         if time.monotonic() > end:
             lines = [f"{error}; see homelab health" for name, error in lacking.items() if not name]
@@ -378,6 +405,19 @@ def _prove(api: Api, wanted: tuple[Wanted, ...], deadline: float) -> None:
                 lines += [f"{each.name}: {line}" for line in _why(api, each, lacking.get(each.name, ""))]
             raise Refusal(lines)
         time.sleep(2)
+
+
+def _left_over(api: Api, wanted: tuple[Wanted, ...]) -> Iterator[str]:
+    """The claims that a release had before, which hold what they held."""
+    for each in wanted:
+        record = _recorded(api, each.name, each.namespace)
+        has = {one.path for one in found.holding(record, each.namespace)} if record else ()
+        claims = f"{_namespace(each.namespace)}/persistentvolumeclaims"
+        for claim in api.items(claims):
+            name, notes = claim["metadata"]["name"], claim["metadata"].get("annotations") or {}
+            if notes.get("meta.helm.sh/release-name") == each.name and f"{claims}/{name}" not in has:
+                delete = f"kubectl -n {each.namespace} delete pvc {name}"
+                yield f"{each.name}: has PersistentVolumeClaim {name} no longer, which stays; if it may go: {delete}"
 
 
 def _why(api: Api, wanted: Wanted, lacks: str) -> tuple[str, ...]:
@@ -438,6 +478,9 @@ def _uninstall(charts: Charts, gone: Gone, deadline: float) -> None:
         api.delete(_secret(gone.namespace, gone.name))
         return
     path = f"{_CONFIGS if gone.packaged else _HELMCHARTS}/{gone.name}"
+    if gone.packaged:
+        # K3s's own goes on, as its values have it.
+        _keep(api, gone.name, gone.namespace)
     api.delete(path)
     end = time.monotonic() + deadline
     while api.get(path) is not None:

@@ -91,7 +91,7 @@ def test_a_manifest_is_read_whatever_its_values_are_to_python() -> None:
     assert found is not None and len(state.workloads(found, "media")) == 2
     broken = records({"version": "1", "manifest": "a: [\n"})
     assert broken is not None
-    for read in (state.workloads, state.not_kept):
+    for read in (state.workloads, state.holding):
         with pytest.raises(state.UnreadableError, match="the manifest that Helm keeps of it is not YAML"):
             read(broken, "media")
 
@@ -111,7 +111,8 @@ def test_what_would_go_with_a_release_and_may_hold_data() -> None:
     text += "--- just text\n"
     found = records({"version": "1", "manifest": text})
     assert found is not None
-    assert state.not_kept(found, "media") == (
+    holding = state.holding(found, "media")
+    assert tuple(each.said for each in holding if not each.kept) == (
         "PersistentVolumeClaim media/gone",
         "CustomResourceDefinition gone",
         "Namespace gone",

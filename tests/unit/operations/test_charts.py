@@ -404,8 +404,8 @@ def test_what_may_hold_data_and_would_go_too_is_not_taken_away(api: ChartsApi, d
     lines = str(told.value.message).splitlines()
     assert lines[1] == (
         "ntfy: PersistentVolumeClaim ntfy/ntfy would be deleted with it; put it back in the list, give that the "
-        "annotation helm.sh/resource-policy: keep in its chart, deploy, and then take it out; or, if that may go, "
-        "kubectl -n kube-system delete helmchart ntfy"
+        "annotation helm.sh/resource-policy: keep in its chart or by its values, deploy, and then take it out; or, "
+        "if that may go, kubectl -n kube-system delete helmchart ntfy"
     )
     assert lines[0].startswith("health-reader: the manifest that Helm keeps of it is not YAML (")
     assert lines[0].endswith("; if that may go, kubectl -n kube-system delete helmchart health-reader")
@@ -419,6 +419,101 @@ def test_what_may_hold_data_and_would_go_too_is_not_taken_away(api: ChartsApi, d
     claim["metadata"]["annotations"] = {"helm.sh/resource-policy": "keep"}
     api.release("ntfy", "ntfy", "0.1.0", manifest=yaml.safe_dump(claim))
     assert [each.name for each in deploy().gone] == ["ntfy"]
+
+
+CLAIM = "/api/v1/namespaces/ntfy/persistentvolumeclaims/data"
+HOLDING = yaml.safe_dump({"kind": "PersistentVolumeClaim", "metadata": {"name": "data"}})
+ITS = {"meta.helm.sh/release-name": "ntfy"}
+
+
+def test_what_may_hold_data_outlives_an_upgrade_that_has_it_no_more(
+    api: ChartsApi, deploy: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Helm asks the live object, so that is annotated before it is handed anything new."""
+    apply(deploy(NTFY))
+    (release,) = deploy(NTFY).wanted
+    gone = yaml.safe_dump({"kind": "Namespace", "metadata": {"name": "gone"}}, explicit_start=True)
+    api.release("ntfy", "ntfy", release.version, values=release.values, manifest=HOLDING + gone)
+    api.objects[CLAIM] = {"metadata": {"name": "data", "annotations": dict(ITS)}}
+    api.asked.clear()
+    assert apply(deploy(NTFY)) == 0 and api.written == []
+    changed = {**NTFY, "values": {"hostname": "other.home.arpa"}}
+    caplog.set_level("INFO")
+    assert apply(deploy(changed)) == 1
+    assert api.written == ["PATCH persistentvolumeclaims/data", "PATCH helmcharts/ntfy"]
+    assert api.objects[CLAIM]["metadata"]["annotations"] == {**ITS, "helm.sh/resource-policy": "keep"}
+    assert "/api/v1/namespaces/gone" not in api.objects
+    assert "ntfy: PersistentVolumeClaim ntfy/data is annotated to stay, helm.sh/resource-policy: keep" in caplog.text
+    api.asked.clear()
+    assert apply(deploy({**NTFY, "values": {"hostname": "third.home.arpa"}})) == 1
+    assert api.written == ["PATCH helmcharts/ntfy"]
+
+
+def test_what_cannot_be_made_to_stay_is_not_put_at_risk(
+    api: ChartsApi, deploy: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    apply(deploy(NTFY))
+    api.release("ntfy", "ntfy", "0.1.0", manifest=HOLDING)
+    api.objects[CLAIM] = {"metadata": {"name": "data"}}
+    for trouble, says in (
+        ({CLAIM: 403}, f"{CLAIM} is refused"),
+        ({}, "so what an upgrade would delete cannot be told"),
+    ):
+        api.refused = trouble
+        if not trouble:
+            api.release("ntfy", "ntfy", "0.1.0", manifest=BROKEN)
+        made = deploy({**NTFY, "values": {"hostname": "other.home.arpa"}})
+        api.asked.clear()
+        (command,) = operations.applied._inner(made, made.wanted[0])
+        assert command.function(*command.args) is False
+        assert says in caplog.text and not [each for each in api.written if "helmcharts" in each]
+        api.refused = {}
+        api.release("ntfy", "ntfy", "0.1.0", manifest=BROKEN)
+
+
+def test_what_values_of_k3ss_own_chart_had_made_stays_when_they_are_taken_back(api: ChartsApi, deploy: Any) -> None:
+    apply(deploy({"name": "traefik", "values": {"persistence": {"enabled": True}}}))
+    api.release("traefik", "kube-system", "1", manifest=HOLDING)
+    at = "/api/v1/namespaces/kube-system/persistentvolumeclaims/data"
+    api.objects[at] = {"metadata": {"name": "data"}}
+    made = deploy()
+    api.asked.clear()
+    run(operations.uninstalled, made, made.gone[0])
+    assert api.written == ["PATCH persistentvolumeclaims/data", "DELETE helmchartconfigs/traefik"]
+
+
+def test_claims_that_a_release_no_longer_has_are_told(
+    api: ChartsApi, deploy: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = deploy(NTFY)
+    (release,) = made.wanted
+    api.release("ntfy", "ntfy", release.version, values=release.values, manifest=HOLDING)
+    caplog.set_level("INFO")
+    for name, notes in (("data", ITS), ("old", ITS), ("else", {})):
+        api.objects[f"/api/v1/namespaces/ntfy/persistentvolumeclaims/{name}"] = {
+            "metadata": {"name": name, "annotations": notes}
+        }
+    assert run(operations.up, made, deadline=0) == 0
+    told = [record.getMessage() for record in caplog.records if "no longer" in record.getMessage()]
+    assert len(told) == 1 and told[0].endswith(
+        "ntfy: has PersistentVolumeClaim old no longer, which stays; if it may go: kubectl -n ntfy delete pvc old"
+    )
+
+
+def test_the_definitions_are_read_once_for_the_list_and_once_for_each_release(api: ChartsApi, deploy: Any) -> None:
+    made = deploy(NTFY, READER)
+    apply(made)
+    path = crd("helmcharts")[0]
+    assert [at.partition("?")[0] for _, at in api.asked].count(path) == 3
+    assert made.api() is made.api()
+
+
+def test_a_kubeconfig_that_is_written_anew_is_connected_to_anew(api: ChartsApi, deploy: Any, tmp_path: Path) -> None:
+    made = deploy(READER)
+    before = made.api()
+    file = tmp_path / "kube" / "config"
+    file.write_text(file.read_text().replace("admin", "other"))
+    assert made.api() is not before
 
 
 def test_the_secret_of_an_uninstall_that_outlasted_its_run_is_swept_up(api: ChartsApi, deploy: Any) -> None:

@@ -132,7 +132,8 @@ def as_json(home: Home) -> str:
 def as_text(home: Home, console: Console | None = None) -> None:
     """Print the home as a table of hosts and a few lines on what they share."""
     console = console or Console(highlight=False)
-    table = Table(title=f"{home.environment}: {len(home.hosts)} hosts", title_justify="left", box=None)
+    count = "1 host" if len(home.hosts) == 1 else f"{len(home.hosts)} hosts"
+    table = Table(title=f"{home.environment}: {count}", title_justify="left", box=None)
     for column in ("name", "is", "address", "interface", "labels and taints"):
         table.add_column(column, no_wrap=column in ("name", "address"))
     for host in home.hosts:

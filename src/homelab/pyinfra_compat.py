@@ -262,6 +262,7 @@ def _unreachable(host: Host, why: str) -> str:
             f"{host.name}: its SSH host key is not known here; log in once with ssh, compare the fingerprint with the "
             "host's own (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub there), and run this again"
         )
+    why = why.replace("[Errno None] ", "")  # paramiko's, of which several errors have become one
     return (
         f"{host.name}: cannot be reached ({why}); "
         "mend it, or write away: True at this host to go on without it; nothing was changed"

@@ -14,7 +14,7 @@ from typing import Any
 
 import ansible_runner
 
-from homelab.ansible.events import Event, parse
+from homelab.ansible.events import Event, own_errors, parse
 
 _GRACE = 5.0  # seconds
 
@@ -65,8 +65,7 @@ def main() -> int:
     said = ""
     if done.rc != 0:
         done.stdout.seek(0)
-        lines = (line.strip() for line in done.stdout.read().splitlines())
-        said = "\n".join(line.removeprefix("[ERROR]: ") for line in lines if line.startswith("[ERROR]: "))
+        said = own_errors(done.stdout.read())
     tell(Event("end", rc=done.rc, said=said, late=done.status == "timeout"))
     return 0
 

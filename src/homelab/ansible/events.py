@@ -19,6 +19,7 @@ _HOST: Mapping[str, Kind] = {
 _LONGEST = 1 << 20
 # What Ansible puts before the reason, in this order.
 _PREFIXES = ("Task failed: ", "Action failed: ")
+_ERROR, _ORIGIN = "[ERROR]: ", "Origin: "
 _SSH = "Failed to connect to the host via ssh: "
 
 
@@ -109,6 +110,17 @@ def said_of_errors(said: str) -> str:
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith(("E: ", "dpkg: error"))]
     return " / ".join(dict.fromkeys(errors[:3] or lines[-1:]))[:400]
+
+
+def own_errors(output: str) -> str:
+    """What ansible-playbook says of errors itself, a line each, with the place in a file where it tells one."""
+    told: list[str] = []
+    for line in map(str.strip, output.splitlines()):
+        if line.startswith(_ERROR):
+            told.append(line.removeprefix(_ERROR))
+        elif line.startswith(_ORIGIN) and told:
+            told[-1] += f" ({line.removeprefix(_ORIGIN)})"
+    return "\n".join(told)
 
 
 def _text(value: object) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -131,6 +131,11 @@ class Cluster:
     sleep: Callable[[float], None] = time.sleep
     patience: float = _PATIENCE
     _eviction: str = field(default="", init=False)
+
+    @property
+    def once(self) -> Cluster:
+        """The same cluster, asked without waiting for servers that do not answer."""
+        return replace(self, patience=0.0)
 
     def answer(self, method: str, path: str, body: Mapping[str, Any] | None = None, kind: str = _JSON) -> Reply:
         """A reply that is not a server's trouble, waited for. Raise ClusterError when there is none for too long."""

@@ -15,6 +15,7 @@ from homelab.health import ClusterUnreachable, Report, Snapshot, expected, read_
 from homelab.health import settings as health_settings
 from homelab.health.checks import CHECKS
 from homelab.k3s import kubeconfig
+from homelab.k3s.kubeconfig import KubeconfigError
 from homelab.model import Home
 from homelab.patch import cluster as clusters
 from homelab.patch.by_ansible import PLAYBOOK, AnsibleHosts
@@ -101,10 +102,15 @@ def _servers(home: Home) -> Iterator[Servers | None]:
     if home.cluster is None:
         yield None
         return
+    file, context = Path(home.cluster.kubeconfig).expanduser(), kubeconfig.context(home.environment)
     try:
-        servers = Servers.of(home, home.cluster.kubeconfig, kubeconfig.context(home.environment))
+        if kubeconfig.server(file.read_text(encoding="utf-8") if file.exists() else "", context) is None:
+            raise PatchError(f"{file}: has no context {context}; run deploys/k3s.py from here, which writes it")
+        servers = Servers.of(home, str(file), context)
+    except (KubeconfigError, OSError, UnicodeDecodeError) as error:
+        raise PatchError(f"{file}: {error}") from None
     except ClusterUnreachable as error:
-        raise PatchError(f"{error}; or deploy k3s, which writes it") from None
+        raise PatchError(f"{error}; or run deploys/k3s.py, which writes it") from None
     try:
         yield servers
     finally:

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -121,8 +121,7 @@ class Lease:
     def renew(self) -> None:
         """Renew it, or note that it is another's. Without an API it stays as it is: then nobody can take it either."""
         with self._lock, suppress(ClusterError):
-            once = replace(self.cluster, patience=0.0)
-            found = once.answer("GET", _LEASE)
+            found = self.cluster.once.answer("GET", _LEASE)
             if found.status == 404:
                 self._lost = f"stopped: somebody has deleted the lease {SYSTEM}/{NAME}; run it again to go on"
             elif found.ok and _holder(found.body) != self.holder:
@@ -132,18 +131,17 @@ class Lease:
                 )
             elif found.ok:
                 version = found.body["metadata"]["resourceVersion"]
-                if once.answer("PATCH", _LEASE, _held_to(version, {"renewTime": _now()}), MERGE).ok:
+                if self.cluster.once.answer("PATCH", _LEASE, _held_to(version, {"renewTime": _now()}), MERGE).ok:
                     self._renewed = self.clock()
 
     def release(self) -> None:
         """Let others have it at once. What cannot be reached any more, they have when it has run out."""
         with self._lock, suppress(ClusterError):
-            once = replace(self.cluster, patience=0.0)
-            found = once.answer("GET", _LEASE)
+            found = self.cluster.once.answer("GET", _LEASE)
             if found.ok and _holder(found.body) == self.holder:
                 known = {"resourceVersion": found.body["metadata"]["resourceVersion"]}
                 options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": known}
-                once.answer("DELETE", _LEASE, options)
+                self.cluster.once.answer("DELETE", _LEASE, options)
 
     def _made(self) -> dict[str, Any]:
         now = _now()

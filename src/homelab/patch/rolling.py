@@ -160,8 +160,10 @@ class Rolling:
 
     def _still_cordoned(self) -> None:
         """Note what an earlier run has left, where this one ends before it could go on with it."""
+        if self.cluster is None:
+            return
         try:
-            left = self._left()
+            left = self.cluster.once.marked()
         except ClusterError:
             return
         self._notes += [f"{name} is still cordoned by an earlier run" for name, mine in left.items() if mine]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from homelab.ansible.events import Event, Tally, parse, tally, why
+from homelab.ansible.events import Event, Tally, own_errors, parse, tally, why
 
 
 def raw(event: str, host: str = "s1", **result: Any) -> dict[str, Any]:
@@ -57,6 +57,11 @@ def test_an_event_comes_through_a_line_as_it_is() -> None:
 )
 def test_why_a_task_failed(result: dict[str, Any], said: str) -> None:
     assert why(result) == said
+
+
+def test_what_ansible_says_itself_is_a_line_each_with_its_place() -> None:
+    output = "PLAY\n[ERROR]: the role 'x' was not found in /a:/b\nOrigin: /p.yml:2:11\n\n1 - x\n[ERROR]: that is all\n"
+    assert own_errors(output) == "the role 'x' was not found in /a:/b (/p.yml:2:11)\nthat is all"
 
 
 def test_how_hosts_fared() -> None:

@@ -91,7 +91,12 @@ def test_without_a_kubeconfig_it_says_who_writes_it(folder: Path) -> None:
     done = patch()
     (line,) = done.stderr.splitlines()[1:]
     assert (done.exit_code, done.stdout) == (1, "")
-    assert line.startswith(f"{folder}/kubeconfig: there is no kubeconfig") and line.endswith("which writes it")
+    assert line == f"{folder}/kubeconfig: has no context homelab-home; run deploys/k3s.py from here, which writes it"
+
+
+def test_a_kubeconfig_that_is_none_is_a_line(folder: Path) -> None:
+    (folder / "kubeconfig").write_text("{broken")
+    assert patch().stderr.splitlines()[1:] == [f"{folder}/kubeconfig: is not YAML; mend it or move it away"]
 
 
 def test_a_kubeconfig_of_another_cluster_is_not_used(folder: Path, api: ApiServer) -> None:

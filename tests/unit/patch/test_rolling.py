@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from homelab.api import ReadFailed
 from homelab.health.codes import finding
 from homelab.health.report import Ref
+from homelab.patch.cluster import Reply
 from homelab.patch.hosts import Package
+from homelab.patch.lease import Held, Lost
 from homelab.patch.order import MARK
 from tests.unit.patch.world import World, home
 
@@ -106,6 +111,48 @@ def test_a_node_is_not_drained_while_all_others_are_cordoned() -> None:
     world.nodes["a1"]["spec"]["unschedulable"] = True
     assert world.run().stopped == ("s1: not drained: no other node takes its pods; uncordon one of a1",)
     assert world.acts() == ["look refresh", "cordon s1", "uncordon s1"]
+
+
+def test_a_run_that_cannot_begin_does_not_wait_for_the_api_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(home(servers=1, agents=0))
+    world.machines["s1"].down = True
+
+    def nobody(*_: object) -> Reply:
+        raise ReadFailed("connection refused")
+
+    monkeypatch.setattr(world, "ask", nobody)
+    assert world.run().stopped[0].startswith("s1: cannot be reached: connect to host")
+    assert world.now == 0
+
+
+def test_while_another_run_patches_the_cluster_nothing_is_touched() -> None:
+    world = World(home())
+    rolling = world.rolling()
+
+    @contextmanager
+    def taken() -> Iterator[None]:
+        raise Held("the cluster is being patched already, by anna@laptop")
+        yield
+
+    rolling.alone = taken
+    with pytest.raises(Held):
+        rolling.run()
+    assert world.acts() == ["look refresh"]
+
+
+def test_a_run_that_has_lost_its_lease_leaves_the_node_to_the_one_that_has_it() -> None:
+    world = World(home())
+    rolling = world.rolling()
+
+    def stop() -> bool:
+        if "cordon s1" in world.log:
+            raise Lost("stopped: the lease was taken")
+        return False
+
+    rolling.pace.stop = stop
+    with pytest.raises(Lost):
+        rolling.run()
+    assert world.acts() == ["look refresh", "cordon s1"] and world.marked() == ["s1"]
 
 
 def test_nothing_to_upgrade_and_no_reboot_required_touches_nothing() -> None:

@@ -90,7 +90,11 @@ def chosen(home: Home, limit: Sequence[str]) -> list[Host]:
             unknown.append(name)
     if unknown:
         known = ", ".join(host.name for host in home.hosts)
-        raise PlayError("\n".join(f"--limit {name}: no such host or group; there are {known}" for name in unknown))
+        raise PlayError(
+            "\n".join(
+                f"--limit {name or 'with an empty name'}: no such host or group; there are {known}" for name in unknown
+            )
+        )
     return [host for host in home.hosts if host.name in found or not names]
 
 

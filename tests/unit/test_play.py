@@ -55,7 +55,7 @@ def test_every_unknown_name_of_a_limit_is_told() -> None:
     with pytest.raises(play.PlayError) as error:
         play.chosen(HOME, ["s1,x", "y", ""])
     assert str(error.value).splitlines() == [
-        f"--limit {name}: no such host or group; there are s1, s2, nas" for name in ("x", "y", "")
+        f"--limit {name}: no such host or group; there are s1, s2, nas" for name in ("x", "y", "with an empty name")
     ]
 
 

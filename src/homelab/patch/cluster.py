@@ -23,6 +23,8 @@ _PATIENCE = 120.0  # while servers restart and etcd elects, there may be no answ
 _PAUSE = 1.0
 MERGE = "application/merge-patch+json"
 _JSON = "application/json"
+# One of these has whatever is read: an object or a list, or what tells of the API itself.
+_ALWAYS = ("metadata", "items", "resources")
 
 
 class ClusterError(Exception):
@@ -118,7 +120,10 @@ def _asked(connection: Connection, method: str, path: str, body: Mapping[str, An
         told = json.loads(answer.body)
     except ValueError:
         told = {"message": answer.body[:200].decode(errors="replace")}
-    return Reply(answer.status, told if isinstance(told, dict) else {})
+    reply = Reply(answer.status, told if isinstance(told, dict) else {})
+    if body is None and reply.ok and reply.body.keys().isdisjoint(_ALWAYS):
+        raise ReadFailed(f"what answers at {connection.url} is no Kubernetes API")
+    return reply
 
 
 @dataclass

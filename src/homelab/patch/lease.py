@@ -20,7 +20,7 @@ from typing import Any
 from uuid import uuid4
 
 from homelab.model.charts import SYSTEM
-from homelab.patch.cluster import MERGE, Cluster, ClusterError
+from homelab.patch.cluster import MERGE, Cluster, ClusterError, Reply
 
 NAME = "homelab-patch"
 _LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM}/leases"
@@ -89,10 +89,10 @@ class Lease:
                 if made.ok:
                     break
                 if made.status != 409:
-                    raise ClusterError(f"the lease {SYSTEM}/{NAME} cannot be made: {made.said}")
+                    raise _refused("made", made)
                 continue
             if not found.ok:
-                raise ClusterError(f"the lease {SYSTEM}/{NAME} cannot be read: {found.said}")
+                raise _refused("read", found)
             if _holder(found.body) == self.holder:  # made by a request whose answer did not reach us
                 break
             version, spec = found.body["metadata"]["resourceVersion"], found.body.get("spec") or {}
@@ -106,7 +106,7 @@ class Lease:
                 if taken.ok:
                     break
                 if taken.status not in (404, 409):
-                    raise ClusterError(f"the lease {SYSTEM}/{NAME} cannot be taken: {taken.said}")
+                    raise _refused("taken", taken)
             before, looks = version, looks + 1
             self.cluster.sleep(_PAUSE)
         self._renewed = self.clock()
@@ -156,6 +156,11 @@ class Lease:
                 "renewTime": now,
             },
         }
+
+
+def _refused(what: str, reply: Reply) -> ClusterError:
+    remedy = "see homelab health, and that this kubeconfig's user may"
+    return ClusterError(f"the lease {SYSTEM}/{NAME} cannot be {what}: {reply.said}; {remedy}")
 
 
 def _now() -> str:

@@ -195,6 +195,13 @@ def test_an_election_is_waited_for_and_a_lasting_silence_is_one_line() -> None:
         cluster(silent, patience=5, clock=lambda: float(next(now))).nodes()
 
 
+@pytest.mark.parametrize("answer", ["<html>log in</html>", {}, []])
+def test_what_is_no_api_is_told_as_that(tmp_path: Path, api: Api, answer: Any) -> None:
+    api.answers = {"GET /api/v1/nodes": (200, answer)}
+    with pytest.raises(ClusterError, match=f"what answers at {api.url} is no Kubernetes API"):
+        cluster(servers(tmp_path, api.url).ask).once.nodes()
+
+
 def test_a_right_that_is_missing_is_named() -> None:
     with pytest.raises(ClusterError, match=r"refuses to tell /api/v1/nodes \(nodes is forbidden\)"):
         cluster(lambda *_: Reply(403, {"message": "nodes is forbidden"})).nodes()
@@ -211,6 +218,7 @@ def test_ready_asks_that_server_itself(tmp_path: Path, api: Api) -> None:
 def test_a_lease_that_nobody_keeps(tmp_path: Path, api: Api) -> None:
     assert cluster(servers(tmp_path, api.url).ask).renewed("s1") is None
     path = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/s1"
-    api.answers = {f"GET {path}": (200, {"spec": {"renewTime": "2026-01-02T03:04:05.678901Z"}})}
+    lease = {"metadata": {"name": "s1"}, "spec": {"renewTime": "2026-01-02T03:04:05.678901Z"}}
+    api.answers = {f"GET {path}": (200, lease)}
     at = cluster(servers(tmp_path, api.url).ask).renewed("s1")
     assert at == datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)

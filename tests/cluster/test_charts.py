@@ -193,29 +193,19 @@ def test_k3ss_job_installs_them_or_says_why_not(reached: Api, applied: Mapping[s
 #
 
 
-# A chart of somebody's own, made of what the sandbox has.
-OWN = {
-    "Chart.yaml": "apiVersion: v2\nname: own\ndescription: A page\ntype: application\nversion: 0.1.0\n",
-    "values.yaml": "text: one\n",
-    "values.schema.json": json.dumps(
-        {"type": "object", "additionalProperties": False, "properties": {"text": {"type": "string"}}}
-    ),
-    "README.md": "A page.\n",
-    "templates/all.yaml": f"""\
+# A chart of somebody's own, made of what the sandbox has; its claim is not marked to stay.
+CLAIM = """\
 apiVersion: v1
 kind: PersistentVolumeClaim
 metadata:
-  name: {{{{ .Release.Name }}}}
-  annotations:
-    helm.sh/resource-policy: keep
-  labels: &labels
-    app.kubernetes.io/instance: {{{{ .Release.Name }}}}
+  name: {{ .Release.Name }}
 spec:
   accessModes: [ReadWriteOnce]
   resources:
     requests:
       storage: 1Mi
----
+"""
+PAGE = f"""\
 apiVersion: apps/v1
 kind: Deployment
 metadata:
@@ -239,11 +229,19 @@ spec:
           readinessProbe:
             httpGet:
               port: 8080
-""",
+"""
+OWN = {
+    "Chart.yaml": "apiVersion: v2\nname: own\ndescription: A page\ntype: application\nversion: 0.1.0\n",
+    "values.yaml": "text: one\n",
+    "values.schema.json": json.dumps(
+        {"type": "object", "additionalProperties": False, "properties": {"text": {"type": "string"}}}
+    ),
+    "README.md": "A page.\n",
+    "templates/page.yaml": PAGE,
 }
+HOLDING = {**OWN, "templates/claim.yaml": CLAIM}
 
 
-@pytest.mark.long
 def test_runs_install_upgrade_and_uninstall_and_a_plan_names_a_changed_value(
     home: Home, lab: Lab, reached: Api
 ) -> None:
@@ -251,14 +249,15 @@ def test_runs_install_upgrade_and_uninstall_and_a_plan_names_a_changed_value(
     own, reader = "homelab-test-own", "homelab-test-run"
     paths = {each: f"{operations._HELMCHARTS}/{each}" for each in (own, reader)}
     deployment = f"/apis/apps/v1/namespaces/{own}/deployments/{own}"
+    claim = f"/api/v1/namespaces/{own}/persistentvolumeclaims/{own}"
     account = f"/api/v1/namespaces/{SYSTEM}/serviceaccounts/{reader}"
 
-    def inventory(*listed: dict[str, Any]) -> Path:
+    def inventory(*listed: dict[str, Any], files: Mapping[str, str] = OWN) -> Path:
         folder = Path(lab.inventory("charts", append={"group_data/sandbox.py": f"charts = {list(listed)!r}"}))
         charts = folder.parent / "charts"
         charts.unlink()
         shutil.copytree(CHARTS, charts)
-        for name, text in OWN.items():
+        for name, text in files.items():
             (charts / "own" / name).parent.mkdir(parents=True, exist_ok=True)
             (charts / "own" / name).write_text(text, encoding="utf-8")
         return folder
@@ -288,10 +287,10 @@ def test_runs_install_upgrade_and_uninstall_and_a_plan_names_a_changed_value(
         again = lab.deploy("charts", inventory=str(folder))
         assert (again.code, again.changes) == (0, {}), again.said
 
-        folder = inventory(reads, page)
+        folder = inventory(reads, page, files=HOLDING)
         done = lab.deploy("charts", inventory=str(folder))
         assert done.code == 0, done.said
-        assert text() == "one"
+        assert text() == "one" and reached.get(claim) is not None
         assert planned(lab, folder) == ""
 
         folder = inventory(reads, {**page, "values": {"text": "two"}})
@@ -299,13 +298,14 @@ def test_runs_install_upgrade_and_uninstall_and_a_plan_names_a_changed_value(
         assert text() == "one", "a plan touches nothing"
         done = lab.deploy("charts", inventory=str(folder))
         assert done.code == 0, done.said
-        assert text() == "two"
+        assert text() == "two" and reached.get(claim) is not None, "what may hold data outlives an upgrade without it"
+        assert f"{own}: has PersistentVolumeClaim {own} no longer, which stays" in done.said
 
         done = lab.deploy("charts", inventory=str(inventory(reads)))
         assert done.code == 0, done.said
         assert reached.get(paths[own]) is None and reached.get(deployment) is None
         assert f"stays: PersistentVolumeClaim {own}/{own}" in done.said
-        assert reached.get(f"/api/v1/namespaces/{own}/persistentvolumeclaims/{own}") is not None
+        assert reached.get(claim) is not None
 
         done = lab.deploy("charts", inventory=str(inventory()))
         assert done.code == 0, done.said

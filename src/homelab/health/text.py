@@ -80,8 +80,8 @@ def _finding(each: Finding, report: Report, *, verbose: bool) -> Iterator[tuple[
     if consequences and verbose:
         for one in consequences:
             yield "dim", f"          drags along {one.object}: {_plain(one.summary)}  [{one.code}]"
-    elif consequences:
-        yield "dim", f"          drags along {_dragged(consequences, each)}"
+    elif dragged := _dragged(consequences, each):
+        yield "dim", f"          drags along {dragged}"
     if each.remedy:
         yield "", f"          > {_plain(each.remedy)}"
 
@@ -95,11 +95,9 @@ def _suppressed(each: Finding) -> Iterator[tuple[str, str]]:
 
 
 def _dragged(consequences: Iterable[Finding], root: Finding) -> str:
-    """Which objects, by kind; many of one kind are counted."""
+    """Which other objects than the root's own, by kind, "" for none; many of one kind are counted."""
     own = root.object[:3]
     places = {each.object[:3]: each.object for each in consequences if each.object[:3] != own}
-    if not places:
-        return "nothing but itself"
     counts = Counter(ref.kind for ref in places.values())
     said = []
     for kind in sorted(counts):

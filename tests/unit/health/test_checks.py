@@ -26,7 +26,7 @@ from homelab.health.report import Report, Status
 from homelab.health.snapshot import DEEP, DERIVED, INVENTORY, PROBES, Api
 from homelab.health.text import lines
 from tests.unit.health.cluster import NOW, VERSION, K3s
-from tests.unit.health.faults import FAULTS, QUIET, Fault, disk_full
+from tests.unit.health.faults import FAULTS, QUIET, Fault, disk_full, memory_pressure
 
 API = Api("https://192.0.2.11:6443", "home", VERSION, latency=timedelta(seconds=0.01), skew=timedelta())
 
@@ -56,6 +56,15 @@ def test_a_fault_yields_one_root_finding_that_names_the_culprit(fault: Fault) ->
     assert root.object.name.startswith(culprit)
     assert root.summary and root.remedy and "{" not in root.remedy.replace("{.status.conditions}", "")
     assert report.exit_code == (2 if severity is Severity.CRITICAL else 1)
+
+
+def test_what_drags_along_its_own_object_alone_says_nothing_of_that() -> None:
+    cluster = K3s()
+    memory_pressure(cluster)
+    report = look(cluster)
+    assert [each.object for each in report.consequences(report.roots[0])] == [report.roots[0].object]
+    assert not any("drags along" in line for _, line in lines(report))
+    assert any("drags along Node s3: " in line for _, line in lines(report, verbose=True))
 
 
 @pytest.mark.parametrize("calm", QUIET, ids=name)

@@ -93,7 +93,7 @@ class Deadline:
 
     @property
     def late(self) -> ReadFailed:
-        return ReadFailed(f"not within {self.seconds:g} s", late=True)
+        return ReadFailed(f"not within {round(self.seconds, 1):g} s", late=True)
 
 
 def patiently(ask: Callable[[], Answer], deadline: Deadline, pause: float) -> Answer:

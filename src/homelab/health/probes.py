@@ -52,7 +52,8 @@ _MODES = re.compile(r"access ?mode", re.IGNORECASE)
 _KEY = re.compile(rf"({'|'.join(Way)}):(\d{{1,6}})")
 _ALL = "probes"
 _BETWEEN = (Way.POD, Way.SERVICE)
-_POD, _CLAIM = "Pod/", "PersistentVolumeClaim/"
+_DNS = (Way.DNS_POD, Way.DNS_SERVICE)
+_POD, _SERVICE, _CLAIM = "Pod/", "Service/", "PersistentVolumeClaim/"
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ class World:
     the API would not have something.
 
     `at` is that moment by the cluster's clock. `gone` are those addresses of DNS that cannot be counted on to be its
-    any more at the end, with why.
+    any more at the end, with why, and `policies` the NetworkPolicies that somebody put into our namespace.
     """
 
     pods: Mapping[str, Pod] = field(default_factory=dict)
@@ -123,6 +124,7 @@ class World:
     refused: Mapping[str, str] = field(default_factory=dict)
     at: datetime | None = None
     gone: Mapping[str, str] = field(default_factory=dict)
+    policies: tuple[str, ...] = ()
 
     def has(self, name: str) -> bool:
         """Whether a pod was made, or could not be."""
@@ -134,7 +136,8 @@ class Plan:
     """What one run tries out.
 
     `nodes` take part. `dns` are the addresses of the DNS pods, `dns_service` that of their Service ("" for none), and
-    `answer` the address that the API's own name has. `network` tells whether pods and Services are asked too.
+    `answer` the address that the API's own name has. `network` tells whether pods and Services are asked too: what DNS
+    does not answer may be theirs. `wanted` are the sources that checks are to judge.
     """
 
     run: str
@@ -146,6 +149,7 @@ class Plan:
     dns_service: str = ""
     answer: str = ""
     disks: tuple[Disk, ...] = ()
+    wanted: frozenset[str] = frozenset(DEEP)
 
     @property
     def asking(self) -> bool:
@@ -250,11 +254,11 @@ def plan(
     snapshot: Snapshot, run: str, image: str, seconds: int, codes: Iterable[str]
 ) -> tuple[Plan, dict[str, Source], list[str]]:
     """What to try out for these codes, what cannot be and why, and a note on each node that is left out."""
-    wanted = {name for code in codes for name in CODES[code].needs if name in DEEP}
+    wanted = frozenset(name for code in codes for name in CODES[code].needs if name in DEEP)
     left_out = {node.name: why for node in snapshot.nodes if (why := _unfit(snapshot, node))}
     nodes = tuple(node.name for node in snapshot.nodes if node.name not in left_out)
     notes = [f"node {name} was not tried out: {why}" for name, why in left_out.items()]
-    made = Plan(run, image, seconds, nodes, network=False)
+    made = Plan(run, image, seconds, nodes, network=False, wanted=wanted)
     if not snapshot.was_read("nodes"):
         unread = snapshot.source("nodes")
         said = f"nodes: {unread.why or unread.state}"
@@ -323,7 +327,7 @@ def _with_dns(made: Plan, snapshot: Snapshot, sources: dict[str, Source]) -> Pla
         sources[DNS_PROBES] = Source(DNS_PROBES, State.NOT_SERVED, why)
         return made
     addresses = tuple(dict.fromkeys(each.address for each in resolvers(snapshot.endpoint_slices)))
-    return replace(made, dns=addresses, dns_service=service.ip, answer=known.ip)
+    return replace(made, network=True, dns=addresses, dns_service=service.ip, answer=known.ip)
 
 
 Choice = tuple[StorageClass | None, str]
@@ -489,27 +493,38 @@ def _asked(plan: Plan, world: World, sources: dict[str, Source]) -> Probed:
     # Whom nobody could have heard was not silent.
     asked = [each for each in asked if each.ok or each.way not in _BETWEEN or each.of not in unheard]
     asked = _still_there(asked, world, sources)
+    if not plan.wanted & {NETWORK_PROBES, SERVICE_PROBES} and all(each.ok for each in asked if each.way in _DNS):
+        unheard = {}  # they were there to tell why DNS does not answer
     wanted = [NETWORK_PROBES, SERVICE_PROBES] if plan.network else []
     wanted += [DNS_PROBES] if plan.dns or plan.dns_service else []
+    wanted = [each for each in wanted if each in plan.wanted]
     ways = {
         NETWORK_PROBES: (Way.POD,),
         SERVICE_PROBES: (Way.SERVICE,),
-        DNS_PROBES: (Way.DNS_POD, Way.DNS_SERVICE),
+        DNS_PROBES: _DNS,
     }
     reasons = list((why or unheard).values())
     general = max(reasons, key=reasons.count, default="")
     refused = next(iter(world.refused.values()), "")
     walled = _walled(asked)
+    hindered = _WALLED if walled else _barred(world)
+    if not hindered and SERVICE_PROBES in plan.wanted and NETWORK_PROBES not in plan.wanted:
+        sources |= _unreached(asked)
     for name in wanted:
         answers = [each for each in asked if each.way in ways[name]]
         # That DNS answers nevertheless is known; why it does not is not.
-        if walled and (name != DNS_PROBES or not all(each.ok for each in answers)):
+        if (walled and name != DNS_PROBES) or (hindered and not all(each.ok for each in answers)):
             asked = [each for each in asked if each.way not in ways[name]]
-            sources[name] = Source(name, State.FAILED, _WALLED)
+            sources[name] = Source(name, State.FAILED, hindered)
         elif answers:
             sources[name] = Source(name, State.READ)
         else:
             sources[name] = Source(name, State.FAILED, general or refused or "no pod could be asked")
+    if SERVICE_PROBES in wanted and sources[SERVICE_PROBES].state is State.READ:
+        for number, node in enumerate(plan.nodes):
+            if said := world.refused.get(_SERVICE + _listener(number)):
+                name = f"{SERVICE_PROBES} for node {node}"
+                sources[name] = Source(name, State.FAILED, said)
     if len(why) < len(plan.nodes):
         for node, said in (why if walled or not asked else unheard | why).items():
             name = f"probes on node {node}"
@@ -527,6 +542,21 @@ def _walled(asked: Iterable[Asked]) -> bool:
     between = [each for each in asked if each.way in _BETWEEN]
     own = any(each.way is Way.POD and each.node == each.of for each in between)
     return own and not any(each.ok for each in between)
+
+
+def _barred(world: World) -> str:
+    """What may keep an answer from our pods that others get, "" when nothing is known to."""
+    if not world.policies:
+        return ""
+    return f"what somebody puts into new namespaces may be in the way: NetworkPolicy {', '.join(world.policies)}"
+
+
+def _unreached(asked: Iterable[Asked]) -> dict[str, Source]:
+    """That Services were not judged where not even their pods are reached, when nobody judges that."""
+    pairs = sorted(f"{each.node} to {each.of}" for each in asked if each.way is Way.POD and not each.ok)
+    name = f"{SERVICE_PROBES} where pods are not reached"
+    why = f"{', '.join(pairs)}; --only DEEP002 tells more"
+    return {name: Source(name, State.FAILED, why)} if pairs else {}
 
 
 def _unheard(plan: Plan, world: World, asked: list[Asked], silent: Iterable[str]) -> dict[str, str]:

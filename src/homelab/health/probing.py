@@ -37,11 +37,13 @@ _ACCOUNT = 30.0  # for the service account of a new namespace
 _SETTLING = 10.0  # until what was asked for, and was not answered, is there if it ever is
 _POLL = 1.0
 _FAILURES = 5  # looks on end that may come to nothing
+_TRIES = 3  # to make an object, when the API fails at it
 
 _KINDS = {"Pod": "pods", "Service": "services", "PersistentVolumeClaim": "persistentvolumeclaims"}
 # As the admission plugin ServiceAccount says it, of old and of new versions.
 _NO_ACCOUNT = "error looking up service account"
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+_SPACES = "/api/v1/namespaces"
 
 Tell = Callable[[str], None]
 
@@ -135,10 +137,12 @@ class _Run:
             world = self._watch(plan)
             if plan.dns:
                 world = replace(world, gone=self._gone(plan.dns))
+            if plan.asking:
+                world = replace(world, policies=self._policies())
             events: list[probes.Event] = []
             # They only say why, so the rest is told without them.
             with suppress(_Refused, ReadFailed):
-                path = f"/api/v1/namespaces/{self.name}/events"
+                path = f"{_SPACES}/{self.name}/events"
                 events = [probes.event(each) for each in self._items(path, "", Deadline(_TELLING))]
             return probes.outcome(plan, world, events)
 
@@ -159,10 +163,13 @@ class _Run:
         """Make it. Whether it was made is not known when the answer does not come: then it is looked for."""
         self.answered = False
         try:
-            self._create("/api/v1/namespaces", manifests.namespace(self.run, until))
+            self._create(_SPACES, manifests.namespace(self.run, until))
         except _Refused:
             self.answered = True
             raise
+        except ReadFailed:
+            if not self._there(_SPACES, self.name, self._mine):
+                raise
         self.answered = True
 
     def _watch(self, plan: Plan) -> World:
@@ -194,9 +201,7 @@ class _Run:
             if each.begun:
                 self.running.setdefault(each.name, self.now)
         pods = [replace(each, since=self.running.get(each.name)) for each in pods]
-        services = {
-            text(dig(each, "metadata", "name")): text(dig(each, "spec", "clusterIP")) for each in self._list("services")
-        }
+        services = {_name(each): text(dig(each, "spec", "clusterIP")) for each in self._list("services")}
         return World({each.name: each for each in pods}, services, dict(self.refused), at)
 
     def _gone(self, addresses: Iterable[str]) -> dict[str, str]:
@@ -206,6 +211,13 @@ class _Run:
         except (_Refused, ReadFailed) as error:
             return dict.fromkeys(addresses, f"whether DNS still has this address is not told: {error}")
         return {each: "no ready pod of DNS has this address any more" for each in addresses if each not in ready}
+
+    def _policies(self) -> tuple[str, ...]:
+        """The NetworkPolicies that are in our namespace, as far as we are told of them: we make none."""
+        path = BY_NAME["networkpolicies"].paths(self.name, None)[0]
+        with suppress(_Refused, ReadFailed):
+            return tuple(sorted(map(_name, self._items(path, "", Deadline(_TELLING)))))
+        return ()
 
     def _slices(self, deadline: Deadline) -> list[EndpointSlice]:
         """Those of the namespace of DNS, from wherever the cluster has them."""
@@ -220,10 +232,12 @@ class _Run:
     def _make(self, manifest: Json) -> None:
         """Make an object, or remember why the API would not have it."""
         kind, name = manifest["kind"], manifest["metadata"]["name"]
+        path = f"{_SPACES}/{self.name}/{_KINDS[kind]}"
         try:
-            self._create(f"/api/v1/namespaces/{self.name}/{_KINDS[kind]}", manifest)
+            self._create(path, manifest)
         except (_Refused, ReadFailed) as error:
-            self.refused[f"{kind}/{name}"] = f"{kind} {name}: {error}"
+            if isinstance(error, _Refused) or not self._there(path, name):
+                self.refused[f"{kind}/{name}"] = f"{kind} {name}: {error}"
 
     # -- before and after -----------------------------------------------------------------------------------------
 
@@ -236,7 +250,7 @@ class _Run:
                 "kind": "SelfSubjectAccessReview",
                 "spec": {"resourceAttributes": {"verb": verb, "group": "", "resource": resource}},
             }
-            answer = self._ask("POST", _REVIEWS, self.deadline, review)
+            answer = self._ask("POST", _REVIEWS, self._share, review)
             if answer.status not in (200, 201):
                 raise _refusal(answer, "what we may do is not told")
             if dig(_json(answer), "status", "allowed") is not True:
@@ -244,15 +258,15 @@ class _Run:
 
     def _reap(self) -> None:
         """Remove what dead runs have left: our label and name, and an end that is past. What tells no end stays."""
-        for each in self._namespaces(manifests.RUN):
-            name, meta = text(dig(each, "metadata", "name")), mapping(each.get("metadata"))
+        for each in self._items(_SPACES, _labelled(manifests.RUN), self._share):
+            name, meta = _name(each), mapping(each.get("metadata"))
             if meta.get("deletionTimestamp") or name != manifests.name(text(dig(meta, "labels", manifests.RUN))):
                 continue
             end = when(dig(meta, "annotations", manifests.UNTIL))
             if end is None:
                 self.notes.append(f"namespace {name} has our label and no end; kubectl delete namespace {name}")
             elif end < self.now:
-                answer = self._delete(name, text(meta.get("uid")), self.deadline)
+                answer = self._delete(name, text(meta.get("uid")), self._share)
                 done = "was removed" if answer.status in _GONE else f"could not be removed: {_said(answer)}"
                 self.notes.append(f"namespace {name}, which a run before this one has left, {done}")
 
@@ -278,7 +292,7 @@ class _Run:
         settling = Deadline(0 if self.answered else min(_SETTLING, cleaning.left))
         while cleaning.left:
             try:
-                mine = self._namespaces(f"{manifests.RUN}={self.run}", _soon(cleaning))
+                mine = self._items(_SPACES, self._mine, _soon(cleaning))
                 if not mine and (asked or not settling.left):
                     return ""
                 if mine and not asked:
@@ -296,15 +310,29 @@ class _Run:
 
     # -- questions ------------------------------------------------------------------------------------------------
 
-    def _namespaces(self, selector: str, deadline: Deadline | None = None) -> list[Json]:
-        """Those of runs: `selector` is one of labels."""
-        return self._items("/api/v1/namespaces", f"labelSelector={quote(selector, safe='')}", deadline)
+    @property
+    def _mine(self) -> str:
+        """The query for what this run has made, and nobody else."""
+        return _labelled(f"{manifests.RUN}={self.run}")
+
+    @property
+    def _share(self) -> Deadline:
+        """For one of several requests that each may take a while, since webhooks are asked about it: never all the
+        time that there is."""
+        return Deadline(min(self.deadline.left, max(_PATIENCE, self.deadline.left // 4)))
 
     def _list(self, resource: str) -> list[Json]:
-        return self._items(f"/api/v1/namespaces/{self.name}/{resource}", "", _soon(self.deadline))
+        return self._items(f"{_SPACES}/{self.name}/{resource}", "", _soon(self.deadline))
 
-    def _items(self, path: str, query: str, deadline: Deadline | None) -> list[Json]:
-        answer = self._ask("GET", path, deadline or self.deadline, None, query)
+    def _there(self, path: str, name: str, query: str = "") -> bool:
+        """Whether an object is there of which no answer told; one that cannot be looked up counts as not made, and is
+        removed with its namespace nevertheless."""
+        with suppress(_Refused, ReadFailed):
+            return name in map(_name, self._items(path, query, _soon(self.deadline)))
+        return False
+
+    def _items(self, path: str, query: str, deadline: Deadline) -> list[Json]:
+        answer = self._ask("GET", path, deadline, None, query)
         if answer.status != 200:
             raise _refusal(answer, f"HTTP {answer.status}")
         return objects(_json(answer).get("items"))
@@ -312,21 +340,25 @@ class _Run:
     def _delete(self, name: str, uid: str, deadline: Deadline) -> Answer:
         """Delete a namespace, if it still is the one that we saw."""
         options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
-        return self._ask("DELETE", f"/api/v1/namespaces/{name}", deadline, options)
+        return self._ask("DELETE", f"{_SPACES}/{name}", deadline, options)
 
     def _create(self, path: str, manifest: Json) -> None:
-        """Make an object. Raise _Refused or ReadFailed."""
-        account = Deadline(min(_ACCOUNT, self.deadline.left))
+        """Make an object. Raise _Refused, or ReadFailed when nobody tells whether it was made."""
+        account, share, tries = Deadline(min(_ACCOUNT, self.deadline.left)), self._share, _TRIES
         while True:
-            answer = self._ask("POST", path, self.deadline, manifest)
+            answer = self._ask("POST", path, share, manifest)
             # Names are the run's own: what is there already was made by a try whose answer was lost.
             if answer.status in (200, 201, 202, 409):
                 return
             # A namespace gets its service account a moment after it is there, and a pod cannot be without.
-            if answer.status == 403 and _NO_ACCOUNT in _said(answer) and account.left > self.poll:
-                time.sleep(self.poll)
-                continue
-            raise _refusal(answer, f"HTTP {answer.status}")
+            waited = answer.status == 403 and _NO_ACCOUNT in _said(answer) and account.left > self.poll
+            # A server that fails while it writes may have written.
+            failed = answer.status >= 500
+            tries -= failed
+            if not waited and not (failed and tries and share.left > self.poll):
+                raise ReadFailed(_said(answer)) if failed else _refusal(answer, f"HTTP {answer.status}")
+            time.sleep(self.poll)
+            share = self._share if waited else share
 
     def _ask(
         self, method: str, path: str, deadline: Deadline, body: Mapping[str, Any] | None = None, query: str = ""
@@ -337,6 +369,14 @@ class _Run:
             return self.connection.send(method, path, body, deadline)
 
         return patiently(once, deadline, self.poll)
+
+
+def _labelled(selector: str) -> str:
+    return f"labelSelector={quote(selector, safe='')}"
+
+
+def _name(item: Json) -> str:
+    return text(dig(item, "metadata", "name"))
 
 
 def _soon(deadline: Deadline) -> Deadline:

@@ -125,6 +125,52 @@ def test_where_no_pod_reaches_any_the_network_was_not_tried_out(dns: bool) -> No
     assert of_asking(alone, listening(0), plan=replace(PLAN, nodes=("s1",), dns=(), dns_service=""))[0] == set()
 
 
+DNS_ALONE = replace(PLAN, wanted=frozenset({DNS_PROBES}))
+
+
+def test_asked_for_dns_alone_the_network_is_not_taken_for_it() -> None:
+    """Whether pods reach each other is asked then too, and told only as far as it is about DNS."""
+    failed, why = of_asking(answers(0, *ALL, dns=False), answers(1, *ALL, dns=False), *THERE, plan=DNS_ALONE)
+    assert (failed & {("s1", "dns", "10.43.0.10")}, list(why)) == (set(), [DNS_PROBES])
+    assert why[DNS_PROBES].startswith("not even pods on one node reach each other")
+    failed, why = of_asking(answers(0, "pod:1", "dns:0"), answers(1, "pod:0"), *THERE, plan=DNS_ALONE)
+    assert ("s1", "pod", "a1") in failed and ("s1", "dns", "10.43.0.10") in failed and why == {}
+    assert of_asking(answers(0, *ALL), answers(1, *ALL), *THERE, plan=DNS_ALONE)[1] == {}, "DNS answers nevertheless"
+
+
+@pytest.mark.parametrize("dns", [True, False])
+def test_asked_for_dns_alone_a_pod_that_nobody_could_ask_matters_when_dns_does_not_answer(dns: bool) -> None:
+    askers = [replace(asker(each, "pod:0", "dns:0", told=["pod:0"]), told={"dns:0": (dns, "")}) for each in range(2)]
+    _, why = of_asking(*askers, listening(0), Pod("node-1"), plan=DNS_ALONE)
+    assert why == ({} if dns else {"probes on node a1": "its pod did not start within 60 s"})
+
+
+def test_asked_for_services_alone_pods_that_are_not_reached_are_told() -> None:
+    bad = answers(0, "pod:1", "service:1"), answers(1)
+    _, why = of_asking(*bad, *THERE, plan=replace(PLAN, wanted=frozenset({SERVICE_PROBES})))
+    assert why == {"probes of Services where pods are not reached": "s1 to a1; --only DEEP002 tells more"}
+    assert of_asking(*bad, *THERE)[1] == {}, "DEEP002 tells it"
+
+
+def test_a_service_that_could_not_be_made_does_not_pass_for_one_that_leads_to_its_pod() -> None:
+    some = [asker(each, "pod:0", "pod:1", "service:1", told=["pod:0", "pod:1", "service:1"]) for each in range(2)]
+    found, sources = outcome(PLAN, world(*some, *THERE, refused={"Service/node-0": "Service node-0: quota"}), [])
+    assert sources["probes of Services for node s1"].why == "Service node-0: quota"
+    assert all(each.ok for each in found.asked)
+
+
+def test_what_a_policy_in_new_namespaces_may_bar_is_nobodys_fault() -> None:
+    policies = ("deny", "same")
+    bad = answers(0, "dns-pod:0", "dns:0"), answers(1, "dns-pod:0", "dns:0")
+    found, sources = outcome(PLAN, world(*bad, *THERE, policies=policies), [])
+    assert all(each.ok for each in found.asked)
+    assert {name: each.why for name, each in sources.items() if each.why} == {
+        DNS_PROBES: "what somebody puts into new namespaces may be in the way: NetworkPolicy deny, same"
+    }
+    found, sources = outcome(PLAN, world(answers(0), answers(1), *THERE, policies=policies), [])
+    assert {each.state for each in sources.values()} == {State.READ}, "it is not in the way"
+
+
 def test_where_pods_of_one_node_reach_each_other_it_is_the_network() -> None:
     failed, why = of_asking(answers(0, "pod:1", "service:1"), answers(1, "pod:0", "service:0"), *THERE)
     assert {(node, of) for node, _, of in failed} == {("s1", "a1"), ("a1", "s1")} and why == {}

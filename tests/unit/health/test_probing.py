@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -332,30 +333,103 @@ def test_a_right_that_is_lacking_is_skipped_and_nothing_is_made(
     assert {path for method, path, _ in server.written} == {"/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"}
 
 
-def test_a_namespace_that_is_refused_is_said(serve: Callable[..., ApiServer]) -> None:
+@pytest.mark.parametrize("status", [403, 500])
+def test_a_namespace_that_is_refused_is_said(
+    serve: Callable[..., ApiServer], monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
     server = serve()
-    server.faults[f"POST {SPACES}"] = api_server.refuse(500, "etcdserver: request timed out")
+    monkeypatch.setattr("homelab.health.probing._SETTLING", 0.1)
+    server.faults[f"POST {SPACES}"] = api_server.refuse(status, "etcdserver: request timed out")
     _, report, told = try_out()
     assert (report.exit_code, told) == (3, [])
     assert why(report, "DEEP003") == (Status.FAILED, "probes: etcdserver: request timed out")
     assert [each.name for each in report.unread] == ["probes"], "told once"
 
 
-def test_what_was_made_though_the_answer_was_lost_is_removed(serve: Callable[..., ApiServer]) -> None:
+def unsaid(say: api_server.Fault, *, times: int = 99) -> api_server.Fault:
+    """The API makes what it is asked for, and says something else of it, so many times."""
+    left = [times]
+
+    def fault(handler: Any) -> bool:
+        def answer(*_: object, **__: object) -> None:
+            del handler.answer
+            say(handler)
+
+        if left[0]:
+            left[0] -= 1
+            handler.answer = answer
+        return False
+
+    return fault
+
+
+@pytest.mark.parametrize("resource", ["", "pods", "services", "persistentvolumeclaims"])
+@pytest.mark.parametrize("say", [api_server.dropped(), api_server.refuse(500, "etcdserver: request timed out")])
+@pytest.mark.parametrize("times", [1, 99])
+def test_what_was_made_though_no_answer_told_so_counts_and_is_removed(
+    serve: Callable[..., ApiServer], monkeypatch: pytest.MonkeyPatch, resource: str, say: api_server.Fault, times: int
+) -> None:
     server = serve()
+    monkeypatch.setattr("secrets.token_hex", lambda length: "beef")
+    path = f"{SPACES}/homelab-health-beef/{resource}" if resource else SPACES
+    server.faults[f"POST {path}"] = unsaid(say, times=times)
+    _, report, told = try_out()
+    assert (report.roots, report.exit_code, told, ours(server)) == ((), 0, [], [])
+    names = [body["metadata"]["name"] for method, at, body in server.written if (method, at) == ("POST", path)]
+    assert 1 < names.count(names[0]) <= 3, "a name of its own can be asked for again"
 
-    def lose(handler: Any) -> bool:
-        with server.lock:
-            _, _, made = server.written[-1]
-            made["metadata"]["uid"] = "4711"
-            if made not in server.at[SPACES]:
-                server.at[SPACES].append(made)
-        handler.hang_up()
-        return True
 
-    server.faults[f"POST {SPACES}"] = lose
-    _, report, _ = try_out()
-    assert report.exit_code == 3 and ours(server) == []
+def test_a_namespace_that_is_made_though_the_api_failed_is_removed(
+    serve: Callable[..., ApiServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is there only after it was looked for."""
+    server = serve()
+    monkeypatch.setattr("homelab.health.probing._TRIES", 1)
+    looks: list[str] = []
+
+    def fails(handler: Any) -> bool:
+        _, _, made = server.written[-1]
+
+        def late(handler: Any) -> bool:
+            looks.append(handler.query.get("labelSelector", ""))
+            if len(looks) == 3:
+                server.at[SPACES].append({**made, "metadata": {**made["metadata"], "uid": "4711"}})
+            return False
+
+        server.faults[f"GET {SPACES}"] = late
+        return api_server.refuse(500, "etcdserver: request timed out")(handler)
+
+    server.faults[f"POST {SPACES}"] = fails
+    _, report, told = try_out()
+    assert (report.exit_code, told, ours(server)) == (3, [], [])
+    assert len(looks) > 3 and "etcdserver: request timed out" in why(report, "DEEP001")[1]
+
+
+@pytest.mark.parametrize("at", ["review", "services", "pods", "persistentvolumeclaims"])
+def test_one_request_that_hangs_does_not_take_the_time_of_the_others(
+    serve: Callable[..., ApiServer], monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    server = serve()
+    monkeypatch.setattr("secrets.token_hex", lambda length: "beef")
+    monkeypatch.setattr("homelab.health.probing._PATIENCE", 0.5)
+    reviews = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    path = reviews if at == "review" else f"{SPACES}/homelab-health-beef/{at}"
+    hang, silent = api_server.hang(), [True]
+    server.faults[f"POST {path}"] = lambda handler: bool(silent) and silent.pop() and hang(handler)
+    _, report, told = try_out(timeout=8)
+    assert (silent, told, ours(server)) == ([], [], [])
+    assert (report.roots, report.exit_code) == ((), 3)
+    assert [bool(re.search("not within [12] s$", each.why)) for each in report.unread] == [True]
+    judged = {each.code for each in report.runs if each.status is Status.OK and each.code.startswith("DEEP")}
+    assert (
+        judged
+        == {
+            "review": set(),
+            "services": {"DEEP001", "DEEP002", "DEEP003", "DEEP004"},
+            "pods": {"DEEP001", "DEEP002", "DEEP003", "DEEP004"},
+            "persistentvolumeclaims": {"DEEP001", "DEEP002", "DEEP003"},
+        }[at]
+    )
 
 
 def test_what_is_made_after_nobody_waits_for_it_any_more_is_removed(
@@ -599,6 +673,43 @@ def test_without_dns_it_is_skipped(serve: Callable[..., ApiServer]) -> None:
     serve(cluster=cluster)
     _, report, _ = try_out(codes=["DEEP001"])
     assert why(report, "DEEP001") == (Status.SKIPPED, "probes of DNS: there is no Service kube-system/kube-dns")
+
+
+def test_asked_for_dns_alone_a_broken_network_is_not_taken_for_it(serve: Callable[..., ApiServer]) -> None:
+    """DNS is on s1, which the others do not reach."""
+    s1 = sorted(NODES).index("s1")
+
+    def bad(node: str, key: str, whom: str) -> bool:
+        return node != "s1" and key in (f"pod:{s1}", f"service:{s1}", "dns-pod:0", "dns:0")
+
+    serve(Kubelet(bad))
+    _, report, _ = try_out(codes=["DEEP001"])
+    assert [(each.code, each.summary) for each in report.roots] == [
+        ("DEEP001", "does not answer pods on a1, s2, s3, which do not reach its node")
+    ]
+    assert report.roots[0].remedy == "homelab health --deep --only DEEP002"
+
+
+def test_a_policy_that_new_namespaces_get_is_told_for_what_it_may_bar(
+    serve: Callable[..., ApiServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("secrets.token_hex", lambda length: "beef")
+    cluster = fresh()
+    cluster.add(
+        "networkpolicies",
+        "NetworkPolicy",
+        "networking.k8s.io/v1",
+        "homelab-health-beef",
+        "same",
+        spec={"podSelector": {}},
+    )
+    serve(Kubelet(lambda node, key, whom: key.startswith("dns")), cluster)
+    _, report, _ = try_out()
+    assert (report.roots, report.exit_code) == ((), 3)
+    assert why(report, "DEEP001") == (
+        Status.FAILED,
+        "probes of DNS: what somebody puts into new namespaces may be in the way: NetworkPolicy same",
+    )
 
 
 @pytest.mark.parametrize("name", ["nodes", "storageclasses", "services"])

@@ -12,7 +12,7 @@ from homelab.health.checks.services import DNS
 from homelab.health.codes import finding
 from homelab.health.objects import Endpoint
 from homelab.health.probed import Asked, Probed, Step, Stored, Way
-from homelab.health.report import Finding, Ref, many
+from homelab.health.report import Evidence, Finding, Ref, many
 from homelab.health.snapshot import Snapshot
 
 # Kubernetes has no object for either.
@@ -186,7 +186,11 @@ def _over_the_network(
         places = {*deaf, behind[of].node, NETWORK.name}
         known = tuple(each for each in blamed if each in places)
         said = f"does not answer pods on {_names(deaf)}, which do not reach its node"
-        yield finding("DEEP001", ref, said, owner=owner, evidence={"address": of, "network": known})
+        evidence: Evidence = {"address": of, "network": known}
+        yield finding("DEEP001", ref, said, owner=owner, evidence=evidence, remedy=_OF_THE_NETWORK)
+
+
+_OF_THE_NETWORK = "homelab health --deep --only DEEP002"
 
 
 def _pod(snapshot: Snapshot, address: str, endpoint: Endpoint | None) -> tuple[Ref, Ref | None]:

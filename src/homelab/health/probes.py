@@ -522,9 +522,9 @@ def _asked(plan: Plan, world: World, sources: dict[str, Source]) -> Probed:
             sources[name] = Source(name, State.FAILED, general or refused or "no pod could be asked")
     if SERVICE_PROBES in wanted and sources[SERVICE_PROBES].state is State.READ:
         for number, node in enumerate(plan.nodes):
-            if said := world.refused.get(_SERVICE + _listener(number)):
+            if lacking := world.refused.get(_SERVICE + _listener(number)):
                 name = f"{SERVICE_PROBES} for node {node}"
-                sources[name] = Source(name, State.FAILED, said)
+                sources[name] = Source(name, State.FAILED, lacking)
     if len(why) < len(plan.nodes):
         for node, said in (why if walled or not asked else unheard | why).items():
             name = f"probes on node {node}"

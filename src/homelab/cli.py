@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand
 from typer.exceptions import TyperException
+
+from homelab.typer_compat import PlainGroup
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="homelab",
+    cls=PlainGroup,
     help="Know what your home is, and how it is.",
     epilog="Example: homelab inventory",
     no_args_is_help=True,
@@ -304,7 +307,7 @@ _SETTINGS = typer.Option(
 )
 
 
-class _ExitsWith3(TyperGroup):
+class _ExitsWith3(PlainGroup):
     """Wrong usage exits with 3, since 2 means that something is critical."""
 
     def make_context(self, *arguments: Any, **options: Any) -> Any:

@@ -8,6 +8,7 @@ moves, and until somebody has followed the client is loaded whole.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -77,14 +78,18 @@ def _apart() -> Iterator[None]:
     # The loader looks for the errors of OAuth only where it has begun with it, and by then it is there.
     oauth[0].__getattr__ = lambda name: getattr(import_module("oauthlib"), name)  # type: ignore[method-assign]
     oauth[2].OAuth2Session = _late("requests_oauthlib", "OAuth2Session")  # type: ignore[attr-defined]
+    # Of which the client only wants to know how many connections to keep.
+    processes = ModuleType("multiprocessing")
+    processes.cpu_count = lambda: os.cpu_count() or 1  # type: ignore[attr-defined]
+    spared = [*oauth, processes]
     sys.modules |= {each.__name__: each for each in shells}
-    sys.modules |= {each.__name__: each for each in oauth if each.__name__ not in before}
+    sys.modules |= {each.__name__: each for each in spared if each.__name__ not in before}
     try:
         shells[1].Configuration = import_module("kubernetes.client.configuration").Configuration  # type: ignore[attr-defined]
         yield
     finally:
         for name in set(sys.modules) - set(before):
-            if name.partition(".")[0] in ("kubernetes", "oauthlib", "requests_oauthlib"):
+            if name.partition(".")[0] in ("kubernetes", *(each.__name__ for each in spared)):
                 del sys.modules[name]
 
 

@@ -1,8 +1,8 @@
 """Options of a command taken as they came where nothing is to be converted, without pydantic.
 
 Typer converts every option by pydantic, those that nobody gave too, and loading that is a quarter of what a whole look
-at a small cluster takes. Only what needs it, and whatever is wrong, goes there. How typer is laid out is known
-here alone; `tests/unit/test_typer_compat.py` fails when it moves, and until somebody has followed typer converts everything.
+at a small cluster takes. Only what needs it, and whatever is wrong, goes there. How typer is laid out is known here
+alone; `tests/unit/test_typer_compat.py` fails when it moves, and until somebody has followed typer converts everything.
 """
 
 from __future__ import annotations

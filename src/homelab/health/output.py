@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import tempfile
 from pathlib import Path
 
 
@@ -37,6 +36,8 @@ def write(path: Path, text: str) -> None:
 
     Rights of the file stay; those of a new one are what the umask leaves, so that a collector of another user reads it.
     """
+    import tempfile  # which a report on a terminal can do without
+
     try:
         if _special(path):
             path.write_text(text, encoding="utf-8")

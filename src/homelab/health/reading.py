@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from statistics import median
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -31,7 +30,7 @@ from homelab.health import pages, slim
 from homelab.health.codes import needed
 from homelab.health.kinds import KINDS, Kind
 from homelab.health.objects import Node, Object, Usage
-from homelab.health.shape import dig, mapping, objects, text
+from homelab.health.shape import dig, mapping, median, objects, text
 from homelab.health.snapshot import (
     APIS,
     CLIENT,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from functools import lru_cache
 from itertools import pairwise
 
 from homelab.health.objects import (
@@ -99,17 +100,24 @@ def conditions(value: object) -> dict[str, Condition]:
     for each in objects(value):
         kind = each.get("type")
         if isinstance(kind, str):
-            found[kind] = Condition(
+            found[kind] = _condition(
                 text(each.get("status")),
                 text(each.get("reason")),
                 text(each.get("message"))[:_MESSAGE],
-                when(each.get("lastTransitionTime")),
+                text(each.get("lastTransitionTime")),
             )
     return found
 
 
+# Most of a pod's say the same: they are made once.
+@lru_cache(4096)
+def _condition(status: str, reason: str, message: str, since: str) -> Condition:
+    return Condition(status, reason, message, when(since))
+
+
 def pod(item: Json) -> Pod:
     spec, status = mapping(item.get("spec")), mapping(item.get("status"))
+    containers, volumes = objects(spec.get("containers")), objects(spec.get("volumes"))
     return Pod(
         *_head("Pod", item),
         text(spec.get("nodeName")),
@@ -118,23 +126,23 @@ def pod(item: Json) -> Pod:
         text(status.get("message"))[:_MESSAGE],
         when(status.get("startTime")),
         conditions(status.get("conditions")),
-        _containers(spec, status),
-        _claims(item, spec),
-        _host_ports(spec),
+        _containers(spec, containers, status),
+        _claims(item, volumes),
+        _host_ports(containers),
         text(spec.get("restartPolicy")) or "Always",
         bool(spec.get("schedulingGates")),
-        _requests(spec),
-        _servers(spec),
+        _requests(spec, containers),
+        _servers(volumes),
     )
 
 
-def _requests(spec: Json) -> tuple[float, float]:
+def _requests(spec: Json, containers: list[Json]) -> tuple[float, float]:
     """What a pod takes of its node: what the pod itself says (since 1.34), else what its containers do together, or
     for a moment the largest init container with those before it that go on running; and the runtime's overhead.
 
     Source: Kubernetes' documentation of sidecar containers and of pod-level resources.
     """
-    cpu, memory = _asked(spec.get("containers"))
+    cpu, memory = _asked(containers)
     if "initContainers" in spec:
         peak_cpu = peak_memory = kept_cpu = kept_memory = 0.0
         for each in objects(spec["initContainers"]):
@@ -152,10 +160,10 @@ def _requests(spec: Json) -> tuple[float, float]:
     return (cpu, memory)
 
 
-def _asked(containers: object) -> tuple[float, float]:
+def _asked(containers: list[Json]) -> tuple[float, float]:
     """The CPU and memory that some containers request; the API server writes a limit that stands alone as one too."""
     cpu = memory = 0.0
-    for each in objects(containers):
+    for each in containers:
         told = mapping(mapping(each.get("resources")).get("requests"))
         if told:
             cpu += quantity(told.get("cpu"))
@@ -163,9 +171,9 @@ def _asked(containers: object) -> tuple[float, float]:
     return (cpu, memory)
 
 
-def _claims(item: Json, spec: Json) -> tuple[str, ...]:
+def _claims(item: Json, volumes: list[Json]) -> tuple[str, ...]:
     names = []
-    for each in objects(spec.get("volumes")):
+    for each in volumes:
         if "persistentVolumeClaim" in each:
             names.append(text(dig(each, "persistentVolumeClaim", "claimName")))
         elif "ephemeral" in each:
@@ -174,33 +182,26 @@ def _claims(item: Json, spec: Json) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _servers(spec: Json) -> tuple[str, ...]:
-    return tuple(
-        server
-        for each in objects(spec.get("volumes"))
-        if "nfs" in each and (server := text(dig(each, "nfs", "server")))
-    )
+def _servers(volumes: list[Json]) -> tuple[str, ...]:
+    found = [text(dig(each, "nfs", "server")) for each in volumes if "nfs" in each]
+    return tuple(each for each in found if each) if found else ()
 
 
-def _host_ports(spec: Json) -> tuple[int, ...]:
-    return tuple(
-        number(port["hostPort"])
-        for each in objects(spec.get("containers"))
-        for port in objects(each.get("ports"))
-        if port.get("hostPort")
-    )
+def _host_ports(containers: list[Json]) -> tuple[int, ...]:
+    ports = [port for each in containers if "ports" in each for port in objects(each["ports"])]
+    return tuple([number(port["hostPort"]) for port in ports if port.get("hostPort")])
 
 
-def _containers(spec: Json, status: Json) -> tuple[Container, ...]:
+def _containers(spec: Json, containers: list[Json], status: Json) -> tuple[Container, ...]:
     found: list[Container] = []
     for init, wanted, told in (
-        (True, spec.get("initContainers"), status.get("initContainerStatuses")),
-        (False, spec.get("containers"), status.get("containerStatuses")),
+        (True, objects(spec.get("initContainers")), "initContainerStatuses"),
+        (False, containers, "containerStatuses"),
     ):
-        if not wanted and not told:
+        if not wanted:
             continue
-        states = {text(each.get("name")): each for each in objects(told)}
-        for each in objects(wanted):
+        states = {text(each.get("name")): each for each in objects(status.get(told))}
+        for each in wanted:
             name = text(each.get("name"))
             found.append(_container(name, init, each, states.get(name, NONE)))
     return tuple(found)
@@ -229,11 +230,17 @@ def _container(name: str, init: bool, spec: Json, status: Json) -> Container:
         since,
         end,
         _end(last["terminated"]) if "terminated" in last else None,
-        text(dig(spec, "resources", "limits", "memory")),
-        tuple(
+        text(dig(spec, "resources", "limits", "memory")) if "resources" in spec else "",
+        _container_ports(spec["ports"]) if "ports" in spec else (),
+    )
+
+
+def _container_ports(value: object) -> tuple[tuple[str, int, str], ...]:
+    return tuple(
+        [
             (text(port.get("name")), number(port.get("containerPort")), text(port.get("protocol")) or "TCP")
-            for port in objects(spec.get("ports"))
-        ),
+            for port in objects(value)
+        ]
     )
 
 

@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from itertools import pairwise
-from statistics import median
 
 from homelab.health.checks.nodes import not_ready
 from homelab.health.codes import CRITICAL, INFO, WARNING, finding
 from homelab.health.objects import Node, Thing
 from homelab.health.report import Finding, Ref, many
-from homelab.health.shape import text, when
+from homelab.health.shape import median, text, when
 from homelab.health.snapshot import Snapshot
 
 _VOTER = "EtcdIsVoter"

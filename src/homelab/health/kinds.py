@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from homelab.health import slim
 from homelab.health.objects import Object
@@ -24,7 +25,7 @@ class Kind:
     `served` are the API versions to try, in order: "v1" is the core group, "v1/endpoints" another resource of it that
     tells the same. `namespaced` ones are read of one namespace only when the user named one, except those that tell of
     the cluster as a whole, `everywhere`. `query` goes with each request. An `aggregated` API is another server's: when
-    that one does not answer, the kind counts as not served.
+    that one does not answer, the kind counts as not served. `wanted` is what `slim` looks at, for `pages.parse`.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Kind:
     everywhere: bool = False
     query: str = ""
     aggregated: bool = False
+    wanted: Any = Json
 
     def paths(self, namespace: str, groups: frozenset[str] | None) -> list[str]:
         """The paths to list it at, best first. `groups` are the API versions that the cluster says it serves."""
@@ -60,7 +62,7 @@ _METRICS = ("metrics.k8s.io/v1beta1",)
 
 # The largest come first, as they are begun first.
 KINDS: tuple[Kind, ...] = (
-    Kind("pods", slim.pod, ("v1",)),
+    Kind("pods", slim.pod, ("v1",), wanted=slim.PodJson),
     Kind("events", slim.event, ("v1",), query="fieldSelector=type%3DWarning"),
     Kind("replicasets", slim.replicaset, ("apps/v1",)),
     Kind(

@@ -434,7 +434,7 @@ class _Reading:
 
 def _page(body: bytes, kind: Kind) -> tuple[list[Object], str]:
     try:
-        return pages.parse(body.decode(), kind.slim)
+        return pages.parse(body, kind.slim, kind.wanted)
     except pages.NoList:
         raise ReadFailed("the answer is no list of objects") from None
     except (ValueError, RecursionError):

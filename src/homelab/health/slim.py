@@ -6,6 +6,7 @@ import json
 from datetime import datetime
 from functools import lru_cache
 from itertools import pairwise
+from typing import Any, TypedDict
 
 from homelab.health.objects import (
     ApiService,
@@ -113,6 +114,56 @@ def conditions(value: object) -> dict[str, Condition]:
 @lru_cache(4096)
 def _condition(status: str, reason: str, message: str, since: str) -> Condition:
     return Condition(status, reason, message, when(since))
+
+
+class _MetaJson(TypedDict, total=False):
+    namespace: Any
+    name: Any
+    uid: Any
+    creationTimestamp: Any
+    deletionTimestamp: Any
+    finalizers: Any
+    labels: Any
+    annotations: Any
+    ownerReferences: Any
+    generation: Any
+
+
+class _ContainerJson(TypedDict, total=False):
+    name: Any
+    image: Any
+    ports: Any
+    resources: Any
+    restartPolicy: Any
+
+
+class _PodSpecJson(TypedDict, total=False):
+    nodeName: Any
+    restartPolicy: Any
+    schedulingGates: Any
+    initContainers: list[_ContainerJson]
+    containers: list[_ContainerJson]
+    volumes: Any
+    resources: Any
+    overhead: Any
+
+
+class _PodStatusJson(TypedDict, total=False):
+    phase: Any
+    reason: Any
+    message: Any
+    startTime: Any
+    conditions: Any
+    initContainerStatuses: Any
+    containerStatuses: Any
+
+
+class PodJson(TypedDict, total=False):
+    """All that `pod` looks at; what else a pod has, which is most, is not even parsed."""
+
+    metadata: _MetaJson
+    spec: _PodSpecJson
+    status: _PodStatusJson
 
 
 def pod(item: Json) -> Pod:

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +15,7 @@ from pathlib import Path
 from homelab.health import expected, settings, text
 from homelab.health.checks import ALL_CHECKS
 from homelab.health.codes import CODES, DEEP_CODES
-from homelab.health.output import NoOutput, prove, write
+from homelab.health.output import NoOutput, ReaderGone, printing, prove, write
 from homelab.health.report import COULD_NOT_CHECK, FailedRead, Look, Report, Severity
 from homelab.health.run import run_checks
 from homelab.health.selection import WrongSelection, choose, kinds_of
@@ -114,7 +114,8 @@ class _Show:
         if self.format == "text" and not self.output and _coloured():
             from rich.console import Console
 
-            text.print_lines(self.lines(look), Console(highlight=False))
+            with suppress(ReaderGone), printing():
+                text.print_lines(self.lines(look), Console(highlight=False))
         else:
             self._put(self._rendered(look.report, look.exit_code))
         return look.exit_code
@@ -146,7 +147,8 @@ class _Show:
         if self.output:
             write(self.output, f"{said}\n")
         else:
-            print(said)  # noqa: T201
+            with suppress(ReaderGone), printing():
+                print(said)  # noqa: T201
 
     def _rendered(self, report: Report, code: int) -> str:
         # Each is loaded when it is asked for: a start is to be short.
@@ -175,7 +177,7 @@ class _Show:
 
 def _coloured() -> bool:
     """Whether colours can be seen. Loading what makes them takes a while, which what reads a pipe can do without."""
-    return sys.stdout.isatty() or bool(os.environ.get("FORCE_COLOR"))
+    return (sys.stdout is not None and sys.stdout.isatty()) or bool(os.environ.get("FORCE_COLOR"))
 
 
 def _unreachable(why: str) -> Look:
@@ -205,7 +207,18 @@ def _again(
         assert watch is not None
         # The first look stops at what will not come right by itself: a wrong kubeconfig, say.
         first = [look()]
-        return watching.watch(lambda: first.pop() if first else another(), teller.tell, watch, sleep=time.sleep)
+        last = first[0]
+
+        def tell(before: Look | None, now: Look) -> None:
+            nonlocal last
+            last = now
+            with nullcontext() if show.output else printing():
+                teller.tell(before, now)
+
+        try:
+            return watching.watch(lambda: first.pop() if first else another(), tell, watch, sleep=time.sleep)
+        except ReaderGone:
+            return last.exit_code
     every = watch or _EVERY
     try:
         last = watching.hold(

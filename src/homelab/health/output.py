@@ -4,11 +4,39 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 
 
 class NoOutput(Exception):
-    """The file cannot be written: one line."""
+    """The file, or stdout, cannot be written: one line."""
+
+
+class ReaderGone(Exception):
+    """Whoever read stdout has had enough, as `head` has after its lines."""
+
+
+@contextmanager
+def printing() -> Iterator[None]:
+    """Within, what is printed reaches stdout. Raise ReaderGone or NoOutput when it does not."""
+    if sys.stdout is None:
+        raise NoOutput("stdout is closed, so that no report can be printed; open it, or write --output FILE")
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names in letters that a terminal's encoding lacks
+    try:
+        yield
+        sys.stdout.flush()
+    except SystemExit:
+        raise ReaderGone from None  # rich ends the program then, with 1
+    except OSError as error:
+        # What is left in the buffer would be tried again at the end, and be told as an error of its own.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            raise ReaderGone from None
+        raise NoOutput(f"stdout: {error.strerror}; the report was not printed whole") from None
 
 
 def prove(path: Path) -> Path:

@@ -285,3 +285,56 @@ def test_codes_and_what_they_mean_are_told_without_a_cluster(tmp_path: Path) -> 
     unknown = homelab("explain", "POD0001", cwd=tmp_path)
     assert (unknown.returncode, unknown.stdout) == (3, "")
     assert unknown.stderr == "POD0001: there is no such code; did you mean POD001?\n"
+
+
+@pytest.mark.parametrize("arguments", [(), ("--format", "json"), ("--watch", "60")])
+@pytest.mark.parametrize("colour", ["", "1"])
+def test_who_stops_reading_has_had_enough(
+    serve: Callable[..., ApiServer], tmp_path: Path, arguments: tuple[str, ...], colour: str
+) -> None:
+    """As `head` does; the exit tells what was found, as ever."""
+    serve(faults.crash_loop)
+    read, write = os.pipe()
+    os.close(read)
+    command, environment = [HOMELAB, "health", *arguments], {**os.environ, "FORCE_COLOR": colour}
+    try:
+        done = subprocess.run(command, cwd=tmp_path, stdout=write, stderr=subprocess.PIPE, text=True, env=environment)
+    finally:
+        os.close(write)
+    assert (done.returncode, done.stderr) == (2, "")
+
+
+@pytest.mark.parametrize(
+    ("redirected", "said"),
+    [
+        (">&-", "stdout is closed, so that no report can be printed; open it, or write --output FILE\n"),
+        (">/dev/full", "stdout: No space left on device; the report was not printed whole\n"),
+    ],
+)
+@pytest.mark.parametrize("colour", ["", "1"])
+def test_a_report_that_cannot_be_printed_is_could_not_check(
+    serve: Callable[..., ApiServer], tmp_path: Path, redirected: str, said: str, colour: str
+) -> None:
+    """Neither 0, which says that all is well, nor 1, which is a warning."""
+    serve(faults.crash_loop)
+    environment = {**os.environ, "FORCE_COLOR": colour}
+    command = ["sh", "-c", f'exec "$1" health {redirected}', "sh", str(HOMELAB)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stderr, done.stdout) == (3, said, "")
+
+
+def test_letters_that_an_encoding_lacks_are_spelled_out(
+    serve: Callable[..., ApiServer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def waits(cluster: K3s) -> None:
+        faults.bad_image(cluster)
+        for pod in cluster.lists["pods"]:
+            for each in pod["status"].get("containerStatuses", ()):
+                if "waiting" in each["state"]:
+                    each["state"]["waiting"]["message"] = "Rückzug → später"
+
+    serve(waits)
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    done = homelab(cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (2, "")
+    assert "R\\xfcckzug \\u2192 sp\\xe4ter" in done.stdout

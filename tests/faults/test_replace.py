@@ -161,6 +161,17 @@ def test_a_disk_that_had_left_its_mirror_is_not_served_alone(lab: Lab, put_back:
         assert done.code == 1
         (line,) = [each for each in done.reasons if "pools.tank" in each]
         assert "d2 left it before it last ran, and what is newer is on d1; plug that in" in line
+        # Started by somebody all the same, without a write, and held so that it cannot be stopped.
+        lab.ssh("nas", "mdadm --stop --scan --config=none; udevadm settle; true")
+        old = f"--uuid={superblocks.mdadm_uuid(_uuid(lab))} /dev/disk/by-id/virtio-homelab-d{older}"
+        told = lab.ssh(
+            "nas",
+            f"mdadm --assemble --readonly --run /dev/md/tank {old}; udevadm settle; sleep 600 </dev/md/tank & held=$!;"
+            " systemctl start srv-tank.mount || echo failed; mountpoint -q /srv/tank || echo down; kill $held",
+            timeout=300,
+        )
+        assert told.split()[-2:] == ["failed", "down"]
+        assert "runs with old data and is in use" in lab.ssh("nas", "journalctl -b -u homelab-array@tank -o cat")
     finally:
         power("power-cut", "nas")
         pull("attach-disk", newer)

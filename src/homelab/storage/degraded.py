@@ -39,7 +39,8 @@ TimeoutStartSec=240
 """,
     ),
     # Debian starts an array without a disk too, and asks nobody whether the other one is the newer. That array may be
-    # the system's, so it is not held up where the script cannot be asked, nor until /var is mounted.
+    # the system's, so it is not held up where the script cannot be asked, nor until /var is mounted: before, the script
+    # knows by mdadm.conf which are a pool's, and leaves those to the unit above.
     ManagedFile(
         "/etc/systemd/system/mdadm-last-resort@.service.d/homelab.conf",
         "# Written by the homelab toolkit.\n[Service]\n"

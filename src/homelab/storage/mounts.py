@@ -44,9 +44,10 @@ def options(record: Record, *, projects: bool) -> str:
 
 def unit_file(record: Record, wanted: str) -> ManagedFile:
     """The unit. With `nofail` the rest of the system does not wait for it to come up."""
-    first = (
-        f"Wants={degraded.unit(record.pool)}\nAfter={degraded.unit(record.pool)}\n" if record.kind == "mdraid" else ""
-    )
+    first = ""
+    if record.kind == "mdraid":
+        # Requires: what the script found to be old, and could not stop, is not mounted either.
+        first = f"Requires={degraded.unit(record.pool)}\nAfter={degraded.unit(record.pool)}\n"
     return ManagedFile(
         unit_path(record.pool),
         f"""\

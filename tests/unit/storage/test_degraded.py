@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from homelab.storage import degraded, mounts
+from homelab.storage import degraded, mdraid, mounts
 from homelab.storage.records import Record
 from tests.sound_shell import assert_sound
 
@@ -61,6 +61,12 @@ class Host:
             (self.root / "disks").mkdir(exist_ok=True)
             said = f"MD_LEVEL=raid1\nMD_UUID={uuid}\nMD_DEV_UUID={given(member)}\nMD_EVENTS=17\n"
             (self.root / "disks" / member).write_text(said)
+
+    def listed(self, foreign: str = "") -> None:
+        """The toolkit's lines in mdadm.conf, after somebody else's."""
+        conf = self.root / "etc/mdadm/mdadm.conf"
+        conf.parent.mkdir(parents=True)
+        conf.write_text(f"MAILADDR root\n{foreign}{mdraid.lines([RECORD])}")
 
     @property
     def kept(self) -> Path:
@@ -144,13 +150,38 @@ def test_what_md_refuses_to_start_is_told_and_not_forced(host: Host) -> None:
     assert "does not start without them" in done.stderr
 
 
-@pytest.mark.parametrize("text", ["", "state=made\n", "uuid=\n", "uuid=1111\n"])
+@pytest.mark.parametrize("text", ["state=made\n", "uuid=\n", "uuid=1111\n"])
 def test_without_a_uuid_nothing_is_touched(host: Host, text: str) -> None:
     host.note(text)
     host.array("md127", "inactive", WRITTEN, "vdb")
     done = host.run()
     assert (done.returncode, host.asked, host.waited) == (1, [], 0)
     assert done.stderr == f"{host.root}/var/lib/homelab/pools/tank names no array; run the deploy\n"
+
+
+@pytest.mark.parametrize("lost", ["gone", "empty"])
+def test_one_whose_record_is_lost_is_known_by_mdadm_conf(host: Host, lost: str) -> None:
+    record = host.root / "var/lib/homelab/pools/tank"
+    record.unlink() if lost == "gone" else record.write_text("")
+    host.array("md127", "inactive", WRITTEN, "vdb")
+    done = host.run()
+    assert (done.returncode, host.asked) == (1, []) and "names no array" in done.stderr
+    # What somebody else wrote of an array of that name says nothing.
+    host.listed(foreign=f"ARRAY /dev/md/tank UUID={OTHER}\n")
+    assert (host.run().returncode, host.asked) == (0, ["--run /dev/md127"])
+
+
+def test_with_its_record_lost_one_that_left_earlier_is_told_all_the_same(host: Host) -> None:
+    (host.root / "var/lib/homelab/pools/tank").unlink()
+    host.listed()
+    host.ran_on("vdb")
+    host.array("md127", "inactive", WRITTEN, "vdc")
+    (host.root / "disks/vdb").write_text(f"MD_UUID={WRITTEN}\nMD_DEV_UUID={given('vdb')}\n")
+    host.fake("blkid", f'[ "$6" = UUID={UUID} ] && printf "/dev/vdc\\n/dev/vdb\\n"')
+    for words in (("tank",), ("--may", "md127")):
+        done = host.run(*words)
+        assert (done.returncode, host.asked) == (1, [])
+        assert "/dev/vdb has what is newer" in done.stderr
 
 
 @pytest.mark.parametrize("state", ["inactive", "active"])
@@ -301,6 +332,22 @@ def test_debian_asks_before_it_starts_an_array_without_a_disk(host: Host) -> Non
     assert f"[Service]\nExecCondition=/bin/sh -c '[ ! -x {script} ] || exec {script} --may %i'\n" in dropin.content
 
 
+def test_before_var_is_mounted_debian_starts_what_is_no_pools_alone(host: Host) -> None:
+    host.listed(foreign=f"ARRAY /dev/md/system UUID={OTHER}\n")
+    host.array("md125", "inactive", OTHER, "vde")
+    host.array("md126", "inactive", WRITTEN, "vdb")
+    host.array("md127", "inactive", WRITTEN, "vdc")
+    (host.root / "var").rename(host.root / "later")
+    answers = [host.run("--may", md).returncode for md in ("md124", "md125", "md126", "md127")]
+    assert (answers, host.asked) == ([0, 0, 1, 1], [])
+    # By then the pool's own unit can tell, and it waits for /var.
+    (host.root / "later").rename(host.root / "var")
+    host.ran_on("vdb")
+    assert [host.run("--may", md).returncode for md in ("md126", "md127")] == [0, 1]
+    (unit,) = [file for file in degraded.FILES if file.path.endswith("homelab-array@.service")]
+    assert "\nRequiresMountsFor=/usr/local/lib/homelab /var/lib/homelab\n" in unit.content
+
+
 def test_a_pool_that_nobody_made_is_told_of(host: Host) -> None:
     assert host.run("other").returncode == 1
     assert host.run("../etc").returncode == 2
@@ -308,7 +355,8 @@ def test_a_pool_that_nobody_made_is_told_of(host: Host) -> None:
 
 def test_an_array_is_started_before_its_pool_is_mounted_and_no_other_kind_waits() -> None:
     unit = mounts.unit_file(RECORD, "nofail").content
-    assert "Wants=homelab-array@tank.service\nAfter=homelab-array@tank.service\n\n[Mount]" in unit
+    # Not Wants: one with old data that cannot be stopped would be mounted.
+    assert "Requires=homelab-array@tank.service\nAfter=homelab-array@tank.service\n\n[Mount]" in unit
     btrfs = Record("tank", "btrfs", "raid1", UUID, "btrfs", UUID, {"d1": "S1"})
     assert "homelab-array" not in mounts.unit_file(btrfs, "nofail").content
 

@@ -14,9 +14,11 @@ from .hosts import ROOT, Host, Placed, Refused, choose, read_table
 from .progress import say, step
 from .system import CommandFailed
 
+# vdb is the first, and of one letter is the last.
+LAST_DISK = 25
 USAGE = (
     "usage: python -m tests.sandbox up | down | status | power-cut HOST | power-on HOST"
-    " | detach-disk HOST N | attach-disk HOST N"
+    " | detach-disk HOST N | attach-disk HOST N | add-disk HOST N MIB | remove-disk HOST N"
 )
 
 
@@ -186,9 +188,26 @@ def disk(verb: str, name: str, number: str) -> None:
     _, earlier = machines.planned()
     if name not in earlier:
         raise Refused(f"{name}: no such host in the sandbox; it has {', '.join(earlier) or 'none'}")
-    if not number.isdecimal() or not 1 <= int(number) <= hosts[name].disks:
+    spare = number.isdecimal() and 1 <= int(number) <= hosts[name].disks
+    if not spare and not (number.isdecimal() and libvirt.added(hosts[name].machine, int(number))):
         raise Refused(f"{number}: no such spare disk of {name}, which has {hosts[name].disks}")
     (machines.detach_disk if verb == "detach-disk" else machines.attach_disk)(hosts[name], earlier[name], int(number))
+
+
+def more_disks(verb: str, name: str, number: str, mib: str = "") -> None:
+    hosts, _ = table()
+    _, earlier = machines.planned()
+    if name not in earlier:
+        raise Refused(f"{name}: no such host in the sandbox; it has {', '.join(earlier) or 'none'}")
+    first = hosts[name].disks + 1
+    if not number.isdecimal() or not first <= int(number) <= LAST_DISK:
+        raise Refused(f"{number}: those that can be added to {name} are {first} to {LAST_DISK}")
+    if verb == "remove-disk":
+        machines.remove_disk(hosts[name], earlier[name], int(number))
+    elif mib.isdecimal() and int(mib) > 0:
+        machines.add_disk(hosts[name], earlier[name], int(number), int(mib))
+    else:
+        raise Refused(f"{mib}: write its size in MiB, 512")
 
 
 def main(arguments: list[str]) -> int:
@@ -204,6 +223,10 @@ def main(arguments: list[str]) -> int:
                 power(verb, name)
             case [("detach-disk" | "attach-disk") as verb, name, number]:
                 disk(verb, name, number)
+            case ["add-disk" as verb, name, number, mib]:
+                more_disks(verb, name, number, mib)
+            case ["remove-disk" as verb, name, number]:
+                more_disks(verb, name, number)
             case _:
                 raise Refused(USAGE)
     except (Refused, CommandFailed, TimeoutError) as problem:

@@ -7,8 +7,9 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from .progress import step
-from .system import end, remember, remembered, run, wait_for
+from .system import CommandFailed, end, remember, remembered, run, wait_for
 
+_VIRSH = ("virsh", "--connect", "qemu:///system")
 _DAEMONS = ("virtlogd", "libvirtd")
 _SETTINGS = Path("/etc/libvirt/qemu.conf")
 NETWORK = "homelab-vagrant"
@@ -16,7 +17,7 @@ NETWORK = "homelab-vagrant"
 
 def virsh(*arguments: str, timeout: float = 60) -> str | None:
     """What virsh prints, or None when it fails."""
-    done = run(["virsh", "--connect", "qemu:///system", *arguments], check=False, timeout=timeout)
+    done = run([*_VIRSH, *arguments], check=False, timeout=timeout)
     return done.stdout if done.returncode == 0 else None
 
 
@@ -101,7 +102,7 @@ def state_of(domain: str) -> str:
 
 def detach(domain: str, number: int, kept: Path) -> None:
     """Take the disk with the serial homelab-d<number> out of a domain; how it was in there is kept in the folder."""
-    xml = run(["virsh", "--connect", "qemu:///system", "dumpxml", "--inactive", domain]).stdout
+    xml = run([*_VIRSH, "dumpxml", "--inactive", domain]).stdout
     disks = ElementTree.fromstring(xml).findall("./devices/disk")
     found = [disk for disk in disks if disk.findtext("serial") == f"homelab-d{number}"]
     if not found:
@@ -119,9 +120,51 @@ def attach(domain: str, number: int, kept: Path) -> None:
         path.unlink()
 
 
+def add(domain: str, number: int, mib: int, kept: Path) -> None:
+    """A blank disk more, with the serial homelab-d<number>; it is gone with the domain if nobody removes it before."""
+    volume = _volume(domain, number)
+    run([*_VIRSH, "vol-create-as", "default", volume, f"{mib}M", "--format", "qcow2"])
+    path = kept / f"disk-{number}.xml"
+    path.write_text(disk(run([*_VIRSH, "vol-path", volume, "--pool", "default"]).stdout.strip(), number))
+    try:
+        _device("attach-device", domain, path)
+    except CommandFailed:
+        virsh("vol-delete", volume, "--pool", "default")
+        raise
+    finally:
+        path.unlink()
+
+
+def added(domain: str, number: int) -> bool:
+    """Whether a disk is one that `add` made."""
+    return _volume(domain, number) in volumes()
+
+
+def remove(domain: str, number: int, kept: Path) -> None:
+    """A disk that `add` made is gone with what it held, also one that is detached."""
+    detach(domain, number, kept)
+    (kept / f"disk-{number}.xml").unlink(missing_ok=True)
+    virsh("vol-delete", _volume(domain, number), "--pool", "default")
+
+
+def disk(volume: str, number: int) -> str:
+    """libvirt's description of a spare disk, as Vagrant has it too: vdb is the first."""
+    device = ElementTree.Element("disk", type="file", device="disk")
+    ElementTree.SubElement(device, "driver", name="qemu", type="qcow2")
+    ElementTree.SubElement(device, "source", file=volume)
+    ElementTree.SubElement(device, "target", dev=f"vd{chr(ord('a') + number)}", bus="virtio")
+    ElementTree.SubElement(device, "serial").text = f"homelab-d{number}"
+    return ElementTree.tostring(device, encoding="unicode")
+
+
+def _volume(domain: str, number: int) -> str:
+    # Beside Vagrant's own, so that what goes with the domain by its name takes this along.
+    return f"{domain}-vd-more-{number}.qcow2"
+
+
 def _device(verb: str, domain: str, path: Path) -> None:
     live = ["--live"] if state_of(domain) == "running" else []
-    run(["virsh", "--connect", "qemu:///system", verb, domain, str(path), "--config", *live])
+    run([*_VIRSH, verb, domain, str(path), "--config", *live])
 
 
 def destroy(domain: str) -> None:

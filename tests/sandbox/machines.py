@@ -215,6 +215,20 @@ def attach_disk(host: Host, provider: str, number: int) -> None:
     say(f"{host.name}: disk {number} is in")
 
 
+def add_disk(host: Host, provider: str, number: int, mib: int) -> None:
+    """A blank disk that the table does not have, until it is removed or the machine is gone."""
+    _libvirt_only(host, provider)
+    libvirt.add(host.machine, number, mib, identity.folder(host))
+    say(f"{host.name}: disk {number} is new")
+
+
+def remove_disk(host: Host, provider: str, number: int) -> None:
+    """A disk that was added is gone for good."""
+    _libvirt_only(host, provider)
+    libvirt.remove(host.machine, number, identity.folder(host))
+    say(f"{host.name}: disk {number} is gone")
+
+
 def _libvirt_only(host: Host, provider: str) -> None:
     if provider != "libvirt":
         raise CommandFailed(f"{host.name} runs by {provider}; disks are pulled from libvirt machines only")

@@ -6,7 +6,7 @@ its raid5 and raid6 are unstable.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -63,8 +63,10 @@ LEVELS = (
     Level("btrfs", "raid1c3", least=3, losses=2, copies=3, data=("raid1c3",), metadata=("raid1c3",)),
     Level("btrfs", "raid10", least=4, losses=1, copies=2, data=("raid10",), metadata=("raid1c3", "raid10", "raid1")),
 )
-# Built, and offered to nobody before a pool of it was seen to survive a boot and a dead disk.
-_UNSEEN = (Level("mdraid", "raid10", least=4, losses=1, copies=2, pairs=True, number=10),)
+# Built, and not seen to survive a boot and a dead disk yet: for the hosts of these inventories alone.
+UNSEEN: Mapping[Level, tuple[str, ...]] = {
+    Level("mdraid", "raid10", least=4, losses=1, copies=2, pairs=True, number=10): ("sandbox",),
+}
 # Levels that somebody may ask for, and why not.
 REFUSED = {
     ("btrfs", "raid5"): " is unstable upstream, refused",
@@ -75,13 +77,28 @@ REFUSED = {
     ("mdraid", "raid0"): " loses everything with any one disk",
     ("mdraid", "linear"): " loses everything with any one disk",
     ("mdraid", "raid4"): ": not supported yet",
-    ("mdraid", "raid10"): ": not supported yet",
 }
 
 
 def names(kind: str) -> tuple[str, ...]:
-    """The levels of a kind of pool."""
+    """The levels of a kind of pool that are offered."""
     return tuple(level.name for level in LEVELS if level.kind == kind)
+
+
+def offered(kind: str) -> str:
+    """What to write instead of a level that is none: ``write "raid1", "raid5" or "raid6"``."""
+    *others, last = (f'"{name}"' for name in names(kind))
+    return f"write {', '.join(others)} or {last}"
+
+
+def known(kind: str, name: object) -> bool:
+    """Whether there is such a level, seen or not."""
+    return isinstance(name, str) and (kind, name) in _BY_NAME
+
+
+def unseen(kind: str, name: str, environment: str) -> bool:
+    """Whether a level is not offered yet to the hosts of an inventory, which is known by its file's stem."""
+    return any(environment not in where for each, where in UNSEEN.items() if (each.kind, each.name) == (kind, name))
 
 
 def level(kind: str, name: str) -> Level:
@@ -94,4 +111,4 @@ def numbered(number: int) -> str:
     return "linear" if number == -1 else f"raid{number}"
 
 
-_BY_NAME = {(each.kind, each.name): each for each in (*LEVELS, *_UNSEEN)}
+_BY_NAME = {(each.kind, each.name): each for each in (*LEVELS, *UNSEEN)}

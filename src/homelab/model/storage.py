@@ -91,17 +91,16 @@ def pool_level(value: object, info: ValidationInfo) -> str:
     # Of a kind that was refused the level is no second problem.
     if kind is None:
         return "raid1"
-    known = levels.names(kind)
-    if value in known:
+    # One that is not offered yet is refused where it is known whose inventory this is.
+    if levels.known(kind, value):
         return str(value)
-    quoted = [f'"{name}"' for name in known]
-    remedy = f"write {', '.join(quoted[:-1])} or {quoted[-1]}"
+    remedy = levels.offered(kind)
     if isinstance(value, str) and (kind, value) in levels.REFUSED:
         raise refuse(f"{value} of {kind}{levels.REFUSED[kind, value]}", remedy)
     others = [each.kind for each in levels.LEVELS if each.name == value]
     if others:
         raise refuse(f"{value} is a level of {others[0]}, not of {kind}", remedy)
-    raise refuse(f"{shown(value)} is not a level of {kind}", did_you_mean(str(value), known, remedy))
+    raise refuse(f"{shown(value)} is not a level of {kind}", did_you_mean(str(value), levels.names(kind), remedy))
 
 
 def size(value: object) -> int:

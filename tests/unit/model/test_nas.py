@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import io
 import json
 import re
@@ -17,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 
 from homelab import description
-from homelab.model import Home, InventoryError, RawHost, RawInventory, keys, load, nas_written, validate
+from homelab.model import Home, InventoryError, RawHost, RawInventory, keys, levels, load, nas_written, validate
 from homelab.model.nas import Alerts, Backup, Disk, Keep, Nas, Nfs, Pool, Share, Smb, Snapshots, User, Volume
 from homelab.model.power import Ups
 from homelab.model.raw import Given
@@ -73,6 +74,27 @@ def right() -> dict[str, Any]:
         "backups": {"near": {"volumes": ["media"], "to": "/srv/pics/restic", "password": "env:RESTIC"}},
         "alerts": {"ntfy": "https://ntfy.sh/x"},
     }
+
+
+@pytest.mark.parametrize("each", levels.UNSEEN, ids=lambda each: f"{each.kind}-{each.name}")
+def test_a_level_that_nobody_has_seen_yet_is_for_the_sandbox_alone(each: levels.Level) -> None:
+    disks = [f"d{number}" for number in range(each.least)]
+    pool = {"kind": each.kind, "level": each.name, "disks": disks}
+    own = {"disks": {name: {"id": f"ata-DISK_{name}"} for name in (*disks, "more")}, "pools": {"tank": pool}}
+    (line,) = refused(own)
+    assert line.startswith(f"nas.pools.tank.level: {each.name} of {each.kind}: not supported yet; write ")
+    # In its place one that is offered is named, and it is not.
+    assert f'"{each.name}"' not in line
+    simulated = dataclasses.replace(given_nas(own), path=Path("sandbox.py"))
+    kept = validate(simulated).host("nas").storage
+    assert kept is not None and kept.pools["tank"].level == each.name
+    pool["disks"] = disks[1:]
+    with pytest.raises(InventoryError, match=rf"nas\.pools\.tank\.disks: .* cannot be {each.kind} {each.name}; write"):
+        validate(simulated)
+    if each.pairs:
+        pool["disks"] = [*disks, "more"]
+        with pytest.raises(InventoryError, match="keeps all in pairs; write"):
+            validate(simulated)
 
 
 def test_what_fits_is_taken() -> None:

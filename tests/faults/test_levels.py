@@ -1,0 +1,157 @@
+"""Arrays of more than two disks, each on disks that are made for it: filled, cut off, with a dead disk, replaced.
+
+For one level alone: `pytest tests/faults/test_levels.py -k raid10`.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from homelab.model import levels
+from homelab.model.levels import Level
+from tests.faults.conftest import power
+from tests.faults.test_consent import POOL, forget
+from tests.faults.test_nas import deploy, lab, start, until
+from tests.faults.test_replace import OF_A_DISK, pull, replace, whole
+from tests.hosts import inventory
+from tests.sandbox.hosts import ROOT
+from tests.sandbox.lab import Lab, environment
+
+__all__ = ["lab"]
+
+pytestmark = pytest.mark.long
+
+# A mirror has tests of its own, on the sandbox's pools.
+WIDE = [each for each in (*levels.LEVELS, *levels.UNSEEN) if each.kind == "mdraid" and each.name != "raid1"]
+# The table of the sandbox's hosts has d1 to d6.
+FIRST = 7
+# Small ones are equal soon, and hold what is written here many times.
+MIB = 512
+AT = f"/srv/{POOL}"
+HASHES = f"cd {AT}/kept && sha256sum -c --quiet sums && echo whole"
+
+
+@dataclass(frozen=True)
+class Wide:
+    """The array as it was deployed: its level, its disks' numbers, and the one that is in no pool."""
+
+    level: Level
+    numbers: tuple[int, ...]
+    spare: int
+
+
+def listed(lab: Lab, level: Level, numbers: tuple[int, ...], ids: dict[int, int] | None = None) -> str:
+    """The sandbox's inventory and one more array of these disks; `ids` are those with another disk in their place."""
+    mine = inventory.home().host("nas").storage
+    assert mine is not None
+    disks: dict[str, Any] = {name: {"id": each.id} for name, each in mine.disks.items()}
+    disks |= {f"d{number}": {"id": by_id((ids or {}).get(number, number))} for number in numbers}
+    pools = {name: pool.model_dump(exclude_none=True) for name, pool in mine.pools.items()}
+    wide = {"kind": "mdraid", "level": level.name, "filesystem": "ext4", "disks": [f"d{each}" for each in numbers]}
+    return lab.inventory("wide", hosts={"nas": {"disks": disks, "pools": pools | {POOL: wide}}})
+
+
+def by_id(number: int) -> str:
+    return f"virtio-homelab-d{number}"
+
+
+def sandbox(verb: str, *words: object) -> None:
+    command = [sys.executable, "-m", "tests.sandbox", verb, "nas", *(str(word) for word in words)]
+    subprocess.run(command, cwd=ROOT, env=environment(os.environ["SANDBOX"]), check=True, timeout=300)
+
+
+def away(lab: Lab, numbers: tuple[int, ...]) -> None:
+    """Take the array and its disks off the host."""
+    forget(lab)
+    lab.ssh("nas", f"mdadm --stop /dev/md/{POOL} 2>/dev/null; true")
+    for number in numbers:
+        sandbox("remove-disk", number)
+
+
+@pytest.fixture(scope="module", params=WIDE, ids=lambda each: each.name)
+def wide(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Wide]:
+    """An array of as few disks as its level takes, with files whose hashes are kept, and a blank disk beside it."""
+    level = request.param
+    *numbers, spare = range(FIRST, FIRST + level.least + 1)
+    everything = (*numbers, spare)
+    away(lab, everything)
+    try:
+        for number in everything:
+            sandbox("add-disk", number, MIB)
+        there = " && ".join(f"[ -e /dev/disk/by-id/{by_id(number)} ]" for number in everything)
+        until("the new disks are there", lambda: lab.ssh("nas", f"{there} && echo there", check=False), 120)
+        done = deploy(lab, inventory=listed(lab, level, tuple(numbers)))
+        assert done.code == 0, done.reasons
+        assert [name for name in done.changes if f"make the mdraid {level.name} {POOL}" in name], done.changes
+        lab.ssh(
+            "nas",
+            f"mkdir {AT}/kept; cd {AT}/kept; for i in $(seq 8); do head -c 5000000 /dev/urandom >f$i; done;"
+            " sha256sum f? >sums; sync",
+        )
+        yield Wide(level, tuple(numbers), spare)
+    finally:
+        away(lab, everything)
+        done = deploy(lab)
+        assert done.code == 0, done.reasons
+
+
+def equal(lab: Lab) -> None:
+    """Wait until a dead disk costs nothing: what was just made is one that is still being built."""
+    actions = f"cat /sys/block/$(readlink -f /dev/md/{POOL} | cut -d/ -f3)/md/sync_action"
+    until("its disks are equal", lambda: lab.ssh("nas", actions).strip() == "idle", 900)
+
+
+def test_a_second_run_changes_nothing_and_a_power_cut_costs_nothing(lab: Lab, wide: Wide) -> None:
+    again = deploy(lab, inventory=listed(lab, wide.level, wide.numbers))
+    assert (again.code, again.changes) == (0, {}), again.reasons
+    made = lab.ssh("nas", f"mdadm --detail --export /dev/md/{POOL}").splitlines()
+    assert {f"MD_LEVEL={wide.level.name}", f"MD_DEVICES={wide.level.least}"} <= set(made)
+    power("power-cut", "nas")
+    start(lab)
+    until("the pool is mounted", lambda: lab.ssh("nas", f"mountpoint {AT}", check=False))
+    assert "whole" in lab.ssh("nas", HASHES)
+    equal(lab)
+    whole(lab, POOL, "mdraid")
+
+
+def test_a_dead_disk_of_many_is_survived_and_replaced(lab: Lab, wide: Wide) -> None:
+    dead = wide.numbers[-1]
+    equal(lab)
+    if wide.level.parity:
+        # With a disk gone as well, one that was being written to may refuse to start, and no tool forces it.
+        lab.ssh("nas", f"systemctl stop srv-{POOL}.mount; mdadm --wait-clean /dev/md/{POOL}")
+    power("power-cut", "nas")
+    pull("detach-disk", dead)
+    start(lab)
+    until("it comes up degraded", lambda: lab.ssh("nas", f"mountpoint {AT}", check=False), 600)
+    assert "whole" in lab.ssh("nas", HASHES)
+    lab.ssh("nas", "systemctl start homelab-watch.service", timeout=600)
+    assert f"lacks 1 of its {wide.level.least} disks" in lab.ssh("nas", "cat /var/lib/homelab/watch")
+
+    done = replace(lab, dead, by_id(wide.spare), inventory=listed(lab, wide.level, wide.numbers))
+    assert done.code == 0, done.reasons
+    assert "whole" in lab.ssh("nas", HASHES)
+    whole(lab, POOL, "mdraid")
+    new = listed(lab, wide.level, wide.numbers, {dead: wide.spare})
+    done = deploy(lab, inventory=new)
+    assert done.code == 0 and set(done.changes) <= OF_A_DISK, (done.reasons, done.changes)
+    again = deploy(lab, inventory=new)
+    assert (again.code, again.changes) == (0, {}), again.reasons
+
+
+@pytest.mark.parametrize("level", WIDE, ids=lambda each: each.name)
+def test_too_few_disks_are_refused_before_the_host_is_touched(lab: Lab, level: Level) -> None:
+    record = "ls /var/lib/homelab/pools"
+    before = lab.ssh("nas", record)
+    least = level.least
+    for count in (least - 1, *((least + 1,) if level.pairs else ())):
+        done = deploy(lab, inventory=listed(lab, level, tuple(range(FIRST, FIRST + count))))
+        assert done.code == 1 and f"{count} disks cannot be mdraid {level.name}" in done.said, done.said
+    assert lab.ssh("nas", record) == before

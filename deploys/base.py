@@ -108,6 +108,7 @@ def follow_the_ups() -> None:
     installed(name="Install what hears of the UPS", missing=packages.missing(ups.packages(home, me), probe))
     wanted = ups.secondary(nas, passwords.node)
     timers.laid(name=f"Follow the UPS of {nas.name}", wanted=wanted, current=probe, reload=ups.reread(probe))
+    shell.unless(name="Let a boot start NUT", done=ups.at_boot(me, probe), command=ups.enable(me))
     systemd.running(
         name="Go down in time when the battery is low",
         unit=ups.MONITOR_UNIT,

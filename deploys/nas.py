@@ -130,7 +130,7 @@ def hold_power() -> None:
     assert passwords is not None
     wanted = ups.primary(home, me, probe, passwords)
     timers.laid(name="Write NUT's settings", wanted=wanted, current=probe, reload=ups.reread(probe))
-    shell.unless(name="Let a boot start NUT", done=ups.at_boot(probe), command=ups.AT_BOOT)
+    shell.unless(name="Let a boot start NUT", done=ups.at_boot(me, probe), command=ups.enable(me))
     done = ups.driver_runs(wanted, probe)
     shell.unless(name=f"Start the UPS's driver {nas.ups.driver}", done=done, command=ups.start_driver(me))
     for unit, what in host.loop(((ups.SERVER_UNIT, "Tell others of the UPS"), (ups.MONITOR_UNIT, "Watch the UPS"))):

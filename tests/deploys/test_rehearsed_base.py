@@ -39,6 +39,7 @@ def test_the_plan_is_told_in_sentences_and_in_order(plan: dict[str, set[str]]) -
         "Close the firewall at boot",
         "Install what hears of the UPS",
         "Follow the UPS of nas",
+        "Let a boot start NUT",
         "Go down in time when the battery is low",
     ]
     assert plan["Follow the UPS of nas"] == {f"@fake/{name}" for name in ("s1", "s2", "s3", "a1", "a2")}

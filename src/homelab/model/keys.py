@@ -74,7 +74,7 @@ OF_HOST = frozenset(key.name for key in KEYS if key.where != "shared")
 OF_ALL = frozenset(key.name for key in KEYS if key.where != "host")
 
 # Built, and not seen to hold on a host yet: only hosts that do not exist may have it, and those of these inventories.
-UNSEEN: Mapping[str, tuple[str, ...]] = {"ups": (), "charts": ("sandbox",)}
+UNSEEN: Mapping[str, tuple[str, ...]] = {"ups": ("sandbox",), "charts": ("sandbox",)}
 
 CONFIGS: tuple[tuple[str, native.Role], ...] = (("server_config", "server"), ("agent_config", "agent"))
 

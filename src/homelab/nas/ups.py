@@ -24,14 +24,16 @@ SETTINGS = "/etc/homelab/ups"
 PORT = 3493
 SERVER_UNIT, MONITOR_UNIT, DRIVER_UNIT = "nut-server.service", "nut-monitor.service", f"nut-driver@{NAME}.service"
 ENUMERATOR = "nut-driver-enumerator.service"
-# What a boot starts them by.
-BOOT_UNITS = ("nut.target", "nut-driver.target", ENUMERATOR)
+# What a boot starts them by: a host with the UPS all of these, one that follows it the first.
+_BOOT_UNITS = ("nut.target", "nut-driver.target", ENUMERATOR)
 EVENTS = "homelab-ups.path"
 _HEADER = "# homelab: written from the inventory, changes here are lost"
 _OWNER, _MODE = "root:nut", "0640"
 # Of the boot and no other: a flag that a crash leaves on a disk would let the next ordinary halt cut the power.
 _KILLPOWER = "/run/nut/homelab-killpower"
 _EVENT = "/run/nut/homelab-event"
+# Nobody's inhibitor holds this up, as from systemd 257 on even root's own shutdown would be; nor a deaf logind.
+POWEROFF = "systemctl -i poweroff || systemctl --force poweroff"
 _LOADED, _RELOAD = "nas_ups_loaded", "nas_ups_reload"
 _EXTRA = {
     "snmp-ups": "nut-snmp",
@@ -65,7 +67,7 @@ def questions(home: Home, host: Host) -> Questions:
         paths=own,
         text=(CONF, USERS, MONITOR),
         packages=("nut-server", "nut-client", "iputils-ping", *_EXTRA.values()),
-        units=(SERVER_UNIT, MONITOR_UNIT, DRIVER_UNIT, EVENTS, *BOOT_UNITS),
+        units=(SERVER_UNIT, MONITOR_UNIT, DRIVER_UNIT, EVENTS, *_BOOT_UNITS),
         commands=(
             (_LOADED, "cd /run/homelab && head -n 1 nut-server.loaded nut-monitor.loaded"),
             (_RELOAD, f"systemctl show -p NeedDaemonReload --value {SERVER_UNIT} {MONITOR_UNIT} {EVENTS} | grep yes"),
@@ -150,7 +152,7 @@ def secondary(nas: Host, password: str) -> tuple[ManagedFile, ...]:
     return (
         _note(MONITOR_UNIT, (CONF, MONITOR)),
         _nut(CONF, "MODE=netclient\n"),
-        _monitor(f"{NAME}@{address} 1 homelab_node {password} secondary", "/sbin/shutdown -h +0"),
+        _monitor(f"{NAME}@{address} 1 homelab_node {password} secondary", POWEROFF),
     )
 
 
@@ -166,9 +168,19 @@ def reread(probe: HostProbe) -> bool:
     return "yes" in probe.output.get(_RELOAD, "")
 
 
-def at_boot(probe: HostProbe) -> bool:
-    """Whether a boot starts the driver and what it belongs to."""
-    return all(probe.unit(name).enabled == "enabled" for name in BOOT_UNITS)
+def boot_units(host: Host) -> tuple[str, ...]:
+    """What has to be enabled for a boot to start the host's part; NUT's other units are in these."""
+    return _BOOT_UNITS if _ups(host) is not None else _BOOT_UNITS[:1]
+
+
+def at_boot(host: Host, probe: HostProbe) -> bool:
+    """Whether a boot starts the host's part: somebody may have had it disabled, as `LET_GO` does."""
+    return all(probe.unit(name).enabled == "enabled" for name in boot_units(host))
+
+
+def enable(host: Host) -> str:
+    """The command after which a boot starts the host's part."""
+    return f"systemctl enable --quiet {' '.join(boot_units(host))}"
 
 
 def driver_runs(files: tuple[ManagedFile, ...], probe: HostProbe) -> bool:
@@ -187,9 +199,6 @@ systemctl restart {ENUMERATOR} && systemctl enable --quiet {DRIVER_UNIT} && syst
 }}"""
 
 
-AT_BOOT = f"systemctl enable --quiet {' '.join(BOOT_UNITS)}"
-
-
 def stale(home: Home, host: Host, probe: HostProbe) -> bool:
     """Whether this host has a part in a UPS that the inventory describes no more."""
     text = probe.text.get(CONF, "")
@@ -198,11 +207,12 @@ def stale(home: Home, host: Host, probe: HostProbe) -> bool:
 
 LET_GO = f"""\
 set -e
-for unit in {EVENTS} {MONITOR_UNIT} {SERVER_UNIT} {DRIVER_UNIT} {" ".join(reversed(BOOT_UNITS))}; do
+for unit in nut-driver-enumerator.path {EVENTS} {MONITOR_UNIT} {SERVER_UNIT} {DRIVER_UNIT} \\
+    {" ".join(reversed(_BOOT_UNITS))}; do
   systemctl disable --now --quiet "$unit" 2>/dev/null || :
 done
 printf '%s\\n' '{_HEADER}' 'MODE=none' >{CONF}
-rm -f {USERS} {MONITOR} {SETTINGS}"""
+rm -f {DRIVER} {USERS} {MONITOR} {SETTINGS}"""
 
 
 def watched(nas: Nas) -> Iterator[str]:
@@ -245,13 +255,19 @@ def _monitor(monitor: str, shutdown: str, *more: str) -> ManagedFile:
 
 
 def _note(which: str, names: tuple[str, ...]) -> ManagedFile:
-    """A drop-in by which a unit notes what it was started with; it waits for an address to listen at or to ask."""
+    """A drop-in by which a unit notes what it was started with; it waits for an address to listen at or to ask.
+
+    Where one that upsd is to listen at is not there it gives up, as after a power cut that the switch needs longer for.
+    """
+    limit, again = (
+        ("StartLimitIntervalSec=0\n", "Restart=on-failure\nRestartSec=15\n") if which == SERVER_UNIT else ("", "")
+    )
     noted = f"/run/homelab/{which.removesuffix('.service')}.loaded"
     hashed = f"cat {' '.join(names)} | sha256sum | cut -c 1-64 >{noted}"
     return unit(
         f"{which}.d/homelab.conf",
-        "[Unit]\nWants=network-online.target\nAfter=network-online.target\n\n"
-        f"[Service]\nExecStartPost=/bin/sh -c 'mkdir -p -m 0755 /run/homelab; {hashed}'\n",
+        f"[Unit]\nWants=network-online.target\nAfter=network-online.target\n{limit}\n"
+        f"[Service]\n{again}ExecStartPost=/bin/sh -c 'mkdir -p -m 0755 /run/homelab; {hashed}'\n",
     )
 
 

@@ -67,6 +67,7 @@ def test_a_node_is_secondary_and_may_order_nothing() -> None:
     assert files[ups.CONF].content.endswith("MODE=netclient\n")
     monitor = files[ups.MONITOR].content
     assert "MONITOR ups@192.168.1.31 1 homelab_node geheim-node secondary\n" in monitor
+    assert 'SHUTDOWNCMD "systemctl -i poweroff || systemctl --force poweroff"\n' in monitor
     assert "POWERDOWNFLAG" not in monitor
     assert "primary" not in "".join(each.content for each in files.values())
 
@@ -100,7 +101,7 @@ def standing(files: Any, **more: Any) -> HostProbe:
     return HostProbe(
         text={name: each.content for name, each in content.items()},
         output={"nas_ups_loaded": told},
-        units=dict.fromkeys((ups.DRIVER_UNIT, *ups.BOOT_UNITS), RUNNING),
+        units=dict.fromkeys((ups.DRIVER_UNIT, *ups.boot_units(NAS)), RUNNING),
         **more,
     )
 
@@ -112,7 +113,7 @@ def test_a_second_run_finds_the_passwords_and_restarts_nothing() -> None:
     again = ups.primary(HOME, NAS, probe, PASSWORDS)
     assert not ups.restart(again, ups.SERVER_UNIT, probe)
     assert not ups.restart(again, ups.MONITOR_UNIT, probe)
-    assert ups.driver_runs(again, probe) and ups.at_boot(probe)
+    assert ups.driver_runs(again, probe) and ups.at_boot(NAS, probe)
     other = powered(options={"vendorid": "051d"})
     changed = ups.primary(home(other), other, probe, PASSWORDS)
     assert ups.restart(changed, ups.SERVER_UNIT, probe) and not ups.driver_runs(changed, probe)
@@ -122,6 +123,14 @@ def test_a_second_run_finds_the_passwords_and_restarts_nothing() -> None:
 def test_what_runs_with_unknown_settings_is_restarted() -> None:
     files = ups.primary(HOME, NAS, HostProbe(), PASSWORDS)
     assert ups.restart(files, ups.SERVER_UNIT, HostProbe()) and ups.restart(files, ups.MONITOR_UNIT, HostProbe())
+
+
+def test_upsd_is_tried_again_until_the_address_is_there_that_it_listens_at() -> None:
+    files = by_path(ups.primary(HOME, NAS, HostProbe(), PASSWORDS))
+    server = files["/etc/systemd/system/nut-server.service.d/homelab.conf"].content
+    assert "\nStartLimitIntervalSec=0\n\n[Service]\nRestart=on-failure\nRestartSec=15\nExecStartPost=" in server
+    # upsmon asks again by itself, and having ordered the shutdown it is not to begin anew.
+    assert "Restart" not in files["/etc/systemd/system/nut-monitor.service.d/homelab.conf"].content
 
 
 def test_the_hash_that_a_unit_notes_is_the_one_that_is_compared(tmp_path: Path) -> None:
@@ -187,6 +196,23 @@ def test_a_nut_that_somebody_set_up_is_not_overwritten(text: str, said: str) -> 
 def test_an_older_nut_is_refused() -> None:
     (found,) = ups.problems(HOME, S1, HostProbe(os_id="ubuntu", os_version="22.04"))
     assert "not supported yet" in str(found)
+
+
+def test_a_host_that_was_let_go_and_follows_again_does_so_after_a_boot_too() -> None:
+    let_go = HostProbe(units={"nut.target": UnitState(load="loaded", active="inactive", enabled="disabled")})
+    assert not ups.at_boot(S1, let_go) and not ups.at_boot(NAS, let_go)
+    assert ups.enable(S1) == "systemctl enable --quiet nut.target"
+    # It has no driver.
+    assert ups.at_boot(S1, HostProbe(units={"nut.target": RUNNING}))
+    assert not ups.at_boot(NAS, HostProbe(units={"nut.target": RUNNING}))
+    assert {*ups.boot_units(S1), *ups.boot_units(NAS)} <= set(ups.questions(HOME, S1).units)
+
+
+def test_the_nas_is_turned_off_also_where_logind_refuses(there: Powered) -> None:
+    there.write("/etc/homelab/ups", "wait=0\nnodes=\n")
+    there.fake("systemctl", 'echo "systemctl $*" >>"$HOMELAB_ROOT/did"; [ "$1" = --force ]')
+    assert there.run("ups-shutdown").returncode == 0
+    assert there.path("/did").read_text() == "systemctl -i poweroff\nsystemctl --force poweroff\n"
 
 
 def test_a_host_that_follows_no_more_is_let_go() -> None:
@@ -302,7 +328,7 @@ def test_the_nas_goes_down_when_the_others_are(there: Powered) -> None:
     done = there.run("ups-shutdown")
     assert done.returncode == 0, done.stderr
     did = there.path("/did").read_text().splitlines()
-    assert did == ["ping 192.0.2.11"] * 3 + ["ping 192.0.2.12"] * 3 + ["systemctl poweroff"]
+    assert did == ["ping 192.0.2.11"] * 3 + ["ping 192.0.2.12"] * 3 + ["systemctl -i poweroff"]
     assert "urgent: the power is out and the battery low" in there.path("/sent").read_text()
 
 
@@ -312,7 +338,7 @@ def test_the_nas_waits_no_longer_than_it_was_told(there: Powered) -> None:
     there.fake("ping", ":")
     there.path("/usr/local/lib/homelab/homelab-alert").write_text("#!/bin/sh\nexit 1\n")
     assert there.run("ups-shutdown").returncode == 0
-    assert there.path("/did").read_text() == "systemctl poweroff\n"
+    assert there.path("/did").read_text() == "systemctl -i poweroff\n"
 
 
 def test_the_watch_is_told_of_the_ups() -> None:

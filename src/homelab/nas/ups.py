@@ -210,6 +210,8 @@ set -e
 for unit in nut-driver-enumerator.path {EVENTS} {MONITOR_UNIT} {SERVER_UNIT} {DRIVER_UNIT} \\
     {" ".join(reversed(_BOOT_UNITS))}; do
   systemctl disable --now --quiet "$unit" 2>/dev/null || :
+  # A daemon of NUT that is told to end may end as if it had failed.
+  systemctl reset-failed "$unit" 2>/dev/null || :
 done
 printf '%s\\n' '{_HEADER}' 'MODE=none' >{CONF}
 rm -f {DRIVER} {USERS} {MONITOR} {SETTINGS}"""

@@ -48,7 +48,7 @@ KEYS = (
     Key("registries", "shared", "Cluster", "K3s's registries.yaml, passwords as references"),
     Key("image_archives", "shared", "Cluster", "image archives in the artifact cache to push, `{arch}` replaced"),
     Key("kubeconfig", "shared", "Cluster", "where the kubeconfig is merged; default `~/.kube/config`"),
-    Key("charts", "shared", "Cluster", "not supported yet: what runs on the cluster, a list of releases of charts"),
+    Key("charts", "shared", "Cluster", "what runs on the cluster, a list of releases of charts"),
     Key("timezone", "shared", "Base", '`"Europe/Berlin"`; default: as the host has it'),
     Key("ntp_servers", "shared", "Base", "time servers; default: the distribution's"),
     Key("packages", "shared", "Base", "further packages for every host"),
@@ -74,7 +74,7 @@ OF_HOST = frozenset(key.name for key in KEYS if key.where != "shared")
 OF_ALL = frozenset(key.name for key in KEYS if key.where != "host")
 
 # Built, and not seen to hold on a host yet: only hosts that do not exist may have it, and those of these inventories.
-UNSEEN: Mapping[str, tuple[str, ...]] = {"ups": ("sandbox",), "charts": ("sandbox",)}
+UNSEEN: Mapping[str, tuple[str, ...]] = {"ups": ("sandbox",)}
 
 CONFIGS: tuple[tuple[str, native.Role], ...] = (("server_config", "server"), ("agent_config", "agent"))
 

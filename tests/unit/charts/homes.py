@@ -35,7 +35,6 @@ def write(folder: Path, charts: object, **shared: Any) -> Path:
     (inventory / "group_data").mkdir(parents=True, exist_ok=True)
     if not (folder / "charts").exists():
         (folder / "charts").symlink_to(CHARTS)
-    # The name by which real hosts may have charts while these are not offered yet.
     (inventory / "sandbox.py").write_text(_HOSTS)
     held = {"k3s_version": "v1.35.6+k3s1", "networks": {"lan": "192.0.2.0/24"}, "charts": charts, **shared}
     (inventory / "group_data" / "sandbox.py").write_text("".join(f"{key} = {held[key]!r}\n" for key in held))

@@ -186,16 +186,6 @@ def test_a_value_that_is_no_number_to_helm_is_told(tmp_path: Path) -> None:
         load(path, tmp_path)
 
 
-def test_charts_are_not_offered_before_they_were_seen(tmp_path: Path) -> None:
-    path = write(tmp_path, [READER])
-    path.rename(path.with_name("home.py"))
-    shared = path.parent / "group_data"
-    (shared / "sandbox.py").rename(shared / "home.py")
-    with pytest.raises(InventoryError) as told:
-        load(path.with_name("home.py"), tmp_path)
-    assert str(told.value) == "inventory/group_data/home.py: charts: not supported yet; leave it out for now"
-
-
 # A chart's folder
 #
 

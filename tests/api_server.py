@@ -151,7 +151,7 @@ def drip(every: float = 0.05, *, header: bool = False) -> Fault:
         else:
             handler.head(200, {"Content-Length": "1000000"})
         try:
-            while not handler.server.stopping.wait(every):  # type: ignore[attr-defined]
+            while not handler.server.stopping.wait(every):
                 handler.wfile.write(b"x" if header else b" ")
         except OSError:
             pass
@@ -165,7 +165,7 @@ def hang() -> Fault:
     """Take the question and never answer."""
 
     def fault(handler: Handler) -> bool:
-        handler.server.stopping.wait(60)  # type: ignore[attr-defined]
+        handler.server.stopping.wait(60)
         handler.close_connection = True
         return True
 

@@ -191,7 +191,7 @@ class ChartsApi:
 
 def crd(plural: str, *fields: str) -> tuple[str, Json]:
     """Path and object of a definition whose spec knows these fields."""
-    spec = {"properties": {"spec": {"properties": {each: {} for each in fields}}}}
+    spec: Json = {"properties": {"spec": {"properties": {each: {} for each in fields}}}}
     versions = [{"name": "v1", "schema": {"openAPIV3Schema": spec}}]
     name = f"{plural}.helm.cattle.io"
     path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}"

@@ -176,7 +176,7 @@ FAULTS = {
 }
 
 # What others take for broken, and is not.
-QUIET = (
+QUIET: tuple[dict[str, Any], ...] = (
     job(pod(command="true"), "finished"),
     {
         "kind": "PersistentVolumeClaim",

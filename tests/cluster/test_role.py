@@ -41,7 +41,7 @@ def account(api: client.ApiClient, lab: Lab, home, tmp_path_factory: pytest.Temp
     core.create_namespaced_secret(NAMESPACE, secret)
 
     def token() -> str:
-        return (core.read_namespaced_secret(role.NAME, NAMESPACE).data or {}).get("token", "")
+        return str((core.read_namespaced_secret(role.NAME, NAMESPACE).data or {}).get("token", ""))
 
     given = base64.b64decode(str(until("the account has a token", token))).decode()
     admin: dict[str, Any] = yaml.safe_load(Path(home.cluster.kubeconfig).read_text(encoding="utf-8"))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
+from pydantic import BaseModel
 
 from tests.faults.test_nas import clear, deploy, disk, power, start, until
 from tests.faults.test_nas import lab as lab  # the sandbox's NAS, deployed
@@ -25,13 +26,13 @@ def with_films(lab: Lab, case: str = "films") -> str:
     mine = inventory.home().host("nas").storage
     assert mine is not None
 
-    def told(values: dict[str, object]) -> dict[str, object]:
+    def told(values: Mapping[str, BaseModel]) -> dict[str, object]:
         return {name: each.model_dump(exclude_none=True, exclude_defaults=True) for name, each in values.items()}
 
     films = {"kind": "snapraid", "disks": ["d5"], "parity": ["d6"], "sync": {"deleted": 3, "deleted_percent": 100}}
     more = {
-        "pools": told(dict(mine.pools)) | {"films": films},
-        "volumes": told(dict(mine.volumes)) | {"films": {"pool": "films", "owner": "anna"}},
+        "pools": told(mine.pools) | {"films": films},
+        "volumes": told(mine.volumes) | {"films": {"pool": "films", "owner": "anna"}},
     }
     return lab.inventory(case, hosts={"nas": more})
 

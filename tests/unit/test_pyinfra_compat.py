@@ -23,6 +23,7 @@ import pyinfra.api.operations
 import pyinfra.connectors.util
 import pyinfra_cli.cli as cli
 import pytest
+from pyinfra.api.config import Config
 from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.host import Host
 from pyinfra.api.inventory import Inventory
@@ -140,7 +141,7 @@ def test_a_connection_that_failed_is_not_touched() -> None:
 def test_hosts_come_in_inventory_order_and_not_as_a_set_has_them() -> None:
     names = [f"s{number}" for number in (9, 3, 7, 1, 5)]
     inventory = Inventory((names, {}))
-    inventory.state = SimpleNamespace(active_hosts={inventory.get_host(name) for name in names[1:]})
+    State(inventory, Config()).active_hosts = {inventory.get_host(name) for name in names[1:]}
     assert [host.name for host in pyinfra_compat._active_hosts(inventory)] == names[1:]
 
 

@@ -57,7 +57,7 @@ def test_what_a_playbook_does_comes_as_events_and_nothing_stays(tmp_path: Path, 
         modes.update(stat.S_IMODE(each.stat().st_mode) for each in temporary.glob("homelab-ansible-*"))
 
     done = Ansible(LOCAL).run(path, variables={"word": "world"}, told=look)
-    assert (done.rc, done.of("h1").said, done.of("h2").error) == (2, "hello\nworld\n", "E: broken")  # type: ignore[union-attr]
+    assert (done.rc, done.of("h1").said, done.of("h2").error) == (2, "hello\nworld\n", "E: broken")
     assert told[:-1] == list(done.events) and modes == {0o700}
     assert list(temporary.iterdir()) == []
 
@@ -136,7 +136,7 @@ def test_what_a_person_has_set_for_ansible_counts_for_their_own_playbooks_only(t
     task = '- ansible.builtin.raw: "env"\n'
     del environ["ANSIBLE_STDOUT_CALLBACK"]
     done = Ansible(LOCAL, own=own, environ=environ).run(playbook(tmp_path, task), limit="h1")
-    said = done.of("h1").said  # type: ignore[union-attr]
+    said = done.of("h1").said
     assert ("ANSIBLE_CALLBACKS_ENABLED=x" in said) is not own
     assert "PYINFRA_" not in said and "ANSIBLE_HOST_KEY_CHECKING=True" in said
 
@@ -225,7 +225,7 @@ def test_a_playbook_whose_time_is_over_is_ended_and_tells_who_had_answered(tmp_p
     path = playbook(tmp_path, task)
     done = Ansible(LOCAL).run(path, within=20)
     assert done.late and done.rc != 0 and done.of("h2") is None
-    assert done.of("h1").said == "yes\n"  # type: ignore[union-attr]
+    assert done.of("h1").said == "yes\n"
     ends(path)
     assert list(temporary.iterdir()) == []
     assert not Ansible(LOCAL).run(playbook(tmp_path, "- ansible.builtin.raw: 'true'\n"), within=60).late
@@ -257,7 +257,7 @@ def test_a_persons_ansible_cfg_counts_for_their_own_playbooks(
     task = "- {name: Say, ansible.builtin.raw: \"echo {{ lookup('ansible.builtin.config', 'DEFAULT_ROLES_PATH') }}\"}\n"
     path = playbook(tmp_path / "books", task)
     done = Ansible(LOCAL, own=False, environ=environ).run(path, limit="h1")
-    assert f"/of/{wanted}" in done.of("h1").said  # type: ignore[union-attr]
+    assert f"/of/{wanted}" in done.of("h1").said
     # Ours goes by none of them.
     done = Ansible(LOCAL, environ=environ).run(path, limit="h1")
-    assert "/of/" not in done.of("h1").said  # type: ignore[union-attr]
+    assert "/of/" not in done.of("h1").said

@@ -43,7 +43,7 @@ def test_of_another_machine_nothing_stays(tmp_path: Path) -> None:
 )
 def test_only_a_machine_like_it_is_held_against_it(tmp_path: Path, other: dict[str, object], fits: bool) -> None:
     baseline.write(Baseline("emulated", EMULATED, {}), tmp_path)
-    found = baseline.fitting(replace(EMULATED, **other), tmp_path)  # type: ignore[arg-type]
+    found = baseline.fitting(replace(EMULATED, **other), tmp_path)
     assert (found is not None) is fits
 
 

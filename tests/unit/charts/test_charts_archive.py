@@ -37,7 +37,7 @@ def test_it_is_a_tar_of_the_charts_own_files(tmp_path: Path) -> None:
     _, data = packed(CHARTS / "nas-storage")
     with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as tar:
         entries = tar.getmembers()
-        told = yaml.safe_load(tar.extractfile("nas-storage/Chart.yaml").read())  # type: ignore[union-attr]
+        told = yaml.safe_load(tar.extractfile("nas-storage/Chart.yaml").read())
     assert [each.name for each in entries] == [
         f"nas-storage/{name}"
         for name in ("Chart.yaml", "README.md", "templates/classes.yaml", "values.schema.json", "values.yaml")

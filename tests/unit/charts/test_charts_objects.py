@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -55,8 +56,9 @@ def test_a_dependency_is_a_release_of_its_own_before_the_chart_that_needs_it(tmp
     assert "csi-driver-nfs" not in found["nas-storage"].values
     # By None nothing is overridden.
     nothing = wanted(tmp_path, {**STORAGE, "values": {**STORAGE["values"], "csi-driver-nfs": None}})
-    assert nothing["csi-driver-nfs"].values == driver.values | {
-        "controller": {**driver.values["controller"], "replicas": 1}
+    assert nothing["csi-driver-nfs"].values == {
+        **driver.values,
+        "controller": {**driver.values["controller"], "replicas": 1},
     }
 
 
@@ -140,7 +142,7 @@ def test_what_a_cluster_can_do_without_is_left_out_where_it_is_not_known(tmp_pat
 
 
 def test_fields_that_a_clusters_definition_does_not_know_are_found() -> None:
-    def definition(**spec) -> dict:
+    def definition(**spec: Any) -> dict[str, Any]:
         schema = {"properties": {"spec": spec}}
         return {"spec": {"versions": [{"name": "v1", "schema": {"openAPIV3Schema": schema}}]}}
 

@@ -49,7 +49,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., ApiServer]]:
         cluster = K3s(datetime.now(UTC))
         if fault:
             fault(cluster)
-        server = ApiServer(cluster.lists, **options)  # type: ignore[arg-type]
+        server = ApiServer(cluster.lists, **options)
         running.append(server.__enter__())
         (tmp_path / ".kube").mkdir(exist_ok=True)
         (tmp_path / ".kube" / "config").write_text(Path(kubeconfig(tmp_path, server.url, name=context)).read_text())

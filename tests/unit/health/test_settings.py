@@ -61,7 +61,11 @@ def test_all_of_it(tmp_path: Path) -> None:
     assert found.off == {"POD008"}
     assert [found.level(code) for code in ("NODE006", "POD008", "POD001")] == ["info", "off", ""]
     first, second = found.suppressions
-    assert (first.codes, first.reason, first.until) == ({"POD001"}, "waits for the new disk", date(2027, 1, 31))
+    assert (first.codes, first.reason, first.until) == (
+        frozenset({"POD001"}),
+        "waits for the new disk",
+        date(2027, 1, 31),
+    )
     assert first.pattern == Pattern("pod", "media", "web-*")
     assert {"NODE001", "POD002"} <= second.codes and (second.pattern, second.until) == (Pattern(), date(2027, 2, 1))
     assert second.place == f"{tmp_path / 'health.toml'}: suppress[2]"

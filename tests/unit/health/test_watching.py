@@ -156,7 +156,7 @@ def forever(*first: Look, then: Look) -> Iterator[Look]:
 def run(looks: Iterator[Look], **options: float) -> tuple[Look, float]:
     time = Time(looks)
     settings = {"length": 60.0, "within": 600.0, "every": 5.0} | options
-    done = hold(time.look, time.tell, **settings, clock=time.clock, sleep=time.sleep)  # type: ignore[arg-type]
+    done = hold(time.look, time.tell, **settings, clock=time.clock, sleep=time.sleep)
     return done, time.now - 100
 
 

@@ -52,7 +52,7 @@ def test_supported_systems(os_id: str, version: str):
         ({"clock_offset": timedelta(days=-3), "clock_synchronised": False}, "its clock is 3 days, 0:00:00 behind"),
     ],
 )
-def test_refused_by_name(changes: dict, found: str):
+def test_refused_by_name(changes: dict[str, object], found: str):
     text = refused(**changes)
     assert text.startswith("b3")
     assert found in text
@@ -130,7 +130,7 @@ def test_pod_networks_may_not_hide_the_host_s_own():
         {"files": {"/etc/hosts": FileState("link", "0777", "root:root", target="/run/hosts")}},
     ],
 )
-def test_a_hosts_file_that_could_not_be_kept_is_not_touched(changes: dict):
+def test_a_hosts_file_that_could_not_be_kept_is_not_touched(changes: dict[str, object]):
     assert "b3: /etc/hosts: is " in refused(**changes)
 
 

@@ -36,10 +36,10 @@ def test_what_is_right_is_taken(tmp_path: Path) -> None:
 
 def test_no_list_is_not_an_empty_one(tmp_path: Path) -> None:
     path = write(tmp_path, [])
-    assert load(path, tmp_path).cluster.charts == ()  # type: ignore[union-attr]
+    assert load(path, tmp_path).cluster.charts == ()
     shared = path.parent / "group_data" / "sandbox.py"
     shared.write_text(shared.read_text().replace("charts = []\n", ""))
-    assert load(path, tmp_path).cluster.charts is None  # type: ignore[union-attr]
+    assert load(path, tmp_path).cluster.charts is None
 
 
 def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -80,17 +81,17 @@ class Takers:
     def __init__(self) -> None:
         if not shutil.which("curl"):
             pytest.skip("curl is not installed")
-        self.servers = [
+        self.servers: list[Any] = [
             socketserver.ThreadingTCPServer(("127.0.0.1", 0), Mail),
             ThreadingHTTPServer(("127.0.0.1", 0), Web),
         ]
         for server in self.servers:
             server.daemon_threads = True
-            server.taken = []  # type: ignore[attr-defined]
-            server.heard, server.tls = [], None  # type: ignore[attr-defined]
+            server.taken = []
+            server.heard, server.tls = [], None
             threading.Thread(target=server.serve_forever, daemon=True).start()
         self.smtp, self.web = (f"127.0.0.1:{server.server_address[1]}" for server in self.servers)
-        self.mails, self.posts = (server.taken for server in self.servers)  # type: ignore[attr-defined]
+        self.mails, self.posts = (server.taken for server in self.servers)
 
     def close(self) -> None:
         for server in self.servers:
@@ -222,7 +223,7 @@ def with_login(host: NasHost, takers: Takers, certificate: Path, trusted: bool) 
     """The mail server wants TLS and a login; whether curl knows who signed its certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
-    takers.servers[0].tls = context  # type: ignore[attr-defined]
+    takers.servers[0].tls = context
     described = nas(
         alerts={
             "mail": "anna@example.org",
@@ -245,8 +246,8 @@ def test_a_mail_server_that_wants_a_login_gets_it_over_tls_only(
     with_login(host, takers, certificate, trusted=True)
     done = host.run("homelab-alert", "word", stdin="body\n")
     assert done.returncode == 0, done.stderr
-    heard: list[tuple[bool, str]] = takers.servers[0].heard  # type: ignore[attr-defined]
-    encrypted, login = takers.servers[0].login  # type: ignore[attr-defined]
+    heard: list[tuple[bool, str]] = takers.servers[0].heard
+    encrypted, login = takers.servers[0].login
     assert encrypted
     assert base64.b64decode(login).decode().split("\0")[1:] == ["nas@example.org", SECRETS["alerts.smtp_password"]]
     assert [line for encrypted, line in heard if not encrypted and not line.startswith(("EHLO", "STARTTLS"))] == []
@@ -261,16 +262,16 @@ def test_a_mail_server_that_wants_a_login_gets_it_over_tls_only(
 def test_a_password_is_for_nobody_whose_name_is_not_proven(host: NasHost, takers: Takers, certificate: Path) -> None:
     with_login(host, takers, certificate, trusted=False)
     host.run("homelab-alert", "word", stdin="body\n")
-    heard: list[tuple[bool, str]] = takers.servers[0].heard  # type: ignore[attr-defined]
+    heard: list[tuple[bool, str]] = takers.servers[0].heard
     assert [line for _, line in heard if line.startswith("AUTH")] == []
     assert (takers.mails, waiting(host)) == ([], 1)
 
 
 def test_a_server_without_tls_gets_no_password(host: NasHost, takers: Takers, certificate: Path) -> None:
     with_login(host, takers, certificate, trusted=True)
-    takers.servers[0].tls = None  # type: ignore[attr-defined]
+    takers.servers[0].tls = None
     host.run("homelab-alert", "word", stdin="body\n")
-    heard: list[tuple[bool, str]] = takers.servers[0].heard  # type: ignore[attr-defined]
+    heard: list[tuple[bool, str]] = takers.servers[0].heard
     assert [line for _, line in heard if line.startswith(("AUTH", "MAIL"))] == []
     assert waiting(host) == 1
 

@@ -73,7 +73,7 @@ def run(tmp_path: Path) -> Run:
     def carry_out(command: StringCommand) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             ["sh", "-c", command.get_raw_value()],
-            input=command.connector_arguments.get("_stdin") or "",
+            input=str(command.connector_arguments.get("_stdin") or ""),
             env={**os.environ, "PATH": f"{tmp_path}/stubs:{os.environ['PATH']}"},
             capture_output=True,
             text=True,

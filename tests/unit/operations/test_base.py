@@ -216,7 +216,7 @@ def test_a_line_that_is_written_already_only_takes_the_reboot(host) -> None:
 
 
 def test_a_host_on_its_way_down_is_not_taken_for_one_that_is_back(monkeypatch, host) -> None:
-    boots, locked = iter(["old", "", "old", "new"]), []
+    boots, locked = iter(["old", "", "old", "new"]), list[object]()
     monkeypatch.setattr(boot_operations, "_says", lambda host, command: next(boots))
     monkeypatch.setattr(boot_operations, "reconnect", lambda host: None)
     monkeypatch.setattr(boot_operations.gevent, "sleep", lambda seconds: None)

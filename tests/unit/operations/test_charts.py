@@ -395,7 +395,7 @@ def test_an_uninstall_that_does_not_end_is_told_and_fails(
 
 def test_what_may_hold_data_and_would_go_too_is_not_taken_away(api: ChartsApi, deploy: Any) -> None:
     apply(deploy(NTFY, READER))
-    claim = {"kind": "PersistentVolumeClaim", "metadata": {"name": "ntfy"}}
+    claim: dict[str, Any] = {"kind": "PersistentVolumeClaim", "metadata": {"name": "ntfy"}}
     api.release("ntfy", "ntfy", "0.1.0", manifest=yaml.safe_dump(claim))
     api.release("health-reader", "kube-system", "0.1.0", manifest=BROKEN)
     api.asked.clear()

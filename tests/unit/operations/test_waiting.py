@@ -33,7 +33,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def waited(host: Answers, patience: int = 3600) -> None:
     step = Step("config", "pool tank", "wait", poll="how far?", patience=patience)
-    storage._wait(None, host, step)  # type: ignore[arg-type]
+    storage._wait(None, host, step)
 
 
 def test_it_asks_until_it_is_done() -> None:

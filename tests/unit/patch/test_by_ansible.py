@@ -32,7 +32,7 @@ class Stand:
 
 def hosts(*events: Event, **more: str) -> tuple[AnsibleHosts, Stand]:
     stand = Stand(*events, **more)
-    return AnsibleHosts(stand, Path("patch.yml")), stand  # type: ignore[arg-type]
+    return AnsibleHosts(stand, Path("patch.yml")), stand
 
 
 def failed(error: str, host: str = "s1", kind: Any = "failed") -> Event:

@@ -46,7 +46,7 @@ def test_a_whole_answer() -> None:
     assert (seen.reboot, seen.reason, seen.kept) == (True, "linux-image-6.1.0-31-amd64", ("docker-ce",))
     assert (seen.unit, seen.queued, seen.started.year if seen.started else 0) == ("active", False, 2026)
     assert (seen.remote, seen.clients) == ((("192.0.2.31:/srv/media", "/mnt/media"),), ("192.0.2.11",))
-    assert (seen.mounts, seen.unmounted) == ({"/", "/srv/tank"}, ("/srv/usb",))
+    assert (seen.mounts, seen.unmounted) == (frozenset({"/", "/srv/tank"}), ("/srv/usb",))
     assert seen.busy == ("homelab-scrub@tank.service",) and seen.broken == () and not seen.locked and seen.pending
 
 

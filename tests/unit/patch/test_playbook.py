@@ -322,7 +322,7 @@ def test_units_and_mounts(tmp_path: Path) -> None:
     assert seen.unmounted == ("/srv/broken", "/srv/usb")
     assert (seen.system, seen.failed, seen.busy) == (
         "degraded",
-        {"nfs-server.service"},
+        frozenset({"nfs-server.service"}),
         ("homelab-scrub@tank.service",),
     )
     assert (seen.unit, seen.queued, seen.started) == ("activating", True, datetime(2026, 1, 1, tzinfo=UTC))

@@ -145,7 +145,7 @@ def cleared(script: str) -> list[str]:
 
 def made(plan: Plan) -> list[tuple[str, str, list[str]]]:
     """Steps that write to disks as they are: their kind, and of their script what is beyond functions, and disks."""
-    found = []
+    found: list[tuple[str, str, list[str]]] = []
     for step in plan.steps:
         if step.kind in ("additive", "destructive"):
             script = step.command.partition("record=")[2] + step.command.rpartition("\nkey=")[2]

@@ -62,9 +62,9 @@ def look_at(states: list[dict[str, Any]], noted: dict[str, Any] | None) -> Look:
             look.disk(device, content="zero" if holds == "blank" else "5ca1ab1e", **about)
     if noted:
         said = {"filesystem_uuid": noted["uuid"], "kind": "snapraid", "level": "", "filesystem": "ext4"}
-        for name, device, place in zip(NAMES[:3], DEVICES, PLACES, strict=False):
+        for name, device, (role, number) in zip(NAMES[:3], DEVICES, PLACES, strict=False):
             said[f"disk.{name}"] = f"S-{device}"
-            wanted = Place(noted["uuid"], *place)
+            wanted = Place(noted["uuid"], role, number)
             said[f"slot.{wanted.slot}"] = f"{wanted.uuid} {name}"
         look.record("media", **noted, **said)
     return look

@@ -4,32 +4,28 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from homelab.model.raw import GROUPS
+from tests.commands import Done, apart, here
 
-HOMELAB = Path(sys.executable).with_name("homelab")
 REPOSITORY = Path(__file__).parents[2]
 
 
 def homelab(
-    *arguments: str, cwd: Path = REPOSITORY, env: str | None = "rehearsal", **environ: str
-) -> subprocess.CompletedProcess[str]:
+    *arguments: str,
+    cwd: Path = REPOSITORY,
+    env: str | None = "rehearsal",
+    run: Callable[..., Done] = here,
+    **environ: str,
+) -> Done:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HOMELAB_")}
     if env:
         environment["HOMELAB_ENV"] = env
-    return subprocess.run(
-        [HOMELAB, *arguments],
-        cwd=cwd,
-        env={**environment, **environ},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return run(arguments, cwd, {**environment, **environ})
 
 
 @pytest.fixture
@@ -41,7 +37,7 @@ def home(tmp_path: Path) -> Path:
 
 
 def test_a_right_inventory_is_described() -> None:
-    done = homelab("inventory")
+    done = homelab("inventory", run=apart)
     assert done.returncode == 0
     assert "rehearsal: 6 hosts" in done.stdout
     assert "gpu=yes:NoSchedule" in done.stdout
@@ -81,7 +77,7 @@ def test_json_is_versioned_and_alone_on_stdout() -> None:
 
 def test_every_problem_is_a_line_on_stderr_and_the_exit_is_2(home: Path) -> None:
     (home / "inventory" / "home.py").write_text('k3s_servers = ["s1", "S2"]\n')
-    done = homelab("inventory", cwd=home, env=None)
+    done = homelab("inventory", cwd=home, env=None, run=apart)
     assert done.returncode == 2
     assert done.stdout == ""
     heading, *lines = done.stderr.splitlines()

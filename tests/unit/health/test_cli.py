@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +15,7 @@ from homelab.health.checks import CHECKS
 from homelab.health.codes import TABLE
 from tests import api_server
 from tests.api_server import ApiServer
+from tests.commands import Done, apart, here
 from tests.json_schema import wrong
 from tests.unit.health import faults
 from tests.unit.health.cluster import K3s
@@ -24,20 +23,10 @@ from tests.unit.health.conftest import kubeconfig
 
 # Skipped is what needs an inventory, and here, without TLS, certificates.
 COVERAGE = f"{len(CHECKS)} checks: {len(CHECKS) - 6} run, 6 skipped"
-HOMELAB = Path(sys.executable).with_name("homelab")
 
 
-def homelab(*arguments: str, cwd: Path, **environ: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [HOMELAB, "health", *arguments],
-        cwd=cwd,
-        env={**os.environ, **environ},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+def homelab(*arguments: str, cwd: Path, run: Callable[..., Done] = here, **environ: str) -> Done:
+    return run(("health", *arguments), cwd, {**os.environ, **environ})
 
 
 @pytest.fixture
@@ -62,7 +51,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., ApiServer]]:
 
 def test_a_healthy_cluster_takes_one_line(serve: Callable[..., ApiServer], tmp_path: Path) -> None:
     serve()
-    done = homelab(cwd=tmp_path)
+    done = homelab(cwd=tmp_path, run=apart)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"healthy; 4 nodes, 21 pods; {COVERAGE}\n"
 
@@ -156,7 +145,9 @@ def test_json_is_one_document(serve: Callable[..., ApiServer], tmp_path: Path) -
 
 def test_two_runs_say_the_same(serve: Callable[..., ApiServer], tmp_path: Path) -> None:
     serve(faults.bad_image)
-    first, second = (re.sub(r"for .* since .*|last crash.*", "", homelab("-v", cwd=tmp_path).stdout) for _ in range(2))
+    first, second = (
+        re.sub(r"for .* since .*|last crash.*", "", homelab("-v", cwd=tmp_path, run=apart).stdout) for _ in range(2)
+    )
     assert first == second and "POD002" in first
 
 

@@ -26,8 +26,9 @@ from homelab.health.selection import kinds_of
 from homelab.health.snapshot import State
 from tests import api_server
 from tests.api_server import ApiServer
+from tests.commands import HOMELAB
 from tests.unit.health.cluster import NODES, K3s, stamp
-from tests.unit.health.test_cli import HOMELAB, homelab
+from tests.unit.health.test_cli import homelab
 from tests.unit.health.test_deep import roots, with_dns
 
 Json = dict[str, Any]

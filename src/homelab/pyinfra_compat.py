@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import signal
@@ -13,12 +14,14 @@ import socket
 import sys
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
 import click
 import gevent
 import pyinfra.api.operations
+import pyinfra.api.util
 import pyinfra.connectors.util
 import pyinfra_cli.cli as cli
 from paramiko import SSHException
@@ -101,6 +104,8 @@ def install() -> None:
     operations = vars(pyinfra.api.operations)
     operations["_run_host_op_with_context"] = _run_host_op(operations["_run_host_op_with_context"])
     vars(pyinfra.connectors.util)["getpass"] = _getpass(pyinfra.connectors.util.getpass)
+    # Of each frame it only reads file and line; to look for the source around it took most of a plan's time.
+    vars(pyinfra.api.util).update(stack=_stack, getframeinfo=_getframeinfo)
     # It prints a traceback for what it raises as well; here every such error is told in one line.
     logging.getLogger("paramiko").setLevel(logging.CRITICAL)
     setattr(Inventory, "get_active_hosts", _active_hosts)
@@ -110,6 +115,10 @@ def install() -> None:
     SSHConnector.data_meta["ssh_strict_host_key_checking"].default = "yes"
     if os.environ.get("HOMELAB_TCP_NODELAY", "1") != "0":
         setattr(SSHConnector, "_connect", _nodelay(SSHConnector._connect))
+
+
+_stack = partial(inspect.stack, 0)
+_getframeinfo = partial(inspect.getframeinfo, context=0)
 
 
 # The inventory: a folder, validated at the door

@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import socket
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ from typing import Any
 
 import paramiko
 import pyinfra.api.operations
+import pyinfra.api.util
 import pyinfra.connectors.util
 import pyinfra_cli.cli as cli
 import pytest
@@ -33,6 +33,7 @@ from pyinfra_cli.exceptions import CliError
 
 from homelab import pyinfra_compat
 from homelab.pyinfra_compat import Refusal
+from tests import warm_pyinfra
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -99,6 +100,11 @@ def test_a_sudo_password_is_asked_for_where_it_is_replaced() -> None:
     assert pyinfra.connectors.util.getpass is getpass.getpass
 
 
+def test_an_operation_finds_its_place_where_frames_are_looked_at_otherwise() -> None:
+    order = pyinfra.api.util.get_operation_order_from_stack
+    assert {"stack", "getframeinfo"} <= set(order.__code__.co_names)
+
+
 def test_the_command_line_has_the_options_that_are_judged() -> None:
     options = {each.name for each in cli.cli.params}
     assert options >= {"no_wait", "serial", "fail_percent", "data", "yes", "dry", "json_output", "operations"}
@@ -136,6 +142,21 @@ def test_a_connection_that_failed_is_not_touched() -> None:
     connector: Any = SimpleNamespace(client=None)
     pyinfra_compat._nodelay(lambda self: None)(connector)
     assert connector.client is None
+
+
+def test_frames_without_their_source_put_operations_in_the_same_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    def place() -> list[object]:
+        order, where = pyinfra.api.util.get_operation_order_from_stack, pyinfra.api.util.get_call_location
+        return [order(State(None, Config())), order(at), where()]
+
+    at = State(None, Config())
+    at.current_deploy_filename = __file__
+    places = []
+    for _ in range(2):
+        places.append(place())
+        monkeypatch.setattr(pyinfra.api.util, "stack", pyinfra_compat._stack)
+        monkeypatch.setattr(pyinfra.api.util, "getframeinfo", pyinfra_compat._getframeinfo)
+    assert places[0] == places[1] and places[0][0] != places[0][1]
 
 
 def test_hosts_come_in_inventory_order_and_not_as_a_set_has_them() -> None:
@@ -201,16 +222,8 @@ class Project:
         """Run pyinfra without a terminal; its exit and what it said, free of colours. There is never a traceback."""
         inherited = {key: value for key, value in os.environ.items() if not key.startswith(("HOMELAB_", "PYINFRA_"))}
         quiet = {"PYINFRA_PROGRESS": "off", "PYINFRA_FAKE_DELAY": "0", "PYINFRA_FAKE_DELAY_JITTER": "0"}
-        done = subprocess.run(
-            [str(Path(sys.executable).with_name("pyinfra")), *arguments, deploy],
-            cwd=self.path,
-            env={**inherited, "HOME": str(self.path), **quiet, **environ},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        env = {**inherited, "HOME": str(self.path), **quiet, **environ}
+        done = warm_pyinfra.pyinfra((*arguments, deploy), self.path, env)
         said = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr)
         assert "Traceback" not in said, said
         assert not (self.path / "pyinfra-debug.log").exists(), said

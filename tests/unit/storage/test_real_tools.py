@@ -22,7 +22,7 @@ from homelab.storage.seen import Luks, Signature
 from homelab.storage.steps import Plan
 from tests import looks
 from tests.looks import Look
-from tests.sound_shell import ASSEMBLED, assert_sound
+from tests.sound_shell import ASSEMBLED, assert_sound, parses, telling
 from tests.unit.storage.test_levels import noted, spec, stands
 from tests.unit.storage.test_refusals import KINDS, NAMED, counted, nas, planned, told, touched
 
@@ -250,9 +250,13 @@ def full(kind: str, **pool: object) -> Nas:
 SCRIPTS = scripts()
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
+@pytest.mark.parametrize("name", telling(SCRIPTS))
 def test_a_script_is_sound_shell(name: str) -> None:
     assert_sound(SCRIPTS[name], *ASSEMBLED)
+
+
+def test_every_script_is_parsed() -> None:
+    assert [name for name, script in SCRIPTS.items() if not parses(script)] == []
 
 
 def test_no_script_forces_anything() -> None:

@@ -19,7 +19,7 @@ from homelab.storage.replace import Replacement
 from homelab.storage.superblocks import mdadm_uuid
 from tests import looks
 from tests.looks import Look
-from tests.sound_shell import ASSEMBLED, assert_sound
+from tests.sound_shell import ASSEMBLED, assert_sound, parses, telling
 from tests.unit.storage.test_levels import DISKS, every, named, noted, spec, stands
 from tests.unit.storage.test_refusals import U1, U2, planned, told
 
@@ -426,9 +426,13 @@ def scripts() -> dict[str, str]:
 SCRIPTS = scripts()
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
+@pytest.mark.parametrize("name", telling(SCRIPTS))
 def test_a_script_is_sound_shell(name: str) -> None:
     assert_sound(SCRIPTS[name], *ASSEMBLED)
+
+
+def test_every_script_is_parsed() -> None:
+    assert [name for name, script in SCRIPTS.items() if not parses(script)] == []
 
 
 def test_no_script_forces_anything() -> None:

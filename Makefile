@@ -20,9 +20,10 @@ $(VENV)/.done: requirements.lock pyproject.toml
 check: setup ## format, lint, types, unit tests, rehearsal, charts; needs no machine
 	@$(VENV)/bin/ruff format --check --quiet .
 	@$(VENV)/bin/ruff check --quiet .
-	@$(VENV)/bin/mypy > $(VENV)/types 2>&1 & types=$$!; \
-	env -u HOMELAB_ENV -u HOMELAB_K3S_VERSION -u HOMELAB_REQUIRE $(VENV)/bin/pytest -q -n 2 tests/unit tests/deploys tests/charts; tests=$$?; \
-	wait $$types; types=$$?; cat $(VENV)/types; exit $$((tests + types))
+	@said=$$(mktemp); $(VENV)/bin/mypy > $$said 2>&1 & types=$$!; \
+	env -u PYTHONDONTWRITEBYTECODE -u HOMELAB_ENV -u HOMELAB_K3S_VERSION -u HOMELAB_REQUIRE \
+		$(VENV)/bin/pytest -q -n 2 tests/unit tests/deploys tests/charts; tests=$$?; \
+	wait $$types; types=$$?; cat $$said; rm $$said; exit $$((tests + types))
 
 sandbox: setup ## simulated hosts, deployed, verified and healthy; SANDBOX=small|ha|full
 	@$(PY) -m tests.sandbox.run sandbox

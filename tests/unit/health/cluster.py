@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pickle
 import uuid
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 Json = dict[str, Any]
@@ -31,6 +33,12 @@ class K3s:
 
     def __init__(self, now: datetime = NOW) -> None:
         self.now = now
+        lists, summaries = pickle.loads(_made(now))
+        self.lists: dict[str, list[Json]] = lists
+        # What the kubelets tell, by node.
+        self.summaries: dict[str, Json] = summaries
+
+    def _make(self) -> None:
         # What it has none of is served all the same.
         none = (
             "validatingwebhookconfigurations",
@@ -43,9 +51,8 @@ class K3s:
             "gateways",
             "httproutes",
         )
-        self.lists: dict[str, list[Json]] = {plural: [] for plural in none}
-        # What the kubelets tell, by node.
-        self.summaries: dict[str, Json] = {name: summary() for name in NODES}
+        self.lists = {plural: [] for plural in none}
+        self.summaries = {name: summary() for name in NODES}
         self._namespaces()
         self._nodes()
         self._storage()
@@ -746,6 +753,15 @@ class K3s:
             eventTime=None,
             source={"component": "kubelet"},
         )
+
+
+@lru_cache(maxsize=4)
+def _made(now: datetime) -> bytes:
+    """A cluster's lists and summaries, for everyone to have their own: to make them takes longer than to judge them."""
+    cluster = K3s.__new__(K3s)
+    cluster.now = now
+    cluster._make()
+    return pickle.dumps((cluster.lists, cluster.summaries))
 
 
 def filesystem(size: float, free: float, *, inodes: int = 6_000_000, inodes_free: int = 5_000_000) -> dict[str, int]:

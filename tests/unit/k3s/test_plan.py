@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 
@@ -19,6 +19,23 @@ from tests import builders
 from tests.builders import fresh, home, node, node_up, nodes, wanted
 
 THREE = home(["s1", "s2", "s3"], ["a1", "a2"])
+
+
+@pytest.fixture(autouse=True, scope="module")
+def rendered() -> Iterator[None]:
+    """Each text is rendered once: to write YAML takes much longer than to plan."""
+    texts: dict[str, str] = {}
+    render = config._yaml
+
+    def remembered(values: Mapping[str, object]) -> str:
+        key = repr(values)
+        if key not in texts:
+            texts[key] = render(values)
+        return texts[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(config, "_yaml", remembered)
+        yield
 
 
 def up(known: Home, **others: HostProbe) -> dict[str, HostProbe]:

@@ -1,30 +1,22 @@
 """Reading an inventory gives the data that pyinfra itself gives."""
 
 import json
-import subprocess
-import sys
+import os
 from pathlib import Path
 
 import pytest
 
 from homelab.model import InventoryError, choose, read
+from tests import warm_pyinfra
 
 REPOSITORY = Path(__file__).parents[3]
 VALID = Path(__file__).parents[2] / "data" / "inventories" / "valid"
-PYINFRA = Path(sys.executable).with_name("pyinfra")
 
 
 def as_pyinfra_reads(path: Path, cwd: Path) -> dict[str, dict[str, object]]:
     """What `pyinfra <inventory> debug-inventory --json` prints, by host."""
-    done = subprocess.run(
-        [PYINFRA, str(path), "debug-inventory", "--json"],
-        cwd=cwd,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
+    done = warm_pyinfra.pyinfra((str(path), "debug-inventory", "--json"), cwd, os.environ)
+    assert done.returncode == 0, done.stderr
     return {host["name"]: host for host in json.loads(done.stdout)}
 
 

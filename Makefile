@@ -22,7 +22,7 @@ check: setup ## format, lint, types, unit tests, rehearsal, charts; needs no mac
 	@$(VENV)/bin/ruff check --quiet .
 	@said=$$(mktemp); $(VENV)/bin/mypy > $$said 2>&1 & types=$$!; \
 	env -u PYTHONDONTWRITEBYTECODE -u HOMELAB_ENV -u HOMELAB_K3S_VERSION -u HOMELAB_REQUIRE \
-		$(VENV)/bin/pytest -q -n 2 tests/unit tests/deploys tests/charts; tests=$$?; \
+		$(VENV)/bin/pytest -q -n 2 --dist worksteal tests/unit tests/deploys tests/charts; tests=$$?; \
 	wait $$types; types=$$?; cat $$said; rm $$said; exit $$((tests + types))
 
 sandbox: setup ## simulated hosts, deployed, verified and healthy; SANDBOX=small|ha|full

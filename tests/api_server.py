@@ -184,6 +184,8 @@ def expired(times: int | None = None) -> Fault:
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # A header and its body are sent one after the other, and no client is to wait 40 ms for the second.
+    disable_nagle_algorithm = True
     server: Server
 
     def log_message(self, format: str, *arguments: object) -> None:

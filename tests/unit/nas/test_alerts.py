@@ -89,7 +89,7 @@ class Takers:
             server.daemon_threads = True
             server.taken = []
             server.heard, server.tls = [], None
-            threading.Thread(target=server.serve_forever, daemon=True).start()
+            threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         self.smtp, self.web = (f"127.0.0.1:{server.server_address[1]}" for server in self.servers)
         self.mails, self.posts = (server.taken for server in self.servers)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 # Nothing here may be imported before pyinfra's command, which makes gevent replace parts of the standard library.
 _FORKS = """
-import json, os, sys
+import json, os, signal, sys
 import pyinfra_cli.main
 import homelab.pyinfra_compat
 import homelab.operations.charts, homelab.operations.cluster, homelab.operations.storage
@@ -32,6 +32,7 @@ else:
     sys.exit()
 for number, name in enumerate((os.devnull, asked["stdout"], asked["stderr"])):
     os.dup2(os.open(name, os.O_RDWR), number)
+signal.alarm(120)  # whatever hangs ends by it
 os.chdir(asked["cwd"])
 os.environ.clear()
 os.environ.update(asked["env"])

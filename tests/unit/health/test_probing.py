@@ -821,6 +821,13 @@ def test_one_that_hangs_is_counted_from_when_it_was_seen_to_run(
 # -- the command ------------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command, which looks once a second how far its pods are, looks often."""
+    monkeypatch.setitem(probe.__kwdefaults__, "poll", 0.02)
+
+
+@pytest.mark.usefixtures("often")
 def test_the_command_counts_what_it_tried_out(serve: Callable[..., ApiServer], tmp_path: Path) -> None:
     server = serve()
     done = homelab("--deep", "--deep-timeout", "30", cwd=tmp_path)
@@ -910,6 +917,7 @@ def test_what_does_not_go_with_it(tmp_path: Path, arguments: tuple[str, ...], to
     assert (done.returncode, done.stdout) == (3, "") and told in " ".join(done.stderr.split())
 
 
+@pytest.mark.usefixtures("often")
 def test_the_settings_file_names_image_and_timeout(serve: Callable[..., ApiServer], tmp_path: Path) -> None:
     kubelet = Kubelet()
     serve(kubelet)

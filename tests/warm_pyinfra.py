@@ -6,6 +6,7 @@ arguments, folder, environment and output, and ends as a process does.
 
 from __future__ import annotations
 
+import atexit
 import json
 import subprocess
 import sys
@@ -45,7 +46,9 @@ sys.exit(pyinfra_cli.main.main())
 @cache
 def _server() -> subprocess.Popen[str]:
     """Ends with this process, which holds the other end of its stdin."""
-    return subprocess.Popen([sys.executable, "-c", _FORKS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    server = subprocess.Popen([sys.executable, "-c", _FORKS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    atexit.register(server.communicate)
+    return server
 
 
 def pyinfra(arguments: tuple[str, ...], cwd: Path, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:

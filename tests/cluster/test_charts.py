@@ -68,16 +68,17 @@ def made(home: Home, tmp_path_factory: pytest.TempPathFactory) -> Charts:
 
 def apply(reached: Api, made: Charts, wanted: Wanted) -> list[dict[str, Any]]:
     """What of a release differs, and apply it, as the deploy does; raise ApiError when the API refuses."""
-    things = operations._things(made, wanted, fitted(reached, wanted))
+    manifest = fitted(reached, wanted)
+    things = operations._things(made, wanted, manifest)
     missing = reached.get(f"/api/v1/namespaces/{wanted.namespace}") is None
     differing = [each for each in things if missing or reached.differs(each)]
-    operations._apply(reached, wanted, differing, missing, ())
+    operations._apply(reached, wanted, differing, missing, (), manifest in differing)
     return differing
 
 
 def fitted(reached: Api, wanted: Wanted) -> dict[str, Any]:
     """A release's object without what this K3s does not know and can do without."""
-    return objects.fitted(operations._definition(reached, wanted), wanted.manifest)
+    return objects.fitted(operations._definition(reached, wanted.manifest["kind"]), wanted.manifest)
 
 
 def unmake(reached: Api, name: str, path: str) -> None:
@@ -131,7 +132,8 @@ def test_this_k3ss_definitions_know_every_field_that_is_written(reached: Api, ma
         crd = reached.get(operations._crd(each.manifest["kind"]))
         assert crd is not None
         assert objects.unknown_fields(crd, each.manifest) == (), each.name
-    assert operations._unfit(reached, made.wanted) == []
+    definitions = {kind: reached.get(operations._crd(kind)) for kind in operations._KINDS}
+    assert operations._unfit(reached, made.wanted, definitions) == []
 
 
 def test_the_objects_are_taken_as_they_are_written(reached: Api, applied: Mapping[str, Wanted]) -> None:

@@ -111,8 +111,8 @@ def test_what_would_go_with_a_release_and_may_hold_data() -> None:
     text += "--- just text\n"
     found = records({"version": "1", "manifest": text})
     assert found is not None
-    holding = state.holding(found, "media")
-    assert tuple(each.said for each in holding if not each.kept) == (
+    held = state.holding(found, "media")
+    assert tuple(each.said for each in held if not each.kept) == (
         "PersistentVolumeClaim media/gone",
         "CustomResourceDefinition gone",
         "Namespace gone",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +16,7 @@ from homelab.health.checks import CHECKS
 from homelab.health.codes import TABLE
 from tests import api_server
 from tests.api_server import ApiServer
-from tests.commands import Done, apart, here
+from tests.commands import HOMELAB, Done, apart, here
 from tests.json_schema import wrong
 from tests.unit.health import faults
 from tests.unit.health.cluster import K3s

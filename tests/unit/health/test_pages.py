@@ -148,7 +148,9 @@ def test_what_is_looked_at_of_a_pod_is_parsed() -> None:
     assert container.keys_asked | init.keys_asked == containers.keys()
 
 
-odd = st.none() | st.booleans() | st.integers() | st.text(max_size=3) | st.just([]) | st.just({})
+odd: st.SearchStrategy[Any] = (
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3) | st.just([]) | st.just({})
+)
 
 
 @given(place=st.sampled_from(["metadata", "spec", "status", "containers", "initContainers"]), value=odd | st.lists(odd))

@@ -54,7 +54,7 @@ def reached(home: Home, lab: Lab) -> Api:
 @pytest.fixture(scope="module")
 def made(home: Home, tmp_path_factory: pytest.TempPathFactory) -> Charts:
     """A charts deploy of one release of every chart of ours, and of values for K3s's own."""
-    listed = [
+    listed: list[dict[str, Any]] = [
         {**homes.NTFY, "name": NTFY, "chart": "ntfy", "namespace": NTFY},
         homes.STORAGE,
         {"name": READER, "chart": "health-reader", "namespace": SYSTEM},

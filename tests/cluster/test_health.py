@@ -72,7 +72,7 @@ def ingress(**spec: Any) -> dict[str, Any]:
 
 _SECRET = {"secretKeyRef": {"name": "missing", "key": "password"}}
 _PORTS = [{"name": "web", "containerPort": 8080}]
-_ON_CLAIM = {"volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]}
+_ON_CLAIM: dict[str, Any] = {"volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]}
 _QUOTA = {"kind": "ResourceQuota", "metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
 _ONE = {"kind": "ResourceQuota", "metadata": {"name": "one"}, "spec": {"hard": {"pods": "1"}}}
 _PROBE = {"exec": {"command": ["false"]}, "periodSeconds": 2}

@@ -115,7 +115,7 @@ def test_a_client_certificate_that_has_expired_is_one_line(lab: Lab, home, tmp_p
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(days=2))
         .not_valid_after(now - timedelta(days=1))
-        .sign(key, hashes.SHA256())
+        .sign(key, hashes.SHA256())  # type: ignore[arg-type]
     )
     pem = mine.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

@@ -231,7 +231,7 @@ def test_pods_that_wait_for_one_nfs_server_are_one_fault(
     if not mount_nfs(lab, home, server):
         pytest.skip("the nodes cannot mount NFS: no mount.nfs, or a system container that may not")
     nfs = {"server": server, "path": "/nothing"}
-    mounted = {"volumeMounts": [{"name": "data", "mountPath": "/data"}]}
+    mounted: dict[str, Any] = {"volumeMounts": [{"name": "data", "mountPath": "/data"}]}
     core.create_persistent_volume({"metadata": {"name": f"{NAME}-nas"}, "spec": nas(space, nfs)})
     try:
         core.create_namespaced_persistent_volume_claim(space, claim("nas"))

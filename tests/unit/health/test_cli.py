@@ -327,6 +327,6 @@ def test_letters_that_an_encoding_lacks_are_spelled_out(
 
     serve(waits)
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
-    done = homelab(cwd=tmp_path)
+    done = homelab(cwd=tmp_path, run=apart)
     assert (done.returncode, done.stderr) == (2, "")
     assert "R\\xfcckzug \\u2192 sp\\xe4ter" in done.stdout

@@ -234,7 +234,7 @@ def _claims(item: Json, volumes: list[Json]) -> tuple[str, ...]:
 
 
 def _servers(volumes: list[Json]) -> tuple[str, ...]:
-    found = [text(dig(each, "nfs", "server")) for each in volumes if "nfs" in each]
+    found = [_nfs_server(each) for each in volumes if "nfs" in each or "csi" in each]
     return tuple(each for each in found if each) if found else ()
 
 
@@ -476,13 +476,16 @@ def volume(item: Json) -> Volume:
         # One term is enough to be reached by: where one names no hostname, it may be from anywhere.
         tuple(name for names in terms for name in names) if all(terms) else (),
         text(spec.get("persistentVolumeReclaimPolicy")),
-        text(dig(spec, "nfs", "server")) or _csi_server(mapping(spec.get("csi"))),
+        _nfs_server(spec),
     )
 
 
-def _csi_server(csi: Json) -> str:
-    """The server of a volume of csi-driver-nfs."""
-    return text(dig(csi, "volumeAttributes", "server")) if csi.get("driver") == "nfs.csi.k8s.io" else ""
+def _nfs_server(source: Json) -> str:
+    """The NFS server of a volume: Kubernetes' own, or one of a CSI driver, which tell it as csi-driver-nfs does."""
+    if "nfs" in source:
+        return text(dig(source, "nfs", "server"))
+    told = mapping(dig(source, "csi", "volumeAttributes"))
+    return text(told.get("server")) if "share" in told else ""
 
 
 def usages(node: str, item: Json) -> list[Usage]:

@@ -185,7 +185,7 @@ def test_what_hangs_on_a_nas() -> None:
         {
             "metadata": {"name": "pv"},
             "spec": {
-                "csi": {"driver": "nfs.csi.k8s.io", "volumeAttributes": {"server": "192.0.2.31"}},
+                "csi": {"driver": "nfs.csi.k8s.io", "volumeAttributes": {"server": "192.0.2.31", "share": "/s"}},
                 "claimRef": {"namespace": "media", "name": "films"},
             },
         },
@@ -194,6 +194,8 @@ def test_what_hangs_on_a_nas() -> None:
     listed = [
         pod("plain", {"name": "a", "nfs": {"server": "nas", "path": "/srv"}}),
         pod("claimed", {"name": "x"}, claim),
+        pod("inline", {"name": "x", "csi": {"driver": "d", "volumeAttributes": {"server": "nas", "share": "/srv"}}}),
+        pod("no-nfs", {"name": "x", "csi": {"driver": "d", "volumeAttributes": {"server": "nas"}}}),
         pod("done", claim, phase="Succeeded"),
         pod("other", {"name": "a", "nfs": {"server": "192.0.2.99"}}),
     ]
@@ -201,10 +203,10 @@ def test_what_hangs_on_a_nas() -> None:
     snapshot = Snapshot.from_lists(
         {"pods": listed, "persistentvolumes": volumes, "persistentvolumeclaims": claims}, now=EPOCH
     )
-    assert hangs.using(nas, snapshot) == ["media/claimed", "media/plain"]
+    assert hangs.using(nas, snapshot) == ["media/claimed", "media/inline", "media/plain"]
     seen = Seen("x", clients=("192.0.2.11",))
     assert hangs.lines(nas, seen, snapshot) == [
-        "nas: pods with volumes of it wait while it reboots: media/claimed, media/plain",
+        "nas: pods with volumes of it wait while it reboots: media/claimed, media/inline, media/plain",
         "nas: NFS clients that wait while it reboots: 192.0.2.11",
     ]
     assert hangs.lines(nas, Seen("x"), None) == []

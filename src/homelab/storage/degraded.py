@@ -19,7 +19,8 @@ FILES = (
         mode="0755",
         check='sh -n "$new"',
     ),
-    # As early as systemd's own wait for the disks begins: the pool's mount has to be given its array within that.
+    # As early as systemd's own wait for the disks begins: the pool's mount has to be given its array within that. The
+    # script looks for disks for up to 240 s. The mount requires the unit: restarted, it would unmount a pool in use.
     ManagedFile(
         "/etc/systemd/system/homelab-array@.service",
         f"""\
@@ -31,11 +32,12 @@ RequiresMountsFor=/usr/local/lib/homelab /var/lib/homelab
 After=systemd-udev-trigger.service systemd-remount-fs.service
 Conflicts=shutdown.target
 Before=shutdown.target
+RefuseManualStop=yes
 
 [Service]
 Type=oneshot
 ExecStart={SCRIPT} %i
-TimeoutStartSec=240
+TimeoutStartSec=300
 """,
     ),
     # Debian starts an array without a disk too, and asks nobody whether the other one is the newer. That array may be

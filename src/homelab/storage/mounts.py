@@ -46,7 +46,8 @@ def unit_file(record: Record, wanted: str) -> ManagedFile:
     """The unit. With `nofail` the rest of the system does not wait for it to come up."""
     first = ""
     if record.kind == "mdraid":
-        # Requires: what the script found to be old, and could not stop, is not mounted either.
+        # Requires: what the script found to be old, and could not stop, is not mounted either. For disks that are late
+        # it looks as long as `_PATIENCE` and `_UNLOCKED` say, and only fails where nothing may be mounted.
         first = f"Requires={degraded.unit(record.pool)}\nAfter={degraded.unit(record.pool)}\n"
     return ManagedFile(
         unit_path(record.pool),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from homelab.storage import degraded, mdraid, mounts
+from homelab.storage import crypttab, degraded, mdraid, mounts
 from homelab.storage.records import Record
 from tests.sound_shell import assert_sound
 
@@ -36,9 +37,26 @@ class Host:
         self.fake("sleep", f'read -r up _ <{root}/proc/uptime; echo "$((${{up%%.*}} + 10)).00 0" >{root}/proc/uptime')
         self.fake("udevadm", "")
         self.fake("blkid", "")
+        self.mdadm("")
+
+    def mdadm(self, then: str) -> None:
+        """It starts and stops what it is asked to, after some other shell that may fail or put an array together."""
         self.fake(
-            "mdadm", f'case $1 in --examine) cat {root}/disks/"${{3##*/}}" ;; *) echo "$*" >>{root}/asked ;; esac'
+            "mdadm",
+            f"""\
+[ "$1" != --examine ] || exec cat {self.root}/disks/"${{3##*/}}"
+echo "$*" >>{self.root}/asked
+cd {self.root}/sys/class/block
+{then}
+case $1 in --run) echo active >"${{2##*/}}/md/array_state" ;; --stop) rm -r "${{2##*/}}" ;; esac""",
         )
+
+    def later(self, second: int, then: str) -> None:
+        """What happens once the clock is there."""
+        step = (
+            f'read -r up _ <{self.root}/proc/uptime; up=$((${{up%%.*}} + 10)); echo "$up.00 0" >{self.root}/proc/uptime'
+        )
+        self.fake("sleep", f"{step}; [ $up -ne {5 + second} ] || {{ cd {self.root}/sys/class/block; {then}; }}")
 
     def note(self, text: str) -> None:
         record = self.root / "var/lib/homelab/pools/tank"
@@ -61,6 +79,10 @@ class Host:
             (self.root / "disks").mkdir(exist_ok=True)
             said = f"MD_LEVEL=raid1\nMD_UUID={uuid}\nMD_DEV_UUID={given(member)}\nMD_EVENTS=17\n"
             (self.root / "disks" / member).write_text(said)
+
+    def aside(self, name: str) -> None:
+        """Take an array away, for `mv ../../../aside NAME` to put it back."""
+        (self.root / "sys/class/block" / name).rename(self.root / "aside")
 
     def listed(self, foreign: str = "") -> None:
         """The toolkit's lines in mdadm.conf, after somebody else's."""
@@ -129,7 +151,10 @@ def test_an_array_that_starts_by_itself_meanwhile_is_left_alone(host: Host) -> N
 def test_an_array_that_nobody_put_together_is_asked_for_by_its_uuid(host: Host) -> None:
     host.array("md126", "inactive", OTHER, "vdd")
     host.array("md125", "active", OTHER, "vde")
-    assert host.run().returncode == 0
+    host.array("md127", "active", WRITTEN, "vdb")
+    host.aside("md127")
+    host.mdadm("mv ../../../aside md127")
+    assert (host.run().returncode, host.waited) == (0, 40)
     assert host.asked == [f"--assemble --run /dev/md/tank --uuid={WRITTEN}"]
 
 
@@ -141,13 +166,67 @@ def test_disks_that_are_opened_first_get_more_time(host: Host) -> None:
 
 def test_what_md_refuses_to_start_is_told_and_not_forced(host: Host) -> None:
     host.array("md127", "inactive", WRITTEN, "vdb")
-    host.fake(
-        "mdadm",
-        f'[ "$1" = --examine ] && exec cat {host.root}/disks/"${{3##*/}}"; echo "$*" >>{host.root}/asked; exit 1',
-    )
+    host.mdadm("exit 1")
     done = host.run()
-    assert (done.returncode, host.asked) == (1, ["--run /dev/md127"])
-    assert "does not start without them" in done.stderr
+    # Nothing runs that could be mounted; the mount itself waits no longer than this.
+    assert (done.returncode, host.asked, host.waited) == (0, ["--run /dev/md127"], 90)
+    assert "can be started of the disks that came within 90 s; mdadm(8) tells" in done.stderr
+
+
+@pytest.mark.parametrize("state", ["active", "inactive"])
+def test_a_disk_that_comes_at_60_s_is_not_too_late(host: Host, state: str) -> None:
+    host.array("md127", state, WRITTEN, "vdb")
+    host.aside("md127")
+    host.mdadm("[ $1 = --run ] || exit 1")
+    host.later(60, "mv ../../../aside md127")
+    done = host.run()
+    runs = ["--run /dev/md127"] if state == "inactive" else []
+    assert (done.returncode, host.waited) == (0, 60)
+    assert host.asked == [f"--assemble --run /dev/md/tank --uuid={WRITTEN}", *runs]
+    assert host.kept.read_text() == f"{given('vdb')}\n"
+
+
+def test_an_old_disk_that_comes_at_60_s_is_stopped_where_something_started_it(host: Host) -> None:
+    host.ran_on("vdb")
+    host.array("md127", "active", WRITTEN, "vdc")
+    host.aside("md127")
+    host.mdadm("[ $1 = --stop ] || exit 1")
+    host.later(60, "mv ../../../aside md127")
+    done = host.run()
+    assert (done.returncode, host.waited) == (1, 90)
+    assert host.asked == [f"--assemble --run /dev/md/tank --uuid={WRITTEN}", "--stop /dev/md127"]
+    assert "tank: vdc left the array before it last ran" in done.stderr
+
+
+def test_what_was_assembled_of_an_old_disk_that_came_meanwhile_is_not_mounted(host: Host) -> None:
+    host.ran_on("vdb")
+    host.array("md127", "active", WRITTEN, "vdc")
+    host.aside("md127")
+    host.mdadm("[ $1 != --assemble ] || mv ../../../aside md127")
+    assert host.run().returncode == 1
+    assert host.asked == [f"--assemble --run /dev/md/tank --uuid={WRITTEN}", "--stop /dev/md127"]
+
+
+def test_the_newer_disk_that_comes_at_60_s_is_started(host: Host) -> None:
+    host.ran_on("vdb")
+    host.array("md126", "active", WRITTEN, "vdb")
+    host.aside("md126")
+    host.array("md127", "inactive", WRITTEN, "vdc")
+    host.later(60, "rm -r md127; mv ../../../aside md126")
+    assert (host.run().returncode, host.asked, host.waited) == (0, [], 60)
+
+
+def test_disks_too_few_to_start_are_put_together_with_one_that_comes_beside_them(host: Host) -> None:
+    host.array("md126", "active", WRITTEN, "vdb", "vdc")
+    host.aside("md126")
+    host.array("md127", "inactive", WRITTEN, "vdb")
+    host.fake("blkid", f"cat {host.root}/carriers")
+    (host.root / "carriers").write_text("/dev/vdb\n")
+    host.mdadm("case $1 in --run) exit 1 ;; --assemble) mv ../../../aside md126 ;; esac")
+    host.later(60, f"echo /dev/vdc >>{host.root}/carriers")
+    assert (host.run().returncode, host.waited) == (0, 60)
+    again = ["--stop /dev/md127", f"--assemble --run /dev/md/tank --uuid={WRITTEN}"]
+    assert host.asked == ["--run /dev/md127", "--run /dev/md127", *again]
 
 
 @pytest.mark.parametrize("text", ["state=made\n", "uuid=\n", "uuid=1111\n"])
@@ -169,6 +248,53 @@ def test_one_whose_record_is_lost_is_known_by_mdadm_conf(host: Host, lost: str) 
     # What somebody else wrote of an array of that name says nothing.
     host.listed(foreign=f"ARRAY /dev/md/tank UUID={OTHER}\n")
     assert (host.run().returncode, host.asked) == (0, ["--run /dev/md127"])
+
+
+def test_a_record_that_is_junk_does_not_hide_mdadm_conf(host: Host) -> None:
+    host.note("state=ma\0\0")
+    host.listed()
+    host.array("md127", "inactive", WRITTEN, "vdb")
+    assert (host.run().returncode, host.asked, host.waited) == (0, ["--run /dev/md127"], 40)
+
+
+def test_with_its_record_lost_its_disks_may_be_among_the_encrypted_ones(host: Host) -> None:
+    host.note("junk\n")
+    host.listed()
+    (host.root / "etc/crypttab").write_text(crypttab.lines([replace(RECORD, luks={"d1": UUID})]))
+    host.array("md127", "inactive", WRITTEN, "dm-0")
+    assert (host.run().returncode, host.waited) == (0, 130)
+
+
+@pytest.mark.parametrize(
+    ("member", "degraded_by", "code"), [("vdb", "0", 0), ("vdb", "1", 0), ("vdc", "0", 0), ("vdc", "1", 1)]
+)
+def test_with_all_lost_the_filesystem_of_the_mount_tells_the_array(
+    host: Host, member: str, degraded_by: str, code: int
+) -> None:
+    (host.root / "var/lib/homelab/pools/tank").unlink()
+    unit = host.root / mounts.unit_path("tank").lstrip("/")
+    unit.parent.mkdir(parents=True)
+    unit.write_text(mounts.unit_file(RECORD, "nofail").content)
+    host.ran_on("vdb")
+    host.array("md127", "active", WRITTEN, member)
+    (host.root / "sys/class/block/md127/md/degraded").write_text(f"{degraded_by}\n")
+    links = host.root / "dev/disk/by-uuid"
+    links.mkdir(parents=True)
+    host.later(20, f"ln -s ../../md127 {links}/{UUID}")
+    host.fake("blkid", f"echo /dev/{member}")
+    assert (host.run().returncode, host.asked) == (code, ["--stop /dev/md127"] if code else [])
+    assert code or host.waited == 20
+
+
+@pytest.mark.parametrize("lost", ["gone", "junk"])
+def test_with_its_record_lost_it_is_noted_that_a_disk_failed(host: Host, lost: str) -> None:
+    record = host.root / "var/lib/homelab/pools/tank"
+    record.unlink() if lost == "gone" else record.write_text("junk\n")
+    host.listed()
+    host.ran_on("vdb", "vdc")
+    host.array("md127", "clean", WRITTEN, "vdc")
+    assert host.run("--note", "Fail", "/dev/md127").returncode == 0
+    assert host.kept.read_text() == f"{given('vdc')}\n"
 
 
 def test_with_its_record_lost_one_that_left_earlier_is_told_all_the_same(host: Host) -> None:
@@ -199,12 +325,13 @@ def test_a_disk_that_left_earlier_is_not_started_alone(host: Host, state: str) -
 def test_one_with_old_data_that_is_held_for_a_moment_is_stopped_then(host: Host) -> None:
     host.ran_on("vdb")
     host.array("md127", "active", WRITTEN, "vdc")
-    examine = f'[ "$1" = --examine ] && exec cat {host.root}/disks/"${{3##*/}}"; echo "$*" >>{host.root}/asked'
-    host.fake("mdadm", f"{examine}; [ $(wc -l <{host.root}/asked) = 3 ]")
+    host.mdadm(f"[ $(wc -l <{host.root}/asked) = 3 ] || exit 1")
+    host.fake("blkid", "echo /dev/vdc")
     done = host.run()
     assert (done.returncode, host.asked) == (1, ["--stop /dev/md127"] * 3)
     assert "cannot be stopped" not in done.stderr
-    host.fake("mdadm", f"{examine}; exit 1")
+    host.array("md127", "active", WRITTEN, "vdc")
+    host.mdadm("exit 1")
     assert "tank: /dev/md127 runs with old data and is in use" in host.run().stderr
 
 

@@ -173,6 +173,21 @@ def test_what_md_refuses_to_start_is_told_and_not_forced(host: Host) -> None:
     assert "can be started of the disks that came within 90 s; mdadm(8) tells" in done.stderr
 
 
+@pytest.mark.parametrize("luks", [{}, {"d1": UUID}])
+def test_disks_are_looked_for_as_long_as_their_mount_waits(host: Host, luks: dict[str, str]) -> None:
+    record = replace(RECORD, luks=luks)
+    host.note(record.text())
+    host.array("md127", "inactive", WRITTEN, "vdb")
+    host.mdadm("exit 1")
+    assert host.run().returncode == 0
+    waits = mounts.timeout_file(record).content.rpartition("JobRunningTimeoutSec=")[2]
+    assert host.waited == int(waits.removesuffix("s\n"))
+    (unit,) = [file.content for file in degraded.FILES if file.path.endswith("homelab-array@.service")]
+    # Ended by systemd it would fail, and the mount with it.
+    assert int(unit.rpartition("TimeoutStartSec=")[2]) > host.waited + 20
+    assert "\nRefuseManualStop=yes\n" in unit
+
+
 @pytest.mark.parametrize("state", ["active", "inactive"])
 def test_a_disk_that_comes_at_60_s_is_not_too_late(host: Host, state: str) -> None:
     host.array("md127", state, WRITTEN, "vdb")

@@ -155,8 +155,10 @@ def test_a_disk_that_had_left_its_mirror_is_not_served_alone(lab: Lab, put_back:
     pull("detach-disk", newer)
     try:
         start(lab)
+        says = "journalctl -b -u homelab-array@tank -o cat"
+        left = "left the array before it last ran"
+        until("it is told why it stays down", lambda: left in lab.ssh("nas", says, check=False), 600)
         assert "no" in lab.ssh("nas", "mountpoint -q /srv/tank || echo no")
-        assert "left the array before it last ran" in lab.ssh("nas", "journalctl -b -u homelab-array@tank -o cat")
         done = lab.deploy("nas", "--limit", "nas")
         assert done.code == 1
         (line,) = [each for each in done.reasons if "pools.tank" in each]
@@ -171,7 +173,7 @@ def test_a_disk_that_had_left_its_mirror_is_not_served_alone(lab: Lab, put_back:
             timeout=300,
         )
         assert told.split()[-2:] == ["failed", "down"]
-        assert "runs with old data and is in use" in lab.ssh("nas", "journalctl -b -u homelab-array@tank -o cat")
+        assert "runs with old data and is in use" in lab.ssh("nas", says)
     finally:
         power("power-cut", "nas")
         pull("attach-disk", newer)

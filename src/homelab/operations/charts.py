@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,8 @@ _HELMCHARTS = f"/apis/{objects.API}/namespaces/{NAMESPACE}/helmcharts"
 _CONFIGS = f"/apis/{objects.API}/namespaces/{NAMESPACE}/helmchartconfigs"
 _CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 _KINDS = ("HelmChart", "HelmChartConfig")
+# What Helm writes on all that it makes.
+_RELEASE, _RELEASE_NAMESPACE = "meta.helm.sh/release-name", "meta.helm.sh/release-namespace"
 _OURS = "labelSelector=app.kubernetes.io%2Fmanaged-by%3Dhomelab"
 
 
@@ -408,16 +411,39 @@ def _prove(api: Api, wanted: tuple[Wanted, ...], deadline: float) -> None:
 
 
 def _left_over(api: Api, wanted: tuple[Wanted, ...]) -> Iterator[str]:
-    """The claims that a release had before, which hold what they held."""
+    """The claims that a release had before, which hold what they held, and which no pod mounts.
+
+    What cannot be read is left out: the releases are up, and the next run tells it.
+    """
     for each in wanted:
-        record = _recorded(api, each.name, each.namespace)
-        has = {one.path for one in found.holding(record, each.namespace)} if record else ()
-        claims = f"{_namespace(each.namespace)}/persistentvolumeclaims"
-        for claim in api.items(claims):
-            name, notes = claim["metadata"]["name"], claim["metadata"].get("annotations") or {}
-            if notes.get("meta.helm.sh/release-name") == each.name and f"{claims}/{name}" not in has:
-                delete = f"kubectl -n {each.namespace} delete pvc {name}"
-                yield f"{each.name}: has PersistentVolumeClaim {name} no longer, which stays; if it may go: {delete}"
+        with suppress(ApiError, found.UnreadableError):
+            record = _recorded(api, each.name, each.namespace)
+            keep = {one.path for one in found.holding(record, each.namespace)} if record else set()
+            claims = f"{_namespace(each.namespace)}/persistentvolumeclaims"
+            theirs = [claim["metadata"] for claim in api.items(claims) if _helms(claim, each.name, each.namespace)]
+            theirs = [metadata for metadata in theirs if f"{claims}/{metadata['name']}" not in keep]
+            # A release may mount by its values what it made before.
+            mounted = _mounted(api, each.namespace) if theirs else frozenset()
+            for name in (metadata["name"] for metadata in theirs):
+                if name not in mounted:
+                    remedy = f"if it may go: kubectl -n {each.namespace} delete pvc {name}"
+                    yield f"{each.name}: has PersistentVolumeClaim {name} no longer, which stays; {remedy}"
+
+
+def _helms(thing: Mapping[str, Any], release: str, namespace: str) -> bool:
+    """Whether Helm made a thing for this release, and not for one of the same name in another namespace."""
+    notes = thing["metadata"].get("annotations") or {}
+    return notes.get(_RELEASE) == release and notes.get(_RELEASE_NAMESPACE, namespace) == namespace
+
+
+def _mounted(api: Api, namespace: str) -> frozenset[str]:
+    """The claims that pods of a namespace have among their volumes."""
+    volumes = [
+        volume
+        for pod in api.items(f"{_namespace(namespace)}/pods")
+        for volume in (pod.get("spec") or {}).get("volumes") or ()
+    ]
+    return frozenset((volume.get("persistentVolumeClaim") or {}).get("claimName", "") for volume in volumes)
 
 
 def _why(api: Api, wanted: Wanted, lacks: str) -> tuple[str, ...]:
@@ -504,7 +530,9 @@ def stays(api: Api, gone: Gone) -> list[str]:
     def its(each: Mapping[str, Any]) -> bool:
         notes = each["metadata"].get("annotations") or {}
         labels = each["metadata"].get("labels") or {}
-        return gone.name in (notes.get("meta.helm.sh/release-name"), labels.get("app.kubernetes.io/instance"))
+        if notes.get(_RELEASE_NAMESPACE, gone.namespace) != gone.namespace:
+            return False
+        return gone.name in (notes.get(_RELEASE), labels.get("app.kubernetes.io/instance"))
 
     claims = api.items(f"{_namespace(gone.namespace)}/persistentvolumeclaims")
     lines = [f"PersistentVolumeClaim {gone.namespace}/{each['metadata']['name']}" for each in claims if its(each)]

@@ -368,6 +368,10 @@ def test_what_is_no_longer_listed_is_uninstalled_and_what_holds_data_stays(
     claim = {"metadata": {"name": "ntfy", "annotations": {"meta.helm.sh/release-name": "ntfy"}}}
     api.objects["/api/v1/namespaces/ntfy/persistentvolumeclaims/ntfy"] = claim
     api.objects["/api/v1/namespaces/ntfy/persistentvolumeclaims/else"] = {"metadata": {"name": "else"}}
+    others = {"meta.helm.sh/release-name": "ntfy", "meta.helm.sh/release-namespace": "other"}
+    api.objects["/api/v1/namespaces/ntfy/persistentvolumeclaims/theirs"] = {
+        "metadata": {"name": "theirs", "annotations": others}
+    }
     api.objects[f"{HELMCHARTS}/foreign"] = {"metadata": {"name": "foreign"}, "spec": {"chart": "x"}}
     made = deploy(READER)
     assert made.gone == (Gone("ntfy", "ntfy", "ntfy"),)
@@ -498,6 +502,41 @@ def test_claims_that_a_release_no_longer_has_are_told(
     assert len(told) == 1 and told[0].endswith(
         "ntfy: has PersistentVolumeClaim old no longer, which stays; if it may go: kubectl -n ntfy delete pvc old"
     )
+
+
+def test_claims_that_a_pod_mounts_or_that_are_another_namespaces_are_not_told(
+    api: ChartsApi, deploy: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever follows the line deletes them: a claim may have become the release's by `existingClaim`."""
+    made = deploy(NTFY)
+    (release,) = made.wanted
+    api.release("ntfy", "ntfy", release.version, values=release.values, manifest="")
+    caplog.set_level("INFO")
+    for name, namespace in (("mounted", "ntfy"), ("theirs", "other"), ("old", "ntfy")):
+        api.objects[f"/api/v1/namespaces/ntfy/persistentvolumeclaims/{name}"] = {
+            "metadata": {"name": name, "annotations": {**ITS, "meta.helm.sh/release-namespace": namespace}}
+        }
+    volumes = [{"name": "cache", "emptyDir": {}}, {"name": "data", "persistentVolumeClaim": {"claimName": "mounted"}}]
+    api.objects["/api/v1/namespaces/ntfy/pods/one"] = {"metadata": {"name": "one"}, "spec": {"volumes": volumes}}
+    assert run(operations.up, made, deadline=0) == 0
+    told = [record.getMessage() for record in caplog.records if "no longer" in record.getMessage()]
+    assert [line.rpartition(" ")[2] for line in told] == ["old"]
+
+
+@pytest.mark.parametrize("path", ["persistentvolumeclaims", "pods"])
+def test_claims_that_cannot_be_read_do_not_fail_what_is_up(
+    api: ChartsApi, deploy: Any, caplog: pytest.LogCaptureFixture, path: str
+) -> None:
+    made = deploy(NTFY)
+    (release,) = made.wanted
+    api.release("ntfy", "ntfy", release.version, values=release.values, manifest="")
+    api.objects["/api/v1/namespaces/ntfy/persistentvolumeclaims/old"] = {
+        "metadata": {"name": "old", "annotations": dict(ITS)}
+    }
+    api.refused[f"/api/v1/namespaces/ntfy/{path}"] = 503
+    caplog.set_level("INFO")
+    assert run(operations.up, made, deadline=0) == 0
+    assert "1 releases up" in caplog.text and "no longer" not in caplog.text
 
 
 def test_the_definitions_are_read_once_for_the_list_and_once_for_each_release(api: ChartsApi, deploy: Any) -> None:

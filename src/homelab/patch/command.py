@@ -20,7 +20,7 @@ from homelab.model import Home
 from homelab.patch import cluster as clusters
 from homelab.patch.by_ansible import PLAYBOOK, AnsibleHosts
 from homelab.patch.cluster import Servers
-from homelab.patch.lease import Lease, Lost
+from homelab.patch.lease import Lease
 from homelab.patch.order import order
 from homelab.patch.pace import Pace
 from homelab.patch.rolling import Rolling
@@ -60,9 +60,12 @@ def run(
         between_steps(_interrupted) as stopped,
     ):
 
-        def stop() -> bool:
+        def confirm() -> None:
             if lease is not None:
                 lease.confirm()
+
+        def stop() -> bool:
+            confirm()
             return stopped()
 
         rolling = Rolling(
@@ -73,10 +76,11 @@ def run(
             Pace(told=_tell, within=within, stop=stop),
             # Hosts without a cluster have no cordons to mistake for one's own, and each lets one upgrade at a time.
             lease.held if lease else nullcontext,
+            confirm,
         )
         try:
             return rolling.plan() if dry_run else rolling.run()
-        except (ClusterUnreachable, clusters.ClusterError, Lost) as error:
+        except (ClusterUnreachable, clusters.ClusterError) as error:
             raise PatchError(str(error)) from None
 
 

@@ -25,8 +25,9 @@ from homelab.patch.cluster import MERGE, Cluster, ClusterError, Reply
 NAME = "homelab-patch"
 _LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM}/leases"
 _LEASE = f"{_LEASES}/{NAME}"
-# Seconds. A server that goes down may cost a renewal, not several.
-DURATION, _RENEWAL, _PAUSE = 60, 10.0, 3.0
+# Seconds. A server that goes down may cost a renewal, not several. Who has not renewed it for the deadline does nothing
+# more before it has, as others may have it soon.
+DURATION, _DEADLINE, _RENEWAL, _PAUSE = 60, 40.0, 10.0, 3.0
 
 
 class Held(ClusterError):
@@ -34,7 +35,7 @@ class Held(ClusterError):
 
 
 class Lost(Exception):
-    """Somebody else has taken over: one line. Nothing more may be done, nor undone."""
+    """Somebody else has taken over, or may have: one line. Nothing more may be done, nor undone."""
 
 
 def holder() -> str:
@@ -57,6 +58,7 @@ class Lease:
     clock: Callable[[], float] = time.time
     _renewed: float = field(default=math.inf, init=False)
     _lost: str = field(default="", init=False)
+    _why: str = field(default="", init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     @contextmanager
@@ -69,11 +71,13 @@ class Lease:
             while not ended.wait(_RENEWAL):
                 self.renew()
 
-        threading.Thread(target=renewing, daemon=True).start()
+        thread = threading.Thread(target=renewing, daemon=True)
+        thread.start()
         try:
             yield
         finally:
             ended.set()
+            thread.join()
             self.release()
 
     def take(self) -> None:
@@ -83,6 +87,7 @@ class Lease:
         """
         before, looks = "", 0
         while True:
+            asked = self.clock()
             found = self.cluster.answer("GET", _LEASE)
             if found.status == 404:
                 made = self.cluster.answer("POST", _LEASES, self._made())
@@ -109,30 +114,66 @@ class Lease:
                     raise _refused("taken", taken)
             before, looks = version, looks + 1
             self.cluster.sleep(_PAUSE)
-        self._renewed = self.clock()
+        self._renewed = asked
 
     def confirm(self) -> None:
-        """Raise Lost when another run has it. Between steps: a machine that slept has not renewed it meanwhile."""
-        if self.clock() - self._renewed > 2 * _RENEWAL:
+        """Between steps: return with a lease that nobody else can have yet. Raise Lost when another run has it.
+
+        A machine that slept has not renewed it meanwhile. Without an API for a while, as when the only server reboots,
+        it waits, for as long as for any answer; then it raises Lost too: others may well be able to ask it.
+        """
+        if self._age > 2 * _RENEWAL:
+            self.renew()
+        end, told = self.cluster.clock() + self.cluster.patience, False
+        while not self._lost and self._age > _DEADLINE:
+            if self.cluster.clock() >= end:
+                raise Lost(
+                    f"the lease {SYSTEM}/{NAME} could not be renewed for {self._age:.0f} s ({self._why}), so that "
+                    "another run may have it; see homelab health, and run it again to go on"
+                )
+            if not told:
+                self.told(f"waiting to renew the lease {SYSTEM}/{NAME}: {self._why}")
+                told = True
+            self.cluster.sleep(_PAUSE)
             self.renew()
         if self._lost:
             raise Lost(self._lost)
 
+    @property
+    def _age(self) -> float:
+        """Seconds since the last renewal was begun."""
+        return self.clock() - self._renewed
+
     def renew(self) -> None:
-        """Renew it, or note that it is another's. Without an API it stays as it is: then nobody can take it either."""
-        with self._lock, suppress(ClusterError):
-            found = self.cluster.once.answer("GET", _LEASE)
-            if found.status == 404:
-                self._lost = f"stopped: somebody has deleted the lease {SYSTEM}/{NAME}; run it again to go on"
-            elif found.ok and _holder(found.body) != self.holder:
-                self._lost = (
-                    f"stopped: while this machine did not answer, the lease {SYSTEM}/{NAME} was taken "
-                    f"{_by(found.body['spec'])}; that run goes on where this one was"
-                )
-            elif found.ok:
-                version = found.body["metadata"]["resourceVersion"]
-                if self.cluster.once.answer("PATCH", _LEASE, _held_to(version, {"renewTime": _now()}), MERGE).ok:
-                    self._renewed = self.clock()
+        """Renew it, or note that it is another's, or why it could not be: `confirm` looks at how long that has been."""
+        with self._lock:
+            try:
+                self._why = self._renew()
+            except ClusterError as error:
+                self._why = str(error)
+            except Exception as error:  # noqa: BLE001 - the thread that renews has nobody to tell, and goes on trying
+                self._why = repr(error)
+
+    def _renew(self) -> str:
+        """Why it could not be renewed; "" when it was, or is lost."""
+        asked = self.clock()
+        found = self.cluster.once.answer("GET", _LEASE)
+        if found.status == 404:
+            self._lost = f"somebody has deleted the lease {SYSTEM}/{NAME}; run it again to go on"
+            return ""
+        if not found.ok:
+            return found.said
+        if _holder(found.body) != self.holder:
+            self._lost = (
+                f"while this machine did not answer, the lease {SYSTEM}/{NAME} was taken "
+                f"{_by(found.body.get('spec') or {})}; that run goes on where this one was"
+            )
+            return ""
+        version = found.body["metadata"]["resourceVersion"]
+        done = self.cluster.once.answer("PATCH", _LEASE, _held_to(version, {"renewTime": _now()}), MERGE)
+        if done.ok:
+            self._renewed = asked
+        return "" if done.ok else done.said
 
     def release(self) -> None:
         """Let others have it at once. What cannot be reached any more, they have when it has run out."""

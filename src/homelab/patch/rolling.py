@@ -16,6 +16,7 @@ from homelab.patch.cluster import Cluster, ClusterError
 from homelab.patch.draining import drain, lives
 from homelab.patch.gate import Normal
 from homelab.patch.hosts import Seen, lacks
+from homelab.patch.lease import Lost
 from homelab.patch.order import Turn, order, quorum, turn
 from homelab.patch.pace import Pace, Stopped, few, many
 from homelab.patch.summary import Result, Summary
@@ -45,7 +46,8 @@ class Hosts(Protocol):
 @dataclass
 class Rolling:
     """A run over a home; `cluster` is None where there is none, `look` reads the cluster's health, and `alone` is what
-    keeps other runs away while it changes anything."""
+    keeps other runs away while it changes anything; `confirm`, asked right before each change, raises Lost when they
+    are no longer."""
 
     home: Home
     hosts: Hosts
@@ -53,6 +55,7 @@ class Rolling:
     look: Callable[[], tuple[Report, Snapshot]]
     pace: Pace = field(default_factory=Pace)
     alone: Callable[[], AbstractContextManager[None]] = nullcontext
+    confirm: Callable[[], None] = lambda: None
     _normal: Normal = field(default_factory=Normal, init=False)
     _notes: list[str] = field(default_factory=list, init=False)
     _seen_of: dict[str, Seen] = field(default_factory=dict, init=False)
@@ -107,7 +110,7 @@ class Rolling:
                     self._begin()
                     begun = True
                 results.append(self._turn(host, here))
-            except (Stopped, ClusterError, HostError) as error:
+            except (Stopped, ClusterError, HostError, Lost) as error:
                 stopped.append(f"{host.name}: {error}")
                 results.append(self._result(host, here, "stopped"))
             results[-1] = replace(results[-1], seconds=round(self.pace.clock() - since, 1))
@@ -181,6 +184,7 @@ class Rolling:
                 continue
             try:
                 if not left[host.name]:
+                    self.confirm()
                     self.cluster.unmark(host.name)
                     self.pace.told(host.name, "was cordoned by somebody since an earlier run, and stays so")
                     self._notes.append(
@@ -190,10 +194,11 @@ class Rolling:
                     continue
                 self.pace.told(host.name, "was left cordoned by an earlier run")
                 self._up(host, nodes[host.name])
+                self.confirm()
                 self.cluster.uncordon(host.name)
                 self.pace.told(host.name, "uncordoned")
                 self._well(host)
-            except (Stopped, ClusterError) as error:
+            except (Stopped, ClusterError, Lost) as error:
                 return [f"{host.name}: {error}"]
         return []
 
@@ -255,6 +260,7 @@ class Rolling:
                 self.pace.told(host.name, "stays cordoned; the next run goes on with it")
             raise
         if mine and self.cluster is not None:
+            self.confirm()
             self.cluster.uncordon(host.name)
             self.pace.told(host.name, "uncordoned")
         elif node is not None:
@@ -307,12 +313,14 @@ class Rolling:
 
     def _cordon(self, host: Host) -> bool:
         assert self.cluster is not None
+        self.confirm()
         mine = self.cluster.cordon(host.name, datetime.now(UTC))
         self.pace.told(host.name, "cordoned" if mine else "was cordoned by somebody, and stays so")
         return mine
 
     def _reboot(self, host: Host, before: Seen) -> None:
         """Reboot a host and wait until it has booted and is whole. Raise Stopped after the deadline."""
+        self.confirm()
         self.pace.told(host.name, f"reboots, for {before.reason}")
         self.hosts.reboot(host.name)
         end = self.pace.end
@@ -407,13 +415,14 @@ class Rolling:
             if isinstance(now, HostError):
                 self.pace.told(host.name, "stays cordoned, since it does not tell its mounts; the next run goes on")
                 return ""
+            self.confirm()
             if lost := sorted(before.mounts - now.mounts):
                 self.cluster.unmark(host.name)
                 self.pace.told(host.name, f"stays cordoned, since {', '.join(lost)} is not mounted")
                 return f"; mount {', '.join(lost)}, then run: kubectl uncordon {host.name}"
             self.cluster.uncordon(host.name)
             self.pace.told(host.name, "uncordoned, since the node itself is well")
-        except ClusterError as error:
+        except (ClusterError, Lost) as error:
             self.pace.told(host.name, f"stays cordoned ({error}); the next run goes on with it")
         return ""
 

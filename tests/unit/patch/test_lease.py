@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,7 +30,7 @@ class Leases:
     sleeps: int = 0
     events: dict[int, Callable[[], None]] = field(default_factory=dict)
     told: list[str] = field(default_factory=list)
-    _version: int = 0
+    version: int = 0
 
     def ask(self, method: str, path: str, body: Mapping[str, Any] | None, kind: str) -> Reply:
         if self.down:
@@ -54,8 +55,8 @@ class Leases:
                 return Reply(200, {})
             self.lease["spec"].update(body["spec"])
         if method != "GET":
-            self._version += 1
-            self.lease["metadata"]["resourceVersion"] = str(self._version)
+            self.version += 1
+            self.lease["metadata"]["resourceVersion"] = str(self.version)
         return Reply(200, {"metadata": dict(self.lease["metadata"]), "spec": dict(self.lease["spec"])})
 
     def sleep(self, seconds: float) -> None:
@@ -78,6 +79,13 @@ def test_it_is_taken_and_given_back() -> None:
         assert api.holder == "anna@laptop_1" and api.lease is not None
         assert api.lease["spec"]["leaseDurationSeconds"] == DURATION
     assert (api.lease, api.sleeps, api.told) == (None, 0, [])
+
+
+def test_what_renews_it_has_ended_when_it_is_given_back() -> None:
+    before = threading.active_count()
+    with Leases().of("anna@laptop").held():
+        assert threading.active_count() == before + 1
+    assert threading.active_count() == before
 
 
 def test_it_is_given_back_whatever_happens_within() -> None:
@@ -148,16 +156,72 @@ def test_looks_that_nobody_answers_prove_nothing() -> None:
     assert api.holder == "anna@laptop_1"
 
 
-def test_a_run_that_cannot_renew_it_goes_on_while_nobody_else_can_have_it() -> None:
+def test_while_the_only_server_reboots_a_run_waits_and_goes_on_when_it_has_renewed() -> None:
+    api = Leases()
+    lease = api.of("anna@laptop")
+    lease.take()
+    before = api.version
+    api.down, api.events = True, {20: lambda: setattr(api, "down", False)}
+    api.now += DURATION
+    lease.confirm()
+    assert (api.sleeps, api.holder) == (20, "anna@laptop_1") and api.version != before
+    assert len(api.told) == 1 and "waiting to renew the lease kube-system/homelab-patch: the API of no" in api.told[0]
+
+
+def test_a_renewal_that_fails_now_and_then_holds_nobody_up() -> None:
     api = Leases()
     lease = api.of("anna@laptop")
     lease.take()
     api.down = True
-    api.now += 600
+    api.now += 30
     lease.confirm()
-    api.down = False
-    lease.confirm()
-    assert api.lease is not None and api.holder == "anna@laptop_1"
+    assert (api.sleeps, api.told) == (0, [])
+
+
+def test_a_run_that_alone_has_lost_the_api_ends_before_it_does_more_beside_the_one_that_took_over() -> None:
+    api = Leases()
+    cut, other = api.of("anna@laptop"), api.of("ben@desk")
+    cut.take()
+    answer, alone = cut.cluster.ask, {"off": True}
+
+    def ask(method: str, path: str, body: Mapping[str, Any] | None, kind: str) -> Reply:
+        if alone["off"]:
+            raise ReadFailed("no route to host")
+        return answer(method, path, body, kind)
+
+    cut.cluster.ask = ask
+    other.take()
+    assert api.holder == "ben@desk_1"
+    with pytest.raises(
+        Lost, match=r"could not be renewed for 1\d\d s \(.*no route to host.*\), so that another run may"
+    ):
+        cut.confirm()
+    cut.release()
+    assert api.holder == "ben@desk_1"
+    alone["off"] = False
+    with pytest.raises(Lost, match="was taken by ben@desk"):
+        cut.confirm()
+
+
+@pytest.mark.parametrize("wrong", [Reply(403, {"message": "leases is forbidden"}), Reply(200, {"spec": "odd"})])
+def test_an_answer_that_renews_nothing_ends_the_run_in_a_line(wrong: Reply) -> None:
+    api = Leases()
+    lease = api.of("anna@laptop")
+    lease.take()
+    lease.cluster.ask = lambda *_: wrong
+    api.now += DURATION
+    with pytest.raises(Lost, match="could not be renewed for"):
+        lease.confirm()
+
+
+def test_a_lease_that_names_nobody_any_more_is_lost() -> None:
+    api = Leases()
+    lease = api.of("anna@laptop")
+    lease.take()
+    lease.cluster.ask = lambda *_: Reply(200, {"metadata": {"resourceVersion": "9"}})
+    lease.renew()
+    with pytest.raises(Lost, match="was taken by nobody that it names; that run"):
+        lease.confirm()
 
 
 def test_a_machine_that_slept_while_another_took_over_stops_and_takes_nothing_back() -> None:

@@ -141,6 +141,9 @@ def plan(
     raise typer.Exit(made.exit_code)
 
 
+_DAY = 86_400
+
+
 def _length(text: str) -> timedelta:
     from homelab.health import duration
 
@@ -148,6 +151,13 @@ def _length(text: str) -> timedelta:
         return duration.parse(text)
     except ValueError as error:
         raise typer.BadParameter(f"{error}; write one as 60s, 5m or 1h") from None
+
+
+def _seconds(value: float | None) -> float | None:
+    # Neither a socket nor a sleep takes any number; of nan nothing is true.
+    if value is None or value <= _DAY:
+        return value
+    raise typer.BadParameter(f"{value:g} is no number of seconds up to a day; write {_DAY} or less")
 
 
 _PASSWORD = typer.Option("--ask-become-pass", "-K", help="Ask for the password that sudo wants on the hosts, once.")
@@ -344,7 +354,8 @@ def health(
         bool, typer.Option("--all-namespaces", "-A", help="All namespaces, which is the default.")
     ] = False,
     timeout: Annotated[
-        float, typer.Option("--timeout", min=1, help="Seconds for all of it; what is late is told.")
+        float,
+        typer.Option("--timeout", min=1, callback=_seconds, help="Seconds for all of it; what is late is told."),
     ] = 30,
     format: Annotated[HealthFormat, typer.Option("--format", help="How to print the report.")] = HealthFormat.text,
     verbose: Annotated[
@@ -387,7 +398,11 @@ def health(
     watch: Annotated[
         float | None,
         typer.Option(
-            "--watch", min=1, metavar="SECONDS", help="Look again so often and tell what changed, until Ctrl-C."
+            "--watch",
+            min=1,
+            callback=_seconds,
+            metavar="SECONDS",
+            help="Look again so often and tell what changed, until Ctrl-C.",
         ),
     ] = None,
     hold: Annotated[
@@ -414,7 +429,13 @@ def health(
     ] = None,
     deep_timeout: Annotated[
         float | None,
-        typer.Option("--deep-timeout", min=10, metavar="SECONDS", help="How long that may take; by default 180."),
+        typer.Option(
+            "--deep-timeout",
+            min=10,
+            callback=_seconds,
+            metavar="SECONDS",
+            help="How long that may take; by default 180.",
+        ),
     ] = None,
 ) -> None:
     """Read the cluster once and print what is wrong, why, since when, and what confirms or mends it.

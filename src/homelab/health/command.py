@@ -15,7 +15,7 @@ from pathlib import Path
 from homelab.health import expected, settings, text
 from homelab.health.checks import ALL_CHECKS
 from homelab.health.codes import CODES, DEEP_CODES
-from homelab.health.output import NoOutput, ReaderGone, printing, prove, write
+from homelab.health.output import NoOutput, ReaderGone, printing, prove, tell, telling, write
 from homelab.health.report import COULD_NOT_CHECK, FailedRead, Look, Report, Severity
 from homelab.health.run import run_checks
 from homelab.health.selection import WrongSelection, choose, kinds_of
@@ -83,14 +83,14 @@ def run(
             raise _Stop(f"--watch: --format {format} is one document; add --output FILE, which is written each time")
         return _again(look, show, watch, hold, within)
     except _Stop as stop:
-        print(stop, file=sys.stderr)  # noqa: T201
+        tell(stop)
         return show.stopped(str(stop))
     except NoOutput as error:
-        print(error, file=sys.stderr)  # noqa: T201
+        tell(error)
         return COULD_NOT_CHECK
     except KeyboardInterrupt:
         # Whoever called us reads a 1 as a warning.
-        print("interrupted before all was read; nothing was checked", file=sys.stderr)  # noqa: T201
+        tell("interrupted before all was read; nothing was checked")
         return COULD_NOT_CHECK
 
 
@@ -140,7 +140,7 @@ class _Show:
         try:
             self._put(said)
         except NoOutput as error:
-            print(error, file=sys.stderr)  # noqa: T201
+            tell(error)
         return COULD_NOT_CHECK
 
     def _put(self, said: str) -> None:
@@ -209,21 +209,27 @@ def _again(
         first = [look()]
         last = first[0]
 
-        def tell(before: Look | None, now: Look) -> None:
+        def watched(before: Look | None, now: Look) -> None:
             nonlocal last
             last = now
             with nullcontext() if show.output else printing():
                 teller.tell(before, now)
 
         try:
-            return watching.watch(lambda: first.pop() if first else another(), tell, watch, sleep=time.sleep)
+            return watching.watch(lambda: first.pop() if first else another(), watched, watch, sleep=time.sleep)
         except ReaderGone:
             return last.exit_code
     every = watch or _EVERY
+
+    def waited(before: Look | None, now: Look) -> None:
+        # The exit code is waited for, whoever reads what is told meanwhile.
+        with suppress(ReaderGone), printing() if watch is not None and not show.output else telling():
+            teller.tell(before, now)
+
     try:
         last = watching.hold(
             another,
-            teller.tell,
+            waited,
             hold.total_seconds(),
             within.total_seconds(),
             every,
@@ -354,8 +360,8 @@ def _try_out(snapshot: Snapshot, kubeconfig: str | None, context: str | None, wi
     from homelab.api import ClusterUnreachable
     from homelab.health import manifests, probing
 
-    if sys.stderr.isatty():
-        print("pods are trying things out, which takes about a minute; Ctrl-C removes them", file=sys.stderr)  # noqa: T201
+    if sys.stderr is not None and sys.stderr.isatty():
+        tell("pods are trying things out, which takes about a minute; Ctrl-C removes them")
     try:
         with as_interrupts():
             return probing.probe(
@@ -373,5 +379,4 @@ def _try_out(snapshot: Snapshot, kubeconfig: str | None, context: str | None, wi
 
 def _tell(line: str) -> None:
     """A line for who is there: the terminal may be gone, which is no reason to clean up no further."""
-    with suppress(OSError):
-        print(f"--deep: {line}", file=sys.stderr)  # noqa: T201
+    tell(f"--deep: {line}")

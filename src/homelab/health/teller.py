@@ -29,7 +29,12 @@ class Teller:
         self.put = put
         self.every = every
         self.file = file
-        self.console = Console(highlight=False, stderr=every is None)
+
+        class Waiting(Console):
+            def on_broken_pipe(self) -> None:
+                raise  # not, as rich has it, an end of the program, and of stdout with it
+
+        self.console = Console(highlight=False) if every is not None else Waiting(highlight=False, stderr=True)
         self.whole = every is not None and self.console.is_terminal and not self.console.is_dumb_terminal
         self.changes: list[tuple[str, str]] = []
 

@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -170,6 +171,11 @@ def test_what_the_cluster_says_cannot_paint_the_terminal(serve: Callable[..., Ap
         ("--format", "xml"),
         ("--timeout", "soon"),
         ("--timeout", "0"),
+        ("--timeout", "inf"),
+        ("--timeout", "nan"),
+        ("--timeout", "1e300"),
+        ("--deep", "--deep-timeout", "inf"),
+        ("--watch", "inf"),
         ("-n", "media", "-A"),
         ("superfluous",),
         ("--context",),
@@ -313,6 +319,48 @@ def test_a_report_that_cannot_be_printed_is_could_not_check(
     command = ["sh", "-c", f'exec "$1" health {redirected}', "sh", str(HOMELAB)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
     assert (done.returncode, done.stderr, done.stdout) == (3, said, "")
+
+
+@pytest.mark.parametrize("colour", ["", "1"])
+@pytest.mark.parametrize(
+    ("options", "redirected", "code"),
+    [
+        ("--within 1ms", ">/dev/full", 3),
+        ("--within 1ms", "2>/dev/full", 2),
+        ("--within 1ms", "2>&-", 2),
+        ("--within 1ms", ">/dev/full 2>/dev/full", 3),
+        ("--within 1s --watch 1", ">/dev/full", 3),
+        ("--within 1s --watch 1", "2>/dev/full", 2),
+    ],
+)
+def test_a_wait_ends_with_its_exit_code_whatever_cannot_be_told(
+    serve: Callable[..., ApiServer], tmp_path: Path, options: str, redirected: str, code: int, colour: str
+) -> None:
+    serve(faults.crash_loop)
+    environment = {**os.environ, "FORCE_COLOR": colour}
+    command = ["sh", "-c", f'exec "$1" health --for 1s {options} {redirected}', "sh", str(HOMELAB)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
+    assert ("POD001" in done.stdout) is (code == 2)
+
+
+@pytest.mark.parametrize(
+    ("stream", "options"), [("stderr", ("--within", "1ms")), ("stdout", ("--within", "1s", "--watch", "1"))]
+)
+def test_a_wait_goes_on_when_its_reader_has_gone(
+    serve: Callable[..., ApiServer], tmp_path: Path, stream: str, options: tuple[str, ...]
+) -> None:
+    serve(faults.crash_loop)
+    read, write = os.pipe()
+    os.close(read)
+    command = [str(HOMELAB), "health", "--for", "1s", *options]
+    streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: write}
+    try:
+        done = subprocess.run(command, cwd=tmp_path, text=True, env=os.environ, **streams)
+    finally:
+        os.close(write)
+    assert done.returncode == 2 and not done.stderr
+    assert stream == "stdout" or "POD001" in done.stdout
 
 
 def test_letters_that_an_encoding_lacks_are_spelled_out(

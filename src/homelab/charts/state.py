@@ -143,14 +143,34 @@ def holding(record: Recorded, namespace: str) -> tuple[Holding, ...]:
     )
 
 
-def _objects(record: Recorded) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Kind and metadata of each object in a release's manifest."""
+def mounts(record: Recorded) -> frozenset[str]:
+    """The claims that a release mounts by name, also without a pod now. Raise UnreadableError when it is no YAML."""
+    return frozenset(_claims(_documents(record)))
+
+
+def _claims(held: Any) -> Iterator[str]:
+    if isinstance(held, list):
+        for each in held:
+            yield from _claims(each)
+    elif isinstance(held, dict):
+        for key, each in held.items():
+            if key == "claimName" and isinstance(each, str):
+                yield each
+            else:
+                yield from _claims(each)
+
+
+def _documents(record: Recorded) -> list[Any]:
     try:
         # All of it as text: PyYAML stumbles over values that are right, = among them, and none is needed here.
-        documents = list(yaml.load_all(record.manifest, Loader=yaml.BaseLoader))
+        return list(yaml.load_all(record.manifest, Loader=yaml.BaseLoader))
     except yaml.YAMLError as error:
         raise UnreadableError(f"the manifest that Helm keeps of it is not YAML ({_line(str(error))})") from None
-    for each in documents:
+
+
+def _objects(record: Recorded) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Kind and metadata of each object in a release's manifest."""
+    for each in _documents(record):
         if not isinstance(each, dict):
             continue
         held = each.get("metadata")

@@ -411,7 +411,7 @@ def _prove(api: Api, wanted: tuple[Wanted, ...], deadline: float) -> None:
 
 
 def _left_over(api: Api, wanted: tuple[Wanted, ...]) -> Iterator[str]:
-    """The claims that a release had before, which hold what they held, and which no pod mounts.
+    """The claims that a release had before, which hold what they held, and which neither a pod nor the release mounts.
 
     What cannot be read is left out: the releases are up, and the next run tells it.
     """
@@ -423,7 +423,8 @@ def _left_over(api: Api, wanted: tuple[Wanted, ...]) -> Iterator[str]:
             theirs = [claim["metadata"] for claim in api.items(claims) if _helms(claim, each.name, each.namespace)]
             theirs = [metadata for metadata in theirs if f"{claims}/{metadata['name']}" not in keep]
             # A release may mount by its values what it made before.
-            mounted = _mounted(api, each.namespace) if theirs else frozenset()
+            mounted = _mounted(api, each.namespace) if theirs else frozenset[str]()
+            mounted |= found.mounts(record) if record else frozenset[str]()
             for name in (metadata["name"] for metadata in theirs):
                 if name not in mounted:
                     remedy = f"if it may go: kubectl -n {each.namespace} delete pvc {name}"

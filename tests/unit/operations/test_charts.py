@@ -510,9 +510,12 @@ def test_claims_that_a_pod_mounts_or_that_are_another_namespaces_are_not_told(
     """Whoever follows the line deletes them: a claim may have become the release's by `existingClaim`."""
     made = deploy(NTFY)
     (release,) = made.wanted
-    api.release("ntfy", "ntfy", release.version, values=release.values, manifest="")
+    # At rest it has no pod.
+    volume = {"name": "data", "persistentVolumeClaim": {"claimName": "rests"}}
+    rests = {"kind": "CronJob", "metadata": {"name": "backup"}, "spec": {"volumes": [volume]}}
+    api.release("ntfy", "ntfy", release.version, values=release.values, manifest=yaml.safe_dump(rests))
     caplog.set_level("INFO")
-    for name, namespace in (("mounted", "ntfy"), ("theirs", "other"), ("old", "ntfy")):
+    for name, namespace in (("mounted", "ntfy"), ("rests", "ntfy"), ("theirs", "other"), ("old", "ntfy")):
         api.objects[f"/api/v1/namespaces/ntfy/persistentvolumeclaims/{name}"] = {
             "metadata": {"name": name, "annotations": {**ITS, "meta.helm.sh/release-namespace": namespace}}
         }

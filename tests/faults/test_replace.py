@@ -96,7 +96,7 @@ def test_a_dead_disk_is_survived_and_replaced(lab: Lab, spare: str, put_back: No
     start(lab)
     at = f"/srv/{pool}"
     if comes_up:
-        until(f"{pool} comes up degraded", lambda: lab.ssh("nas", f"mountpoint {at}", check=False), 600)
+        until(f"{pool} comes up degraded", lambda: lab.ssh("nas", f"mountpoint -q {at} && echo yes", check=False), 600)
         assert "whole" in lab.ssh("nas", hashes)
     else:
         assert "no" in lab.ssh("nas", f"mountpoint -q {at} || echo no")
@@ -178,7 +178,7 @@ def test_a_disk_that_had_left_its_mirror_is_not_served_alone(lab: Lab, put_back:
         power("power-cut", "nas")
         pull("attach-disk", newer)
         start(lab)
-    until("the newer half is served", lambda: lab.ssh("nas", "mountpoint /srv/tank", check=False))
+    until("the newer half is served", lambda: lab.ssh("nas", "mountpoint -q /srv/tank && echo yes", check=False))
     assert lab.ssh("nas", f"cat {folder}/.newer; rm {folder}/.newer").strip() == "new"
     lab.ssh("nas", f"mdadm /dev/md/tank --re-add /dev/disk/by-id/virtio-homelab-d{older} || true")
     until("both halves are equal", lambda: lab.ssh("nas", "cat /sys/block/md*/md/degraded").strip() == "0", 600)

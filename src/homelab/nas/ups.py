@@ -32,8 +32,12 @@ _OWNER, _MODE = "root:nut", "0640"
 # Of the boot and no other: a flag that a crash leaves on a disk would let the next ordinary halt cut the power.
 _KILLPOWER = "/run/nut/homelab-killpower"
 _EVENT = "/run/nut/homelab-event"
-# Nobody's inhibitor holds this up, as from systemd 257 on even root's own shutdown would be; nor a deaf logind.
-POWEROFF = "systemctl -i poweroff || systemctl --force poweroff"
+# Nobody's inhibitor holds this up, as from systemd 257 on even root's own shutdown would be; nor a deaf logind. Without
+# order only where nothing else does it.
+POWEROFF = (
+    "systemctl -i poweroff || systemctl start --no-block --job-mode=replace-irreversibly poweroff.target"
+    " || systemctl --force poweroff"
+)
 _LOADED, _RELOAD = "nas_ups_loaded", "nas_ups_reload"
 _EXTRA = {
     "snmp-ups": "nut-snmp",
@@ -134,6 +138,7 @@ def primary(home: Home, host: Host, probe: HostProbe, passwords: Passwords) -> t
         ),
     )
     settings = f"wait={ups.wait}\nnodes={' '.join(str(each.address) for each in followers)}\n"
+    settings += "".join(f"played={name}\n" for name in _dummy_path(host))
     return (
         *_extras(host),
         *_dummy(ups, probe),

@@ -67,7 +67,7 @@ def test_a_node_is_secondary_and_may_order_nothing() -> None:
     assert files[ups.CONF].content.endswith("MODE=netclient\n")
     monitor = files[ups.MONITOR].content
     assert "MONITOR ups@192.168.1.31 1 homelab_node geheim-node secondary\n" in monitor
-    assert 'SHUTDOWNCMD "systemctl -i poweroff || systemctl --force poweroff"\n' in monitor
+    assert f'SHUTDOWNCMD "{ups.POWEROFF}"\n' in monitor
     assert "POWERDOWNFLAG" not in monitor
     assert "primary" not in "".join(each.content for each in files.values())
 
@@ -212,7 +212,19 @@ def test_the_nas_is_turned_off_also_where_logind_refuses(there: Powered) -> None
     there.write("/etc/homelab/ups", "wait=0\nnodes=\n")
     there.fake("systemctl", 'echo "systemctl $*" >>"$HOMELAB_ROOT/did"; [ "$1" = --force ]')
     assert there.run("ups-shutdown").returncode == 0
-    assert there.path("/did").read_text() == "systemctl -i poweroff\nsystemctl --force poweroff\n"
+    assert there.path("/did").read_text().splitlines() == [
+        "systemctl -i poweroff",
+        "systemctl start --no-block --job-mode=replace-irreversibly poweroff.target",
+        "systemctl --force poweroff",
+    ]
+
+
+def test_a_simulated_ups_does_not_turn_the_next_boot_off(there: Powered) -> None:
+    there.write("/etc/homelab/ups", "wait=0\nnodes=\nplayed=/etc/nut/homelab.dev\n")
+    there.write("/etc/nut/homelab.dev", "ups.status: OB LB\nbattery.charge: 5\n")
+    there.fake("systemctl", ":")
+    assert there.run("ups-shutdown").returncode == 0
+    assert there.path("/etc/nut/homelab.dev").read_text() == "ups.status: OL\nbattery.charge: 5\n"
 
 
 def test_a_host_that_follows_no_more_is_let_go() -> None:
@@ -227,6 +239,7 @@ def test_a_simulated_ups_is_laid_once_and_then_the_users() -> None:
     dummy = powered(driver="dummy-ups", port="homelab.dev")
     fresh = by_path(ups.primary(home(dummy), dummy, HostProbe(), PASSWORDS))
     assert "ups.status: OL\n" in fresh["/etc/nut/homelab.dev"].content
+    assert "played=/etc/nut/homelab.dev\n" in fresh[ups.SETTINGS].content
     there = HostProbe(files={"/etc/nut/homelab.dev": FileState("file", "0640", "root:nut", "0" * 64)})
     assert "/etc/nut/homelab.dev" not in by_path(ups.primary(home(dummy), dummy, there, PASSWORDS))
 

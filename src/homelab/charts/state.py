@@ -50,8 +50,17 @@ class Recorded:
 
 def recorded(secrets: Iterable[Object]) -> Recorded | None:
     """The newest of a release's records; None when Helm knows no such release."""
+    return next(iter(compared(secrets)), None)
+
+
+def compared(secrets: Iterable[Object]) -> tuple[Recorded, ...]:
+    """The records of a release with which Helm may compare an upgrade: the newest, and the one that is deployed,
+    another one after an upgrade that failed. Source: Helm's pkg/action/upgrade.go, `prepareUpgrade`.
+    """
     found = [each for each in map(_record, secrets) if each is not None]
-    return max(found, key=lambda each: each.revision, default=None)
+    found.sort(key=lambda each: each.revision, reverse=True)
+    deployed = [each for each in found[1:] if each.status == "deployed"]
+    return (*found[:1], *deployed[:1])
 
 
 def _record(secret: Object) -> Recorded | None:

@@ -350,9 +350,9 @@ def _apply(
 
 def _keep(api: Api, release: str, namespace: str) -> None:
     """Have what may hold data stay where a release's next version, or its next values, no longer have it."""
-    record = _recorded(api, release, namespace)
+    records = found.compared(api.items(f"{_namespace(namespace)}/secrets", _records(release)))
     try:
-        holding = found.holding(record, namespace) if record else ()
+        holding = [each for record in records for each in found.holding(record, namespace)]
     except found.UnreadableError as error:
         raise Refusal(
             [f"{release}: {error}, so what an upgrade would delete cannot be told; see helm history"]

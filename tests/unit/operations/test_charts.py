@@ -453,6 +453,15 @@ def test_what_may_hold_data_outlives_an_upgrade_that_has_it_no_more(
     assert api.written == ["PATCH helmcharts/ntfy"]
 
 
+def test_what_only_the_revision_before_a_failed_one_has_outlives_the_next_upgrade(api: ChartsApi, deploy: Any) -> None:
+    apply(deploy(NTFY))
+    api.release("ntfy", "ntfy", "0.1.0", manifest=HOLDING)
+    api.release("ntfy", "ntfy", "0.1.0", revision=2, status="failed")
+    api.objects[CLAIM] = {"metadata": {"name": "data", "annotations": dict(ITS)}}
+    assert apply(deploy({**NTFY, "values": {"hostname": "other.home.arpa"}})) == 1
+    assert api.objects[CLAIM]["metadata"]["annotations"] == {**ITS, "helm.sh/resource-policy": "keep"}
+
+
 def test_what_cannot_be_made_to_stay_is_not_put_at_risk(
     api: ChartsApi, deploy: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -7,8 +7,12 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.faults.conftest import state
 from tests.sandbox.lab import BIN, ROOT, Lab, environment
+
+pytestmark = pytest.mark.long
 
 EDITED, UNIT = "/etc/apt/apt.conf.d/90homelab", "/etc/systemd/system/k3s-agent.service"
 

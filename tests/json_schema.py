@@ -62,5 +62,5 @@ def wrong(data: Any, schema: dict[str, Any], root: dict[str, Any] | None = None,
                 for index, each in enumerate(data):
                     found += wrong(each, said, root, f"{place}[{index}]")
         else:
-            raise NotImplementedError(f"the schema's keyword {keyword} is not judged here")
+            raise ValueError(f"the schema's keyword {keyword} is not judged here")
     return found

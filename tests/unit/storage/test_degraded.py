@@ -312,19 +312,6 @@ def test_with_its_record_lost_it_is_noted_that_a_disk_failed(host: Host, lost: s
     assert host.kept.read_text() == f"{given('vdc')}\n"
 
 
-def test_with_its_record_lost_one_that_left_earlier_is_told_all_the_same(host: Host) -> None:
-    (host.root / "var/lib/homelab/pools/tank").unlink()
-    host.listed()
-    host.ran_on("vdb")
-    host.array("md127", "inactive", WRITTEN, "vdc")
-    (host.root / "disks/vdb").write_text(f"MD_UUID={WRITTEN}\nMD_DEV_UUID={given('vdb')}\n")
-    host.fake("blkid", f'[ "$6" = UUID={UUID} ] && printf "/dev/vdc\\n/dev/vdb\\n"')
-    for words in (("tank",), ("--may", "md127")):
-        done = host.run(*words)
-        assert (done.returncode, host.asked) == (1, [])
-        assert "/dev/vdb has what is newer" in done.stderr
-
-
 @pytest.mark.parametrize("state", ["inactive", "active"])
 def test_a_disk_that_left_earlier_is_not_started_alone(host: Host, state: str) -> None:
     host.ran_on("vdb")
@@ -366,7 +353,11 @@ def test_one_that_is_whole_or_mounted_is_never_stopped(host: Host, how: str) -> 
     assert host.kept.read_text().count("\n") == (2 if how == "whole" else 1)
 
 
-def test_the_newer_disk_that_is_there_and_not_in_the_array_is_named(host: Host) -> None:
+@pytest.mark.parametrize("lost", [False, True], ids=["recorded", "record-lost"])
+def test_the_newer_disk_that_is_there_and_not_in_the_array_is_named(host: Host, lost: bool) -> None:
+    if lost:
+        (host.root / "var/lib/homelab/pools/tank").unlink()
+        host.listed()
     host.ran_on("vdb")
     host.array("md127", "inactive", WRITTEN, "vdc")
     (host.root / "disks/vdb").write_text(f"MD_UUID={WRITTEN}\nMD_DEV_UUID={given('vdb')}\n")

@@ -242,4 +242,4 @@ def test_the_schema_refuses_another_shape(path: tuple[Any, ...], value: object) 
 
 def test_the_schema_misses_what_is_missing() -> None:
     data = as_data(look(faults.dead_node), 2)
-    assert [each.split()[1] for each in wrong({}, SCHEMA_DATA)] == list(data)
+    assert wrong({}, SCHEMA_DATA) == [f"$: {each!r} is a required property" for each in data]

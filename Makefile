@@ -17,13 +17,14 @@ $(VENV)/.done: requirements.lock pyproject.toml
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@
 
+# mypy runs beside the tests. These keep what they compile: without that each of their many processes does it anew.
 check: setup ## format, lint, types, unit tests, rehearsal, charts; needs no machine
 	@$(VENV)/bin/ruff format --check --quiet .
 	@$(VENV)/bin/ruff check --quiet .
-	@said=$$(mktemp); $(VENV)/bin/mypy > $$said 2>&1 & types=$$!; \
+	@said=$$(mktemp); trap 'rm -f $$said' EXIT; $(VENV)/bin/mypy > $$said 2>&1 & types=$$!; \
 	env -u PYTHONDONTWRITEBYTECODE -u HOMELAB_ENV -u HOMELAB_K3S_VERSION -u HOMELAB_REQUIRE \
 		$(VENV)/bin/pytest -q -n 2 --dist worksteal tests/unit tests/deploys tests/charts; tests=$$?; \
-	wait $$types; types=$$?; cat $$said; rm $$said; exit $$((tests + types))
+	wait $$types; types=$$?; cat $$said; exit $$((tests + types))
 
 sandbox: setup ## simulated hosts, deployed, verified and healthy; SANDBOX=small|ha|full
 	@$(PY) -m tests.sandbox.run sandbox

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -28,6 +29,9 @@ _LEASE = f"{_LEASES}/{NAME}"
 # Seconds. A server that goes down may cost a renewal, not several. Who has not renewed it for the deadline does nothing
 # more before it has, as others may have it soon.
 DURATION, _DEADLINE, _RENEWAL, _PAUSE = 60, 40.0, 10.0, 3.0
+# It goes on while this machine sleeps, as other machines do (without CLOCK_BOOTTIME, on macOS, CLOCK_MONOTONIC does),
+# and nobody sets it: by one that is set back, a lease that has run out would seem young.
+_clock = partial(time.clock_gettime, getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 class Held(ClusterError):
@@ -54,8 +58,7 @@ class Lease:
     cluster: Cluster
     holder: str = field(default_factory=holder)
     told: Callable[[str], None] = lambda words: None
-    # The time of day: others do not run while this machine sleeps.
-    clock: Callable[[], float] = time.time
+    clock: Callable[[], float] = _clock
     _renewed: float = field(default=math.inf, init=False)
     _lost: str = field(default="", init=False)
     _why: str = field(default="", init=False)

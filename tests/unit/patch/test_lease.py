@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -233,6 +234,12 @@ def test_a_machine_that_slept_while_another_took_over_stops_and_takes_nothing_ba
         slept.confirm()
     slept.release()
     assert api.holder == "ben@desk_1"
+
+
+def test_how_old_it_is_is_told_by_a_clock_that_counts_sleep_and_that_nobody_sets() -> None:
+    cluster = Cluster(Leases().ask, lambda host: True)
+    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    assert time.clock_gettime(clock) <= Lease(cluster).clock() <= time.clock_gettime(clock)
 
 
 def test_a_lease_that_somebody_deletes_ends_the_run() -> None:

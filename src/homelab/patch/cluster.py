@@ -154,7 +154,8 @@ class Cluster:
             except ReadFailed as error:
                 why = error.told
             if self.clock() >= end:
-                raise ClusterError(f"the API of no server has answered for {self.patience:.0f} s ({why})")
+                waited = f" for {self.patience:.0f} s" if self.patience else ""
+                raise ClusterError(f"the API of no server has answered{waited} ({why})")
             self.sleep(_PAUSE)
 
     def _read(self, path: str) -> Mapping[str, Any]:

@@ -193,6 +193,8 @@ def test_an_election_is_waited_for_and_a_lasting_silence_is_one_line() -> None:
     now = iter(range(1000))
     with pytest.raises(ClusterError, match=r"the API of no server has answered for 5 s \(connection refused\)"):
         cluster(silent, patience=5, clock=lambda: float(next(now))).nodes()
+    with pytest.raises(ClusterError, match=r"^the API of no server has answered \(connection refused\)$"):
+        cluster(silent).once.nodes()
 
 
 @pytest.mark.parametrize("answer", ["<html>log in</html>", {}, []])

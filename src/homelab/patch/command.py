@@ -59,24 +59,15 @@ def run(
         _lease(home) as lease,
         between_steps(_interrupted) as stopped,
     ):
-
-        def confirm() -> None:
-            if lease is not None:
-                lease.confirm()
-
-        def stop() -> bool:
-            confirm()
-            return stopped()
-
+        # Hosts without a cluster have no cordons to mistake for one's own, and each lets one upgrade at a time.
+        alone, confirm = (lease.held, lease.confirm) if lease else (nullcontext, lambda: None)
         rolling = Rolling(
             home,
             AnsibleHosts(ansible, playbook),
             clusters.cluster(servers) if servers else None,
             _health(home, servers) if servers else _nothing,
-            Pace(told=_tell, within=within, stop=stop),
-            # Hosts without a cluster have no cordons to mistake for one's own, and each lets one upgrade at a time.
-            lease.held if lease else nullcontext,
-            confirm,
+            Pace(told=_tell, within=within, stop=stopped, confirm=confirm),
+            alone,
         )
         try:
             return rolling.plan() if dry_run else rolling.run()

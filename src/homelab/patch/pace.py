@@ -16,11 +16,13 @@ class Stopped(Exception):
 @dataclass
 class Pace:
     """`told` gets each step as it is taken (host, words); `within` is how many seconds each wait may take: a drain, a
-    boot, being well again; `stop` is asked between steps whether somebody wants it to end, and may raise."""
+    boot, being well again; `stop` is asked between steps whether somebody wants it to end; `confirm`, asked then and
+    right before each change, raises Lost when others are not kept away any more."""
 
     told: Callable[[str, str], None] = lambda host, words: None
     within: float = 600.0
     stop: Callable[[], bool] = lambda: False
+    confirm: Callable[[], None] = lambda: None
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     _last: tuple[str, str] = field(default=("", ""), init=False)
@@ -49,7 +51,8 @@ class Pace:
         self.pause()
 
     def go_on(self) -> None:
-        """Raise Stopped when somebody wants it to end."""
+        """Raise Stopped when somebody wants it to end, and what `confirm` raises."""
+        self.confirm()
         if self.stop():
             raise Stopped("interrupted; run the same command again to go on")
 

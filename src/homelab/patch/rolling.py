@@ -46,8 +46,7 @@ class Hosts(Protocol):
 @dataclass
 class Rolling:
     """A run over a home; `cluster` is None where there is none, `look` reads the cluster's health, and `alone` is what
-    keeps other runs away while it changes anything; `confirm`, asked right before each change, raises Lost when they
-    are no longer."""
+    keeps other runs away while it changes anything."""
 
     home: Home
     hosts: Hosts
@@ -55,7 +54,6 @@ class Rolling:
     look: Callable[[], tuple[Report, Snapshot]]
     pace: Pace = field(default_factory=Pace)
     alone: Callable[[], AbstractContextManager[None]] = nullcontext
-    confirm: Callable[[], None] = lambda: None
     _normal: Normal = field(default_factory=Normal, init=False)
     _notes: list[str] = field(default_factory=list, init=False)
     _seen_of: dict[str, Seen] = field(default_factory=dict, init=False)
@@ -184,7 +182,7 @@ class Rolling:
                 continue
             try:
                 if not left[host.name]:
-                    self.confirm()
+                    self.pace.confirm()
                     self.cluster.unmark(host.name)
                     self.pace.told(host.name, "was cordoned by somebody since an earlier run, and stays so")
                     self._notes.append(
@@ -194,7 +192,7 @@ class Rolling:
                     continue
                 self.pace.told(host.name, "was left cordoned by an earlier run")
                 self._up(host, nodes[host.name])
-                self.confirm()
+                self.pace.confirm()
                 self.cluster.uncordon(host.name)
                 self.pace.told(host.name, "uncordoned")
                 self._well(host)
@@ -260,7 +258,7 @@ class Rolling:
                 self.pace.told(host.name, "stays cordoned; the next run goes on with it")
             raise
         if mine and self.cluster is not None:
-            self.confirm()
+            self.pace.confirm()
             self.cluster.uncordon(host.name)
             self.pace.told(host.name, "uncordoned")
         elif node is not None:
@@ -313,14 +311,14 @@ class Rolling:
 
     def _cordon(self, host: Host) -> bool:
         assert self.cluster is not None
-        self.confirm()
+        self.pace.confirm()
         mine = self.cluster.cordon(host.name, datetime.now(UTC))
         self.pace.told(host.name, "cordoned" if mine else "was cordoned by somebody, and stays so")
         return mine
 
     def _reboot(self, host: Host, before: Seen) -> None:
         """Reboot a host and wait until it has booted and is whole. Raise Stopped after the deadline."""
-        self.confirm()
+        self.pace.confirm()
         self.pace.told(host.name, f"reboots, for {before.reason}")
         self.hosts.reboot(host.name)
         end = self.pace.end
@@ -415,7 +413,7 @@ class Rolling:
             if isinstance(now, HostError):
                 self.pace.told(host.name, "stays cordoned, since it does not tell its mounts; the next run goes on")
                 return ""
-            self.confirm()
+            self.pace.confirm()
             if lost := sorted(before.mounts - now.mounts):
                 self.cluster.unmark(host.name)
                 self.pace.told(host.name, f"stays cordoned, since {', '.join(lost)} is not mounted")

@@ -144,12 +144,11 @@ def test_a_run_that_has_lost_its_lease_leaves_the_node_to_the_one_that_has_it() 
     world = World(home())
     rolling = world.rolling()
 
-    def stop() -> bool:
+    def confirm() -> None:
         if "cordon s1" in world.log:
             raise Lost("the lease was taken")
-        return False
 
-    rolling.pace.stop = stop
+    rolling.pace.confirm = confirm
     summary = rolling.run()
     assert world.acts() == ["look refresh", "cordon s1"] and world.marked() == ["s1"]
     assert summary.stopped == ("s1: the lease was taken",)
@@ -163,7 +162,7 @@ def test_a_run_that_loses_its_lease_still_tells_what_it_has_patched() -> None:
         if "uncordon s1" in world.log:
             raise Lost("the lease was taken")
 
-    rolling.confirm = confirm
+    rolling.pace.confirm = confirm
     summary = rolling.run()
     assert summary.stopped == ("s2: the lease was taken",) and summary.exit_code == 1
     assert outcomes(summary) == {"s1": "patched", "s2": "stopped", "s3": "untouched", "a1": "untouched"}
@@ -181,7 +180,7 @@ def test_right_before_each_change_the_lease_is_asked_for(act: str) -> None:
         if world.acts() == done:
             raise Lost("the lease was taken")
 
-    rolling.confirm = confirm
+    rolling.pace.confirm = confirm
     assert rolling.run().stopped == ("s1: the lease was taken",)
     assert world.acts() == done
 
@@ -192,10 +191,10 @@ def test_a_node_whose_turn_went_wrong_stays_cordoned_for_the_run_that_has_the_le
     rolling = world.rolling()
 
     def confirm() -> None:
-        if "cordon s1" in world.log:
+        if world.now > rolling.pace.within:
             raise Lost("the lease was taken")
 
-    rolling.confirm = confirm
+    rolling.pace.confirm = confirm
     (line,) = rolling.run().stopped
     assert line.startswith("s1: not drained") and world.acts()[-1] == "cordon s1" and world.marked() == ["s1"]
     assert "s1: stays cordoned (the lease was taken); the next run goes on with it" in world.told
@@ -205,13 +204,12 @@ def test_what_an_earlier_run_left_is_not_undone_without_the_lease() -> None:
     world = World(home())
     world.workload("db", "s1", budget=1)
     first = world.rolling()
-    first.pace.stop = lambda: "cordon s1" in world.log
-    first.confirm = lambda: _lost() if "cordon s1" in world.log else None
+    first.pace.confirm = lambda: _lost() if "cordon s1" in world.log else None
     first.run()
     assert world.marked() == ["s1"]
     world.log.clear()
     second = world.rolling()
-    second.confirm = _lost
+    second.pace.confirm = _lost
     assert second.run().stopped == ("s1: the lease was taken",)
     assert world.acts() == ["look refresh"] and world.marked() == ["s1"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -32,6 +33,11 @@ class KubeconfigError(Exception):
 def context(environment: str) -> str:
     """The context's name, by which `homelab health` knows the inventory again."""
     return f"homelab-{environment}"
+
+
+def text(file: Path) -> str:
+    """What a kubeconfig says, "" while it is not there. Raise OSError or UnicodeDecodeError when it cannot be read."""
+    return file.read_text(encoding="utf-8") if file.exists() else ""
 
 
 def merge(existing: str, fetched: str, name: str, server: str) -> str:

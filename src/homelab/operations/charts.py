@@ -98,7 +98,7 @@ class Charts:
         """
         file = self.kubeconfig
         try:
-            text = file.read_text(encoding="utf-8") if file.exists() else ""
+            text = kubeconfig.text(file)
             if self._reached is None or self._reached[0] != text:
                 if kubeconfig.server(text, self.context) is None:
                     return None
@@ -557,7 +557,7 @@ def handed_out(charts: Charts, wanted: Wanted) -> Generator[FunctionCommand, Non
     assert api is not None, "its release is up"
     try:
         text = reader(charts, api, wanted)
-        existing = file.read_text(encoding="utf-8") if file.exists() else ""
+        existing = kubeconfig.text(file)
     except (ApiError, OSError, UnicodeDecodeError) as error:
         raise Refusal([f"{file}: {error}; the release itself is up"]) from None
     if text == existing and file.stat().st_mode & 0o777 == 0o600:

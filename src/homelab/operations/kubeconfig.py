@@ -32,7 +32,7 @@ def merged(cluster: Cluster) -> Generator[FunctionCommand, None, None]:
     home, file = cluster.home, cluster.kubeconfig.resolve()
     name = kubeconfig.context(home.environment)
     try:
-        existing = file.read_text(encoding="utf-8") if file.exists() else ""
+        existing = kubeconfig.text(file)
         known = kubeconfig.server(existing, name)
         if not state.is_executing:
             if known is None or cluster.plan.steps:

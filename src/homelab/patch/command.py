@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -55,8 +55,7 @@ def run(
             _tell(host.name, "away: it is counted, but left alone")
     with (
         _alone(home),
-        _servers(home) as servers,
-        _lease(home) as lease,
+        _reached(home) as (servers, lease),
         between_steps(_interrupted) as stopped,
     ):
         # Hosts without a cluster have no cordons to mistake for one's own, and each lets one upgrade at a time.
@@ -93,29 +92,26 @@ def _alone(home: Home) -> Iterator[None]:
 
 
 @contextmanager
-def _servers(home: Home) -> Iterator[Servers | None]:
+def _reached(home: Home) -> Iterator[tuple[Servers, Lease] | tuple[None, None]]:
+    """The cluster's servers, and the right to patch it, which has connections of its own; neither without a cluster."""
     if home.cluster is None:
-        yield None
+        yield None, None
         return
     file, context = Path(home.cluster.kubeconfig).expanduser(), kubeconfig.context(home.environment)
     try:
-        if kubeconfig.server(file.read_text(encoding="utf-8") if file.exists() else "", context) is None:
+        if kubeconfig.server(kubeconfig.text(file), context) is None:
             raise PatchError(f"{file}: has no context {context}; run deploys/k3s.py from here, which writes it")
-        servers = Servers.of(home, str(file), context)
     except (KubeconfigError, OSError, UnicodeDecodeError) as error:
         raise PatchError(f"{file}: {error}") from None
+    with _servers(home, file, context) as servers, _servers(home, file, context) as own:
+        yield servers, Lease(clusters.cluster(own), told=say)
+
+
+def _servers(home: Home, file: Path, context: str) -> closing[Servers]:
+    try:
+        return closing(Servers.of(home, str(file), context))
     except ClusterUnreachable as error:
         raise PatchError(f"{error}; or run deploys/k3s.py, which writes it") from None
-    try:
-        yield servers
-    finally:
-        servers.close()
-
-
-@contextmanager
-def _lease(home: Home) -> Iterator[Lease | None]:
-    with _servers(home) as servers:
-        yield Lease(clusters.cluster(servers), told=say) if servers else None
 
 
 def _nothing() -> tuple[Report, Snapshot]:

@@ -68,7 +68,7 @@ def made(home: Home, tmp_path_factory: pytest.TempPathFactory) -> Charts:
 
 def apply(reached: Api, made: Charts, wanted: Wanted) -> list[dict[str, Any]]:
     """What of a release differs, and apply it, as the deploy does; raise ApiError when the API refuses."""
-    manifest = fitted(reached, wanted)
+    manifest = fitted(reached, made, wanted)
     things = operations._things(made, wanted, manifest)
     missing = reached.get(f"/api/v1/namespaces/{wanted.namespace}") is None
     differing = [each for each in things if missing or reached.differs(each)]
@@ -76,9 +76,15 @@ def apply(reached: Api, made: Charts, wanted: Wanted) -> list[dict[str, Any]]:
     return differing
 
 
-def fitted(reached: Api, wanted: Wanted) -> dict[str, Any]:
+def fitted(reached: Api, made: Charts, wanted: Wanted) -> dict[str, Any]:
     """A release's object without what this K3s does not know and can do without."""
-    return objects.fitted(operations._definition(reached, wanted.manifest["kind"]), wanted.manifest)
+    return objects.fitted(definition(reached, made, wanted.manifest["kind"]), wanted.manifest)
+
+
+def definition(reached: Api, made: Charts, kind: str) -> dict[str, Any]:
+    crd = made.definition(reached, kind)
+    assert crd is not None
+    return crd
 
 
 def unmake(reached: Api, name: str, path: str) -> None:
@@ -129,19 +135,19 @@ def applied(reached: Api, made: Charts) -> Iterator[Mapping[str, Wanted]]:
 
 def test_this_k3ss_definitions_know_every_field_that_is_written(reached: Api, made: Charts) -> None:
     for each in made.wanted:
-        crd = reached.get(operations._crd(each.manifest["kind"]))
-        assert crd is not None
+        crd = definition(reached, made, each.manifest["kind"])
         assert objects.unknown_fields(crd, each.manifest) == (), each.name
-    definitions = {kind: reached.get(operations._crd(kind)) for kind in operations._KINDS}
-    assert operations._unfit(reached, made.wanted, definitions) == []
+    assert operations._unfit(made, reached, made.wanted) == []
 
 
-def test_the_objects_are_taken_as_they_are_written(reached: Api, applied: Mapping[str, Wanted]) -> None:
+def test_the_objects_are_taken_as_they_are_written(reached: Api, made: Charts, applied: Mapping[str, Wanted]) -> None:
     for each in applied.values():
         live = reached.get(apis.path_of(each.manifest))
         assert live is not None
         # A newer definition adds its defaults.
-        assert fitted(reached, each)["spec"].items() <= live["spec"].items(), f"{each.name}: something was dropped"
+        assert fitted(reached, made, each)["spec"].items() <= live["spec"].items(), (
+            f"{each.name}: something was dropped"
+        )
         assert objects.LABELS.items() <= live["metadata"]["labels"].items()
         assert "homelab" in {one["manager"] for one in live["metadata"]["managedFields"]}
 
@@ -165,16 +171,16 @@ def test_a_hand_edit_is_found_and_set_right(reached: Api, made: Charts, applied:
     assert [each["kind"] for each in apply(reached, made, wanted)] == ["HelmChart"]
     assert apply(reached, made, wanted) == []
     live = reached.get(path)
-    assert live is not None and fitted(reached, wanted)["spec"].items() <= live["spec"].items()
+    assert live is not None and fitted(reached, made, wanted)["spec"].items() <= live["spec"].items()
 
 
-def test_a_field_that_this_k3ss_definition_does_not_list_is_found(reached: Api, applied: Mapping[str, Wanted]) -> None:
+def test_a_field_that_this_k3ss_definition_does_not_list_is_found(
+    reached: Api, made: Charts, applied: Mapping[str, Wanted]
+) -> None:
     """Whether its API would refuse, drop or only store it: the definition is asked first."""
     wanted = applied[READER]
     more = {**wanted.manifest, "spec": {**wanted.manifest["spec"], "nobodyKnowsThis": "x"}}
-    crd = reached.get(operations._crd("HelmChart"))
-    assert crd is not None
-    if not (unknown := objects.unknown_fields(crd, more)):
+    if not (unknown := objects.unknown_fields(definition(reached, made, "HelmChart"), more)):
         pytest.skip("this K3s's definition of HelmCharts lists no fields, so nothing can be told")
     assert unknown == ("nobodyKnowsThis",)
 

@@ -32,12 +32,13 @@ from homelab.settings import SecretError, resolve_secret
 
 # The job's image, the chart and the workloads' images may all have to be fetched.
 DEADLINE = 300
+# K3s may just have started: until it has made its own definitions.
+STARTING = 60
 READER = "health-reader"
 
 _HELMCHARTS = f"/apis/{objects.API}/namespaces/{NAMESPACE}/helmcharts"
 _CONFIGS = f"/apis/{objects.API}/namespaces/{NAMESPACE}/helmchartconfigs"
 _CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-_KINDS = ("HelmChart", "HelmChartConfig")
 # What Helm writes on all that it makes.
 _RELEASE, _RELEASE_NAMESPACE = "meta.helm.sh/release-name", "meta.helm.sh/release-namespace"
 _OURS = "labelSelector=app.kubernetes.io%2Fmanaged-by%3Dhomelab"
@@ -62,7 +63,8 @@ class Gone:
 class Charts:
     """One charts deploy: what is wanted, what is to go, and who carries it out.
 
-    `asked` is whether the API could be asked when the run began: not before K3s has made or revived the cluster.
+    `k3s_before` is whether K3s is deployed earlier in this run, which may change what the cluster knows; `asked`,
+    whether the API could be asked when the run began: not before K3s has made or revived the cluster.
     """
 
     home: Home
@@ -70,8 +72,10 @@ class Charts:
     wanted: tuple[Wanted, ...]
     gone: tuple[Gone, ...]
     secrets: Mapping[str, Mapping[str, SecretStr]] = field(repr=False)
+    k3s_before: bool = False
     asked: bool = False
     _reached: tuple[str, Api] | None = field(default=None, init=False, repr=False)
+    _definitions: dict[tuple[str, bool], dict[str, Any]] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def kubeconfig(self) -> Path:
@@ -103,9 +107,26 @@ class Charts:
                 if kubeconfig.server(text, self.context) is None:
                     return None
                 self._reached = text, apis.connect(file, self.context)
+                self._definitions.clear()
             return self._reached[1]
         except (KubeconfigError, ApiError, OSError, UnicodeDecodeError) as error:
             raise Refusal([f"{file}: {self.context} cannot be used ({error}); run deploys/k3s.py"]) from None
+
+    def definition(self, api: Api, kind: str, deadline: float = 0) -> dict[str, Any] | None:
+        """What defines a kind, waited for; None when there is no such one. Asked once, and once K3s is deployed again.
+
+        Raise ApiError when the API cannot be asked.
+        """
+        key = (kind, self.k3s_before and state.is_executing)
+        end = time.monotonic() + deadline
+        while key not in self._definitions:
+            if (crd := api.get(f"{_CRDS}/{kind.lower()}s.helm.cattle.io")) is not None:
+                self._definitions[key] = crd
+            elif time.monotonic() >= end:
+                return None
+            else:
+                time.sleep(1)
+        return self._definitions[key]
 
 
 def charts(site: Survey) -> Charts:
@@ -134,11 +155,11 @@ def _charts(home: Home, first: Host, folder: Path, k3s_before: bool = False) -> 
             except SecretError as error:
                 problems.append(f"charts: {release.name}.secrets.{key}: {error}")
         secrets[release.name] = held
-    made = Charts(home, first, wanted, (), secrets)
+    made = Charts(home, first, wanted, (), secrets, k3s_before)
     api = made.api()
     if api is not None:
         try:
-            problems += _unfit(api, wanted, {kind: api.get(_crd(kind)) for kind in _KINDS})
+            problems += _unfit(made, api, wanted)
             made.gone = _gone(api, wanted)
             problems += _needed(api, made.gone)
             problems += _not_kept(api, made.gone)
@@ -156,17 +177,15 @@ def _charts(home: Home, first: Host, folder: Path, k3s_before: bool = False) -> 
     return made
 
 
-def _unfit(api: Api, wanted: tuple[Wanted, ...], definitions: Mapping[str, dict[str, Any] | None]) -> list[str]:
+def _unfit(charts: Charts, api: Api, wanted: tuple[Wanted, ...]) -> list[str]:
     """What this cluster would not take, by its definitions of the kinds, or what is there and is somebody else's."""
     problems = []
-    for kind, crd in definitions.items():
-        mine = [each for each in wanted if each.manifest["kind"] == kind]
-        if not mine:
-            continue
+    for kind in sorted({each.manifest["kind"] for each in wanted}):
+        crd = charts.definition(api, kind)
         if crd is None:
-            problems.append(f"this cluster has no {kind}; take disable-helm-controller out of server_config")
+            problems.append(_unknown(kind))
             continue
-        for each in mine:
+        for each in (each for each in wanted if each.manifest["kind"] == kind):
             if unknown := objects.unknown_fields(crd, each.manifest):
                 problems.append(f"{each.name}: this K3s's {kind} does not know {', '.join(unknown)}; upgrade K3s")
             live = api.get(apis.path_of(each.manifest))
@@ -183,6 +202,10 @@ def _unfit(api: Api, wanted: tuple[Wanted, ...], definitions: Mapping[str, dict[
             else:
                 problems += _moved(each, live["spec"])
     return problems
+
+
+def _unknown(kind: str) -> str:
+    return f"this cluster has no {kind}; take disable-helm-controller out of server_config"
 
 
 def _moved(wanted: Wanted, live: Mapping[str, Any]) -> list[str]:
@@ -272,11 +295,12 @@ def applied(charts: Charts, wanted: Wanted) -> Generator[FunctionCommand, None, 
     if api is None:
         raise Refusal([f"{charts.kubeconfig}: has no context {charts.context}; run deploys/k3s.py first"])
     try:
-        definition = _definition(api, wanted.manifest["kind"])
+        definition = charts.definition(api, wanted.manifest["kind"], STARTING if state.is_executing else 0)
+        if definition is None:
+            raise Refusal([_unknown(wanted.manifest["kind"])])
         # What was not there when the run began could not be asked then.
-        if problems := _unfit(api, (wanted,), {wanted.manifest["kind"]: definition}):
+        if state.is_executing and (problems := _unfit(charts, api, (wanted,))):
             raise Refusal(problems)
-        assert definition is not None, "told by _unfit"
         manifest = objects.fitted(definition, wanted.manifest)
         things = _things(charts, wanted, manifest)
         missing = api.get(_namespace(wanted.namespace)) is None
@@ -294,18 +318,6 @@ def applied(charts: Charts, wanted: Wanted) -> Generator[FunctionCommand, None, 
     # With either, Helm's job runs.
     helms = manifest in differing or bool(job)
     yield FunctionCommand(_carried_out, (lambda: _apply(api, wanted, differing, missing, (stale, job), helms),), {})
-
-
-def _definition(api: Api, kind: str, deadline: float = 60) -> dict[str, Any] | None:
-    """What defines a kind, waited for: K3s may just have started. None when there is no such one."""
-    end = time.monotonic() + (deadline if state.is_executing else 0)
-    while (crd := api.get(_crd(kind))) is None and time.monotonic() < end:
-        time.sleep(1)
-    return crd
-
-
-def _crd(kind: str) -> str:
-    return f"{_CRDS}/{kind.lower()}s.helm.cattle.io"
 
 
 def _done_in_vain(api: Api, wanted: Wanted) -> str:

@@ -551,12 +551,60 @@ def test_claims_that_cannot_be_read_do_not_fail_what_is_up(
     assert "1 releases up" in caplog.text and "no longer" not in caplog.text
 
 
-def test_the_definitions_are_read_once_for_the_list_and_once_for_each_release(api: ChartsApi, deploy: Any) -> None:
+def definitions(api: ChartsApi) -> list[str]:
+    """The definitions that were read, in their order."""
+    return [at.rpartition("/")[2].partition(".")[0] for _, at in api.asked if "customresourcedefinitions/" in at]
+
+
+def test_of_the_definitions_only_those_that_are_needed_are_read_and_only_once(
+    api: ChartsApi, deploy: Any, state: Any
+) -> None:
+    state.is_executing = False
     made = deploy(NTFY, READER)
+    for release in made.wanted:
+        assert len(list(operations.applied._inner(made, release))) == 1
+    state.is_executing = True
     apply(made)
-    path = crd("helmcharts")[0]
-    assert [at.partition("?")[0] for _, at in api.asked].count(path) == 3
+    assert definitions(api) == ["helmcharts"]
     assert made.api() is made.api()
+
+
+def test_where_k3s_may_have_been_upgraded_since_the_plan_the_definitions_are_read_again(
+    api: ChartsApi, deploy: Any, state: Any
+) -> None:
+    known = deploy(NTFY, READER).home
+    api.objects |= dict([crd("helmcharts", *FIELDS[:-1])])
+    api.asked.clear()
+    state.is_executing = False
+    made = operations._charts(known, known.servers[0], CHARTS, k3s_before=True)
+    for release in made.wanted:
+        assert len(list(operations.applied._inner(made, release))) == 1
+    state.is_executing = True
+    api.objects |= dict([crd("helmcharts", *FIELDS)])
+    apply(made)
+    assert definitions(api) == ["helmcharts", "helmcharts"]
+    assert api.objects[f"{HELMCHARTS}/ntfy"]["spec"]["failurePolicy"] == "abort"
+
+
+def test_a_plan_looks_once_at_what_is_there(api: ChartsApi, deploy: Any, state: Any) -> None:
+    apply(deploy(NTFY))
+    state.is_executing = False
+    made = deploy(NTFY)
+    api.asked.clear()
+    assert not list(operations.applied._inner(made, made.wanted[0]))
+    assert api.asked.count(("GET", f"{HELMCHARTS}/ntfy")) == 1, "what differs"
+
+
+def test_a_definition_that_is_gone_since_the_list_was_read_is_told(
+    api: ChartsApi, deploy: Any, state: Any, tmp_path: Path
+) -> None:
+    state.is_executing = False
+    made = deploy(READER)
+    del api.objects[crd("helmcharts")[0]]
+    file = tmp_path / "kube" / "config"
+    file.write_text(file.read_text().replace("admin", "other"))
+    with pytest.raises(Refusal, match="this cluster has no HelmChart; take disable-helm-controller out"):
+        list(operations.applied._inner(made, made.wanted[0]))
 
 
 def test_a_kubeconfig_that_is_written_anew_is_connected_to_anew(api: ChartsApi, deploy: Any, tmp_path: Path) -> None:
@@ -565,6 +613,8 @@ def test_a_kubeconfig_that_is_written_anew_is_connected_to_anew(api: ChartsApi, 
     file = tmp_path / "kube" / "config"
     file.write_text(file.read_text().replace("admin", "other"))
     assert made.api() is not before
+    apply(made)
+    assert definitions(api) == ["helmcharts", "helmcharts"]
 
 
 def test_the_secret_of_an_uninstall_that_outlasted_its_run_is_swept_up(api: ChartsApi, deploy: Any) -> None:

@@ -142,19 +142,20 @@ class ChartsApi:
 
     def release(self, name: str, namespace: str, version: str, **more: Any) -> None:
         """Helm's record of a release, as its Secret has it."""
-        revision = more.pop("revision", 1)
+        revision, status = more.pop("revision", 1), more.pop("status", "deployed")
         held = {
             "name": name,
             "version": revision,
-            "info": {"status": more.pop("status", "deployed")},
+            "info": {"status": status},
             "chart": {"metadata": {"version": version}},
             "config": more.pop("values", {}),
             "manifest": more.pop("manifest", ""),
         }
         assert not more, more
         packed = base64.b64encode(gzip.compress(json.dumps(held).encode()))
+        labels = {"owner": "helm", "name": name, "status": status, "version": str(revision)}
         self.objects[f"/api/v1/namespaces/{namespace}/secrets/sh.helm.release.v1.{name}.v{revision}"] = {
-            "metadata": {"name": f"sh.helm.release.v1.{name}.v{revision}", "labels": {"owner": "helm", "name": name}},
+            "metadata": {"name": f"sh.helm.release.v1.{name}.v{revision}", "labels": labels},
             "type": "helm.sh/release.v1",
             "data": {"release": base64.b64encode(packed).decode()},
         }

@@ -10,6 +10,8 @@ import gzip
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import yaml
@@ -39,7 +41,7 @@ class UnreadableError(Exception):
 
 @dataclass(frozen=True)
 class Recorded:
-    """A release as Helm keeps it: the newest revision."""
+    """A release as Helm keeps it: one revision."""
 
     revision: int
     status: str
@@ -47,20 +49,52 @@ class Recorded:
     values: Mapping[str, Any]
     manifest: str
 
+    @cached_property
+    def documents(self) -> tuple[Any, ...]:
+        """What is in the manifest. Raise UnreadableError when it is no YAML."""
+        try:
+            # All of it as text: PyYAML stumbles over values that are right, = among them, and none is needed here.
+            return tuple(yaml.load_all(self.manifest, Loader=yaml.BaseLoader))
+        except yaml.YAMLError as error:
+            raise UnreadableError(f"the manifest that Helm keeps of it is not YAML ({_line(str(error))})") from None
+
 
 def recorded(secrets: Iterable[Object]) -> Recorded | None:
     """The newest of a release's records; None when Helm knows no such release."""
-    return next(iter(compared(secrets)), None)
+    return next(_compared(secrets), None)
 
 
 def compared(secrets: Iterable[Object]) -> tuple[Recorded, ...]:
     """The records of a release with which Helm may compare an upgrade: the newest, and the one that is deployed,
     another one after an upgrade that failed. Source: Helm's pkg/action/upgrade.go, `prepareUpgrade`.
     """
-    found = [each for each in map(_record, secrets) if each is not None]
-    found.sort(key=lambda each: each.revision, reverse=True)
-    deployed = [each for each in found[1:] if each.status == "deployed"]
-    return (*found[:1], *deployed[:1])
+    return tuple(islice(_compared(secrets), 2))
+
+
+def _compared(secrets: Iterable[Object]) -> Iterator[Recorded]:
+    """The newest record, then each older one that is deployed. Only these are unpacked, by the labels by which Helm
+    finds them as well: a release may have ten, each with its whole chart.
+    """
+    older = False
+    for secret in sorted(secrets, key=_revision, reverse=True):
+        if older and _labels(secret).get("status", "deployed") != "deployed":
+            continue
+        record = _record(secret)
+        if record is not None and (not older or record.status == "deployed"):
+            yield record
+            older = True
+
+
+def _labels(secret: Object) -> Mapping[str, str]:
+    return (secret.get("metadata") or {}).get("labels") or {}
+
+
+def _revision(secret: Object) -> int:
+    try:
+        return int(_labels(secret)["version"])
+    except (KeyError, ValueError):
+        record = _record(secret)
+        return record.revision if record is not None else 0
 
 
 def _record(secret: Object) -> Recorded | None:
@@ -154,7 +188,7 @@ def holding(record: Recorded, namespace: str) -> tuple[Holding, ...]:
 
 def mounts(record: Recorded) -> frozenset[str]:
     """The claims that a release mounts by name, also without a pod now. Raise UnreadableError when it is no YAML."""
-    return frozenset(_claims(_documents(record)))
+    return frozenset(claim for each in record.documents for claim in _claims(each))
 
 
 def _claims(held: Any) -> Iterator[str]:
@@ -169,17 +203,9 @@ def _claims(held: Any) -> Iterator[str]:
                 yield from _claims(each)
 
 
-def _documents(record: Recorded) -> list[Any]:
-    try:
-        # All of it as text: PyYAML stumbles over values that are right, = among them, and none is needed here.
-        return list(yaml.load_all(record.manifest, Loader=yaml.BaseLoader))
-    except yaml.YAMLError as error:
-        raise UnreadableError(f"the manifest that Helm keeps of it is not YAML ({_line(str(error))})") from None
-
-
 def _objects(record: Recorded) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Kind and metadata of each object in a release's manifest."""
-    for each in _documents(record):
+    for each in record.documents:
         if not isinstance(each, dict):
             continue
         held = each.get("metadata")

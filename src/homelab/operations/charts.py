@@ -402,16 +402,20 @@ def up(charts: Charts, deadline: float = DEADLINE) -> Generator[StringCommand, N
 def _prove(api: Api, wanted: tuple[Wanted, ...], deadline: float) -> None:
     end = time.monotonic() + deadline
     while wanted:
-        lacking = {}
+        lacking, up = {}, []
         try:
             for each in wanted:
-                if lacks := lack(api, each):
+                record = _recorded(api, each.name, each.namespace)
+                lacks = _lacks(api, each, record)
+                if lacks or record is None:
                     lacking[each.name] = lacks
+                else:
+                    up.append((each, record))
         except ApiError as error:
             lacking[""] = str(error)
         if not lacking:
             logger.info(f"{host.print_prefix}{len(wanted)} releases up: {', '.join(each.said for each in wanted)}")
-            for line in _left_over(api, wanted):
+            for line in _left_over(api, up):
                 logger.info(f"{host.print_prefix}{line}")
             return
         if time.monotonic() > end:
@@ -422,21 +426,20 @@ def _prove(api: Api, wanted: tuple[Wanted, ...], deadline: float) -> None:
         time.sleep(2)
 
 
-def _left_over(api: Api, wanted: tuple[Wanted, ...]) -> Iterator[str]:
+def _left_over(api: Api, up: Iterable[tuple[Wanted, found.Recorded]]) -> Iterator[str]:
     """The claims that a release had before, which hold what they held, and which neither a pod nor the release mounts.
 
     What cannot be read is left out: the releases are up, and the next run tells it.
     """
-    for each in wanted:
+    for each, record in up:
         with suppress(ApiError, found.UnreadableError):
-            record = _recorded(api, each.name, each.namespace)
-            keep = {one.path for one in found.holding(record, each.namespace)} if record else set()
+            keep = {one.path for one in found.holding(record, each.namespace)}
             claims = f"{_namespace(each.namespace)}/persistentvolumeclaims"
             theirs = [claim["metadata"] for claim in api.items(claims) if _helms(claim, each.name, each.namespace)]
             theirs = [metadata for metadata in theirs if f"{claims}/{metadata['name']}" not in keep]
             # A release may mount by its values what it made before.
             mounted = _mounted(api, each.namespace) if theirs else frozenset[str]()
-            mounted |= found.mounts(record) if record else frozenset[str]()
+            mounted |= found.mounts(record)
             for name in (metadata["name"] for metadata in theirs):
                 if name not in mounted:
                     remedy = f"if it may go: kubectl -n {each.namespace} delete pvc {name}"
@@ -471,7 +474,10 @@ def _why(api: Api, wanted: Wanted, lacks: str) -> tuple[str, ...]:
 
 def lack(api: Api, wanted: Wanted) -> str:
     """What a release lacks to be up; "" when it is. Raise ApiError when the API cannot be asked."""
-    record = _recorded(api, wanted.name, wanted.namespace)
+    return _lacks(api, wanted, _recorded(api, wanted.name, wanted.namespace))
+
+
+def _lacks(api: Api, wanted: Wanted, record: found.Recorded | None) -> str:
     if lacks := found.installed(wanted, record):
         return lacks
     assert record is not None

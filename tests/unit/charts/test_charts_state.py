@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,64 @@ def test_what_helm_has_is_the_newest_revision(wanted: objects.Wanted) -> None:
     assert state.installed(wanted, found) == ""
 
 
+def history(*statuses: str) -> list[dict[str, Any]]:
+    """Helm's Secrets of a release, the oldest first."""
+    api = ChartsApi()
+    for revision, status in enumerate(statuses, 1):
+        api.release("ntfy", "ntfy", "1", revision=revision, status=status)
+    return list(api.objects.values())
+
+
+@pytest.fixture
+def unpacked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The revisions that were unpacked, in their order."""
+    revisions: list[int] = []
+    loads = json.loads
+
+    def told(text: bytes) -> Any:
+        held = loads(text)
+        revisions.append(held["version"])
+        return held
+
+    monkeypatch.setattr(json, "loads", told)
+    return revisions
+
+
+@pytest.mark.parametrize(
+    ("statuses", "newest", "compared"),
+    [
+        (["superseded"] * 9 + ["deployed"], [10], [10]),
+        (["superseded"] * 7 + ["deployed", "failed", "failed"], [10], [10, 8]),
+        (["failed"], [1], [1]),
+    ],
+)
+def test_only_what_may_matter_is_unpacked(
+    unpacked: list[int], statuses: list[str], newest: list[int], compared: list[int]
+) -> None:
+    secrets = history(*statuses)
+    found = state.recorded(secrets)
+    assert found is not None and [found.revision] == unpacked == newest
+    unpacked.clear()
+    assert [each.revision for each in state.compared(secrets)] == unpacked == compared
+
+
+@pytest.mark.parametrize("labels", [None, {}, {"version": "new", "owner": "helm"}])
+def test_without_helms_labels_the_records_themselves_are_asked(labels: dict[str, str] | None) -> None:
+    secrets = history("superseded", "deployed", "superseded", "failed", "failed")
+    for secret in secrets[1:4]:
+        secret["metadata"]["labels"] = labels
+    assert [each.revision for each in state.compared(secrets)] == [5, 2]
+    found = state.recorded(secrets[:4])
+    assert found is not None and found.revision == 4
+
+
+def test_a_record_that_does_not_unpack_is_passed_over_for_the_next() -> None:
+    secrets = history("deployed", "deployed", "superseded", "failed")
+    for secret in (secrets[1], secrets[3]):
+        secret["data"]["release"] = "bm90IG9uZQ=="
+    assert [each.revision for each in state.compared(secrets)] == [3, 1]
+
+
 def test_a_record_that_is_none_is_passed_over() -> None:
     assert state.recorded([{"data": {"release": "bm90IG9uZQ=="}}, {"metadata": {}}, {"data": {}}]) is None
 
@@ -83,6 +142,7 @@ def test_the_workloads_of_a_manifest() -> None:
     found = records({"version": "1", "manifest": MANIFEST})
     assert found is not None
     assert state.workloads(found, "media") == (("deployments", "media", "ntfy"), ("daemonsets", "kube-system", "node"))
+    assert found.documents is found.documents, "parsed once"
 
 
 def test_a_manifest_is_read_whatever_its_values_are_to_python() -> None:

@@ -506,7 +506,9 @@ def test_claims_that_a_release_no_longer_has_are_told(
         api.objects[f"/api/v1/namespaces/ntfy/persistentvolumeclaims/{name}"] = {
             "metadata": {"name": name, "annotations": notes}
         }
+    api.asked.clear()
     assert run(operations.up, made, deadline=0) == 0
+    assert len([path for _, path in api.asked if "/secrets?" in path]) == 1, "Helm's records are read once"
     told = [record.getMessage() for record in caplog.records if "no longer" in record.getMessage()]
     assert len(told) == 1 and told[0].endswith(
         "ntfy: has PersistentVolumeClaim old no longer, which stays; if it may go: kubectl -n ntfy delete pvc old"

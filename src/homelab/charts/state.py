@@ -21,12 +21,14 @@ from homelab.charts.objects import Wanted
 
 # What Helm has not done begins so.
 HELMS = "Helm "
-# Where in the API is what may hold data and goes with its release, unless it is annotated to stay. The claims of a
+# Where the API lists the definitions of kinds.
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+# Where it lists what may hold data and goes with its release, unless it is annotated to stay. The claims of a
 # StatefulSet are not Helm's.
 _HOLDING = {
-    "PersistentVolumeClaim": "/api/v1/namespaces/{namespace}/persistentvolumeclaims/{name}",
-    "CustomResourceDefinition": "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}",
-    "Namespace": "/api/v1/namespaces/{name}",
+    "PersistentVolumeClaim": "/api/v1/namespaces/{namespace}/persistentvolumeclaims",
+    "CustomResourceDefinition": DEFINITIONS,
+    "Namespace": "/api/v1/namespaces",
 }
 POLICY, KEEP = "helm.sh/resource-policy", "keep"
 # The workloads whose being up is the release's.
@@ -168,7 +170,12 @@ class Holding:
 
     @property
     def path(self) -> str:
-        return _HOLDING[self.kind].format(namespace=self.namespace, name=self.name)
+        return f"{_HOLDING[self.kind].format(namespace=self.namespace)}/{self.name}"
+
+
+def claims(namespace: str) -> str:
+    """Where the API lists the claims of a namespace."""
+    return _HOLDING["PersistentVolumeClaim"].format(namespace=namespace)
 
 
 def holding(record: Recorded, namespace: str) -> tuple[Holding, ...]:

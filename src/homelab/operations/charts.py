@@ -38,7 +38,6 @@ READER = "health-reader"
 
 _HELMCHARTS = f"/apis/{objects.API}/namespaces/{NAMESPACE}/helmcharts"
 _CONFIGS = f"/apis/{objects.API}/namespaces/{NAMESPACE}/helmchartconfigs"
-_CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 # What Helm writes on all that it makes.
 _RELEASE, _RELEASE_NAMESPACE = "meta.helm.sh/release-name", "meta.helm.sh/release-namespace"
 _OURS = "labelSelector=app.kubernetes.io%2Fmanaged-by%3Dhomelab"
@@ -120,7 +119,7 @@ class Charts:
         key = (kind, self.k3s_before and state.is_executing)
         end = time.monotonic() + deadline
         while key not in self._definitions:
-            if (crd := api.get(f"{_CRDS}/{kind.lower()}s.helm.cattle.io")) is not None:
+            if (crd := api.get(f"{found.DEFINITIONS}/{kind.lower()}s.helm.cattle.io")) is not None:
                 self._definitions[key] = crd
             elif time.monotonic() >= end:
                 return None
@@ -434,7 +433,7 @@ def _left_over(api: Api, up: Iterable[tuple[Wanted, found.Recorded]]) -> Iterato
     for each, record in up:
         with suppress(ApiError, found.UnreadableError):
             keep = {one.path for one in found.holding(record, each.namespace)}
-            claims = f"{_namespace(each.namespace)}/persistentvolumeclaims"
+            claims = found.claims(each.namespace)
             theirs = [claim["metadata"] for claim in api.items(claims) if _helms(claim, each.name, each.namespace)]
             theirs = [metadata for metadata in theirs if f"{claims}/{metadata['name']}" not in keep]
             # A release may mount by its values what it made before.
@@ -446,10 +445,14 @@ def _left_over(api: Api, up: Iterable[tuple[Wanted, found.Recorded]]) -> Iterato
                     yield f"{each.name}: has PersistentVolumeClaim {name} no longer, which stays; {remedy}"
 
 
-def _helms(thing: Mapping[str, Any], release: str, namespace: str) -> bool:
-    """Whether Helm made a thing for this release, and not for one of the same name in another namespace."""
-    notes = thing["metadata"].get("annotations") or {}
-    return notes.get(_RELEASE) == release and notes.get(_RELEASE_NAMESPACE, namespace) == namespace
+def _helms(thing: Mapping[str, Any], release: str, namespace: str, *, labelled: bool = False) -> bool:
+    """Whether Helm made a thing for this release, and not for one of the same name in another namespace.
+
+    `labelled`: or it is only labelled as that one's, as the claims of a StatefulSet are.
+    """
+    notes, labels = thing["metadata"].get("annotations") or {}, thing["metadata"].get("labels") or {}
+    named = {notes.get(_RELEASE), *([labels.get("app.kubernetes.io/instance")] if labelled else [])}
+    return release in named and notes.get(_RELEASE_NAMESPACE, namespace) == namespace
 
 
 def _mounted(api: Api, namespace: str) -> frozenset[str]:
@@ -546,16 +549,12 @@ def _uninstall(charts: Charts, gone: Gone, deadline: float) -> None:
 def stays(api: Api, gone: Gone) -> list[str]:
     """What an uninstalled release leaves behind: its claims, its namespace, its definitions."""
 
-    def its(each: Mapping[str, Any]) -> bool:
-        notes = each["metadata"].get("annotations") or {}
-        labels = each["metadata"].get("labels") or {}
-        if notes.get(_RELEASE_NAMESPACE, gone.namespace) != gone.namespace:
-            return False
-        return gone.name in (notes.get(_RELEASE), labels.get("app.kubernetes.io/instance"))
+    def its(path: str) -> Iterator[str]:
+        things = (each for each in api.items(path) if _helms(each, gone.name, gone.namespace, labelled=True))
+        return (each["metadata"]["name"] for each in things)
 
-    claims = api.items(f"{_namespace(gone.namespace)}/persistentvolumeclaims")
-    lines = [f"PersistentVolumeClaim {gone.namespace}/{each['metadata']['name']}" for each in claims if its(each)]
-    lines += [f"CustomResourceDefinition {each['metadata']['name']}" for each in api.items(_CRDS) if its(each)]
+    lines = [f"PersistentVolumeClaim {gone.namespace}/{name}" for name in its(found.claims(gone.namespace))]
+    lines += [f"CustomResourceDefinition {name}" for name in its(found.DEFINITIONS)]
     return [*lines, f"namespace {gone.namespace}"]
 
 

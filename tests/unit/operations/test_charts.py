@@ -367,6 +367,8 @@ def test_what_is_no_longer_listed_is_uninstalled_and_what_holds_data_stays(
     apply(deploy(NTFY, READER))
     claim = {"metadata": {"name": "ntfy", "annotations": {"meta.helm.sh/release-name": "ntfy"}}}
     api.objects["/api/v1/namespaces/ntfy/persistentvolumeclaims/ntfy"] = claim
+    labelled = {"metadata": {"name": "data-ntfy-0", "labels": {"app.kubernetes.io/instance": "ntfy"}}}
+    api.objects["/api/v1/namespaces/ntfy/persistentvolumeclaims/data-ntfy-0"] = labelled
     api.objects["/api/v1/namespaces/ntfy/persistentvolumeclaims/else"] = {"metadata": {"name": "else"}}
     others = {"meta.helm.sh/release-name": "ntfy", "meta.helm.sh/release-namespace": "other"}
     api.objects["/api/v1/namespaces/ntfy/persistentvolumeclaims/theirs"] = {
@@ -378,7 +380,11 @@ def test_what_is_no_longer_listed_is_uninstalled_and_what_holds_data_stays(
     api.asked.clear()
     assert run(operations.uninstalled, made, made.gone[0]) == 1
     assert api.written == ["DELETE helmcharts/ntfy", "DELETE secrets/ntfy-homelab"]
-    assert operations.stays(made.api(), made.gone[0]) == ["PersistentVolumeClaim ntfy/ntfy", "namespace ntfy"]
+    assert operations.stays(made.api(), made.gone[0]) == [
+        "PersistentVolumeClaim ntfy/ntfy",
+        "PersistentVolumeClaim ntfy/data-ntfy-0",
+        "namespace ntfy",
+    ]
     assert {f"{HELMCHARTS}/foreign", f"{HELMCHARTS}/health-reader"} <= set(api.objects)
     assert deploy(READER).gone == ()
 

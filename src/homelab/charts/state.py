@@ -155,8 +155,8 @@ def workloads(record: Recorded, namespace: str) -> tuple[tuple[str, str, str], .
 class Holding:
     """An object of a release that may hold data; `kept` is that it stays when the release goes.
 
-    For an uninstall Helm reads that of its record, for an upgrade that has the object no more, of the live one (Helm,
-    pkg/action/uninstall and pkg/kube/client).
+    For an uninstall Helm reads that of its record, without heed of spaces and of case; for an upgrade that has the
+    object no more, of the live one, to the letter (Helm, pkg/action/resource_policy.go and pkg/kube/client.go).
     """
 
     kind: str
@@ -185,7 +185,6 @@ def holding(record: Recorded, namespace: str) -> tuple[Holding, ...]:
             kind,
             (metadata.get("namespace") or namespace) if kind == "PersistentVolumeClaim" else "",
             metadata["name"],
-            # As Helm reads it: without heed of spaces and of case.
             str((metadata.get("annotations") or {}).get(POLICY)).strip().lower() == KEEP,
         )
         for kind, metadata in _objects(record)

@@ -370,6 +370,7 @@ def _keep(api: Api, release: str, namespace: str) -> None:
         ) from None
     for each in holding:
         live = api.get(each.path)
+        # To the letter: for an upgrade Helm heeds spaces and case, other than for an uninstall (see `found.Holding`).
         if live is not None and (live["metadata"].get("annotations") or {}).get(found.POLICY) != found.KEEP:
             api.annotate(each.path, {found.POLICY: found.KEEP})
             logger.info(f"{host.print_prefix}{release}: {each.said} is annotated to stay, {found.POLICY}: {found.KEEP}")

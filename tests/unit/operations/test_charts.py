@@ -459,6 +459,15 @@ def test_what_may_hold_data_outlives_an_upgrade_that_has_it_no_more(
     assert api.written == ["PATCH helmcharts/ntfy"]
 
 
+def test_what_helm_would_keep_at_an_uninstall_alone_is_annotated_for_an_upgrade(api: ChartsApi, deploy: Any) -> None:
+    """An uninstall takes ` Keep` for keep, an upgrade deletes what is so annotated."""
+    apply(deploy(NTFY))
+    api.release("ntfy", "ntfy", "0.1.0", manifest=HOLDING)
+    api.objects[CLAIM] = {"metadata": {"name": "data", "annotations": {"helm.sh/resource-policy": " Keep"}}}
+    assert apply(deploy({**NTFY, "values": {"hostname": "other.home.arpa"}})) == 1
+    assert api.objects[CLAIM]["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+
+
 def test_what_only_the_revision_before_a_failed_one_has_outlives_the_next_upgrade(api: ChartsApi, deploy: Any) -> None:
     apply(deploy(NTFY))
     api.release("ntfy", "ntfy", "0.1.0", manifest=HOLDING)

@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperCommand
 from typer.exceptions import TyperException
 
+from homelab.progress import tell
 from homelab.typer_compat import PlainGroup
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def _inventory() -> "tuple[Path, Home]":
     Settings.read(os.environ)
     folder = description.find(Path.cwd())
     path = choose(folder, os.environ)
-    print(f"homelab: inventory {path.parent.name}/{path.name}", file=sys.stderr)  # noqa: T201
+    tell(f"homelab: inventory {path.parent.name}/{path.name}")
     return folder, load(path, cwd=folder.parent)
 
 
@@ -97,7 +98,7 @@ def inventory(
         folder, home = _inventory()
         description.prove_secrets(home, folder.parent)
     except (InventoryError, SettingsError) as error:
-        print(error, file=sys.stderr)  # noqa: T201
+        tell(error)
         raise typer.Exit(2) from None
     if format is Format.json:
         print(description.as_json(home))  # noqa: T201
@@ -135,7 +136,7 @@ def plan(
         hosts = [host.inventory_name for host in home.hosts if not host.away]
         made = plans.read(folder, deploy.value, hosts, home.environment)
     except (InventoryError, SettingsError, plans.PlanError) as error:
-        print(error, file=sys.stderr)  # noqa: T201
+        tell(error)
         raise typer.Exit(1) from None
     print(plans.as_json(made) if format is Format.json else "\n".join(plans.lines(made)))  # noqa: T201
     raise typer.Exit(made.exit_code)
@@ -242,10 +243,10 @@ def _ending(problem: type[Exception], interrupted: str) -> Iterator[None]:
     try:
         yield
     except problem as error:
-        print(error, file=sys.stderr)  # noqa: T201
+        tell(error)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
-        print(interrupted, file=sys.stderr)  # noqa: T201
+        tell(interrupted)
         raise typer.Exit(1) from None
 
 
@@ -258,7 +259,7 @@ def _ansible(ask: bool) -> "tuple[Home, Path, SecretStr | None]":
     try:
         folder, home = _inventory()
     except (InventoryError, SettingsError) as error:
-        print(error, file=sys.stderr)  # noqa: T201
+        tell(error)
         raise typer.Exit(1) from None
     wrong = None
     if not installed():
@@ -266,7 +267,7 @@ def _ansible(ask: bool) -> "tuple[Home, Path, SecretStr | None]":
     elif ask and not sys.stdin.isatty():
         wrong = "-K: nobody can type a password, stdin is not a terminal; allow that user sudo without one"
     if wrong:
-        print(wrong, file=sys.stderr)  # noqa: T201
+        tell(wrong)
         raise typer.Exit(1)
     if not ask:
         return home, folder, None
@@ -539,7 +540,7 @@ def role(
     from homelab.health.role import as_manifest, wrong_namespace
 
     if wrong := wrong_namespace(namespace):
-        print(f"-n {namespace}: {wrong}", file=sys.stderr)  # noqa: T201
+        tell(f"-n {namespace}: {wrong}")
         raise typer.Exit(3)
     print(as_manifest(namespace, deep=deep))  # noqa: T201
 
@@ -562,7 +563,7 @@ def explain(
         own = read(path) if path else Settings()
         found = explanation.explain(code, own.thresholds)
     except (explanation.UnknownCode, SettingsWrong) as error:
-        print(error, file=sys.stderr)  # noqa: T201
+        tell(error)
         raise typer.Exit(3) from None
     here = own.level(found.row.code)
     print(explanation.as_json(found) if format is Format.json else explanation.as_text(found, here))  # noqa: T201

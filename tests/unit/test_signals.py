@@ -3,23 +3,11 @@
 from __future__ import annotations
 
 import signal
-import sys
 from collections.abc import Iterator
-from types import SimpleNamespace
 
 import pytest
 
-from homelab.progress import say
 from homelab.signals import between_steps
-
-
-def gone(*_: object) -> None:
-    raise BrokenPipeError
-
-
-def test_a_terminal_that_is_gone_ends_nothing_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stderr", SimpleNamespace(write=gone, flush=gone))
-    say("s1: cordoned")
 
 
 @pytest.fixture

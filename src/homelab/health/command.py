@@ -15,13 +15,14 @@ from pathlib import Path
 from homelab.health import expected, settings, text
 from homelab.health.checks import ALL_CHECKS
 from homelab.health.codes import CODES, DEEP_CODES
-from homelab.health.output import NoOutput, ReaderGone, printing, prove, tell, telling, write
+from homelab.health.output import NoOutput, ReaderGone, printing, prove, write
 from homelab.health.report import COULD_NOT_CHECK, FailedRead, Look, Report, Severity
 from homelab.health.run import run_checks
 from homelab.health.selection import WrongSelection, choose, kinds_of
 from homelab.health.settings import Settings
 from homelab.health.snapshot import USAGE, Expected, Snapshot
 from homelab.health.suppression import Suppression
+from homelab.progress import tell, telling
 from homelab.signals import as_interrupts
 
 _EVERY = 5.0  # seconds between two looks when nobody says

@@ -39,25 +39,6 @@ def printing() -> Iterator[None]:
         raise NoOutput(f"stdout: {error.strerror}; the report was not printed whole") from None
 
 
-@contextmanager
-def telling() -> Iterator[None]:
-    """Within, what is told on stderr is lost where that is dead: a wait and its exit code outlive it."""
-    try:
-        yield
-        if sys.stderr is not None:
-            sys.stderr.flush()
-    except OSError:
-        # What is left in the buffer would be tried again at the end, and change the exit code.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
-
-
-def tell(words: object) -> None:
-    """Tell why nothing, or no more, is printed; on a stderr that is closed, nobody."""
-    with telling():
-        if sys.stderr is not None:
-            print(words, file=sys.stderr)  # noqa: T201
-
-
 def prove(path: Path) -> Path:
     """The file that is meant, links followed. Raise NoOutput when it cannot be written, before anything is read."""
     meant = path.resolve()

@@ -1,0 +1,55 @@
+"""What is told on a stderr that takes words, and on one that does not."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from homelab.progress import say, tell
+from tests.commands import HOMELAB
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def test_steps_have_the_time_of_day_and_stdout_is_left_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    say("s1: cordoned")
+    tell(ValueError("s1: is away"))
+    said = capsys.readouterr()
+    assert re.fullmatch(r"\d\d:\d\d:\d\d s1: cordoned\ns1: is away\n", said.err) and said.out == ""
+
+
+def test_a_stderr_that_is_closed_moves_nothing_to_stdout(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    say("s1: cordoned")
+    tell("s1: is away")
+    assert capsys.readouterr().out == ""
+
+
+def test_a_terminal_that_is_gone_ends_nothing_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as gone:
+        monkeypatch.setattr(sys, "stderr", gone)
+        say("s1: cordoned")
+        say("s1: drained")
+
+
+def command(arguments: str, redirected: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    run = ["sh", "-c", f'exec "$1" {arguments} {redirected}', "sh", str(HOMELAB)]
+    return subprocess.run(run, cwd=REPOSITORY, capture_output=True, text=True, env={**os.environ, **environ})
+
+
+@pytest.mark.parametrize("redirected", ["2>&-", "2>/dev/full"])
+def test_what_a_program_reads_is_alone_on_stdout_whatever_stderr_is(redirected: str) -> None:
+    done = command("inventory --format json", redirected, HOMELAB_ENV="rehearsal")
+    assert done.returncode == 0 and json.loads(done.stdout)["environment"] == "rehearsal"
+    wrong = command("inventory --format json", redirected, HOMELAB_ENV="nowhere")
+    assert (wrong.returncode, wrong.stdout) == (2, "")

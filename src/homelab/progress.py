@@ -6,7 +6,8 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import TextIO
 
 
 def say(words: str) -> None:
@@ -29,5 +30,20 @@ def telling() -> Iterator[None]:
         if sys.stderr is not None:
             sys.stderr.flush()
     except OSError:
-        # What is left in the buffer would be tried again at the end, and change the exit code.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+        with suppress(OSError):  # of a descriptor that is none any more
+            drop(sys.stderr)
+
+
+def drop(stream: TextIO) -> None:
+    """Lose what a stream has failed to write. It would be tried again at the end, be told as an error of its own, and
+    change the exit code. What is written from now on is tried: a disk that is full may not stay so.
+    """
+    number = stream.fileno()
+    real, nowhere = os.dup(number), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, number)
+        stream.flush()
+        os.dup2(real, number)
+    finally:
+        os.close(nowhere)
+        os.close(real)

@@ -42,9 +42,33 @@ def test_a_terminal_that_is_gone_ends_nothing_by_itself(monkeypatch: pytest.Monk
         say("s1: drained")
 
 
+def test_nor_does_a_descriptor_that_somebody_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Path(os.devnull).open("w") as nowhere, os.fdopen(os.dup(nowhere.fileno()), "w") as stderr:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        os.close(stderr.fileno())
+        say("s1: cordoned")
+        os.dup2(nowhere.fileno(), stderr.fileno())
+
+
+def test_what_a_stderr_cannot_take_for_a_while_is_lost_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    files = sorted(Path("/dev/fd").iterdir())
+    with os.fdopen(write, "w") as full:
+        monkeypatch.setattr(sys, "stderr", full)
+        tell("-" * 2**20)
+        assert 0 < len(os.read(read, 2**20)) < 2**20
+        tell("s1: drained")
+        assert os.read(read, 2**20) == b"s1: drained\n"
+        assert sorted(Path("/dev/fd").iterdir()) == files
+    os.close(read)
+
+
 def command(arguments: str, redirected: str, **environ: str) -> subprocess.CompletedProcess[str]:
     run = ["sh", "-c", f'exec "$1" {arguments} {redirected}', "sh", str(HOMELAB)]
-    return subprocess.run(run, cwd=REPOSITORY, capture_output=True, text=True, env={**os.environ, **environ})
+    # Streams are buffered as users have them: what a buffer keeps is what changes an exit code.
+    environment = {**os.environ, "PYTHONUNBUFFERED": "", **environ}
+    return subprocess.run(run, cwd=REPOSITORY, capture_output=True, text=True, env=environment)
 
 
 @pytest.mark.parametrize("redirected", ["2>&-", "2>/dev/full"])

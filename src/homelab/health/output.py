@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
 
+from homelab.progress import drop
+
 
 class NoOutput(Exception):
     """The file, or stdout, cannot be written: one line."""
@@ -32,8 +34,7 @@ def printing() -> Iterator[None]:
     except SystemExit:
         raise ReaderGone from None  # rich ends the program then, with 1
     except OSError as error:
-        # What is left in the buffer would be tried again at the end, and be told as an error of its own.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop(sys.stdout)
         if isinstance(error, BrokenPipeError):
             raise ReaderGone from None
         raise NoOutput(f"stdout: {error.strerror}; the report was not printed whole") from None

@@ -35,7 +35,8 @@ def schema() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No kubeconfig, proxy, pod or inventory of whoever runs the tests."""
+    """No kubeconfig, proxy, pod or inventory of whoever runs the tests; streams are buffered, as users have them."""
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     for name in ("KUBECONFIG", "KUBERNETES_SERVICE_HOST", "HOMELAB_ENV", "HOMELAB_REQUIRE", "HOMELAB_K3S_VERSION"):
         monkeypatch.delenv(name, raising=False)
     for name in ("http_proxy", "https_proxy", "all_proxy"):

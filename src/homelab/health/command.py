@@ -113,10 +113,8 @@ class _Show:
     def put(self, look: Look) -> int:
         """Print a report; its exit code. Raise NoOutput."""
         if self.format == "text" and not self.output and _coloured():
-            from rich.console import Console
-
             with suppress(ReaderGone), printing():
-                text.print_lines(self.lines(look), Console(highlight=False))
+                text.print_lines(self.lines(look), text.console())
         else:
             self._put(self._rendered(look.report, look.exit_code))
         return look.exit_code

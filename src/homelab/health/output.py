@@ -31,8 +31,6 @@ def printing() -> Iterator[None]:
     try:
         yield
         sys.stdout.flush()
-    except SystemExit:
-        raise ReaderGone from None  # rich ends the program then, with 1
     except OSError as error:
         drop(sys.stdout)
         if isinstance(error, BrokenPipeError):

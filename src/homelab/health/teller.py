@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from homelab.health import watching
 from homelab.health.report import Look, Report
-from homelab.health.text import print_lines
+from homelab.health.text import console, print_lines
 
 Lines = Iterable[tuple[str, str]]
 
@@ -23,18 +23,11 @@ class Teller:
     def __init__(
         self, lines: Callable[[Look], Lines], put: Callable[[Look], int], every: float | None, *, file: bool = False
     ) -> None:
-        from rich.console import Console
-
         self.lines = lines
         self.put = put
         self.every = every
         self.file = file
-
-        class Waiting(Console):
-            def on_broken_pipe(self) -> None:
-                raise  # not, as rich has it, an end of the program, and of stdout with it
-
-        self.console = Console(highlight=False) if every is not None else Waiting(highlight=False, stderr=True)
+        self.console = console(stderr=every is None)
         self.whole = every is not None and self.console.is_terminal and not self.console.is_dumb_terminal
         self.changes: list[tuple[str, str]] = []
 

@@ -18,6 +18,17 @@ _ALWAYS = ("restarts", "last_crash")  # evidence that stands for a time which th
 _COUNTED = (("nodes", "node"), ("pods", "pod"))
 
 
+def console(*, stderr: bool = False) -> Console:
+    """What prints lines. A reader who is gone is a BrokenPipeError of it; rich would end the program then."""
+    from rich.console import Console
+
+    class Ours(Console):
+        def on_broken_pipe(self) -> None:
+            raise
+
+    return Ours(highlight=False, stderr=stderr)
+
+
 def print_lines(lines: Iterable[tuple[str, str]], console: Console) -> None:
     """Print lines, each in its style; a terminal may wrap them, but nothing else does."""
     from rich.text import Text

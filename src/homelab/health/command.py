@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,7 +22,7 @@ from homelab.health.selection import WrongSelection, choose, kinds_of
 from homelab.health.settings import Settings
 from homelab.health.snapshot import USAGE, Expected, Snapshot
 from homelab.health.suppression import Suppression
-from homelab.progress import tell, telling
+from homelab.progress import tell
 from homelab.signals import as_interrupts
 
 _EVERY = 5.0  # seconds between two looks when nobody says
@@ -206,32 +206,14 @@ def _again(
         assert watch is not None
         # The first look stops at what will not come right by itself: a wrong kubeconfig, say.
         first = [look()]
-        last = first[0]
-
-        def watched(before: Look | None, now: Look) -> None:
-            nonlocal last
-            last = now
-            with nullcontext() if show.output else printing():
-                teller.tell(before, now)
-
-        try:
-            return watching.watch(lambda: first.pop() if first else another(), watched, watch, sleep=time.sleep)
-        except ReaderGone:
-            return last.exit_code
-    every = watch or _EVERY
-
-    def waited(before: Look | None, now: Look) -> None:
-        # The exit code is waited for, whoever reads what is told meanwhile.
-        with suppress(ReaderGone), printing() if watch is not None and not show.output else telling():
-            teller.tell(before, now)
-
+        return watching.watch(lambda: first.pop() if first else another(), teller.tell, watch, sleep=time.sleep)
     try:
         last = watching.hold(
             another,
-            waited,
+            teller.tell,
             hold.total_seconds(),
             within.total_seconds(),
-            every,
+            watch or _EVERY,
             clock=time.monotonic,
             sleep=time.sleep,
         )

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from homelab.health import watching
+from homelab.health.output import printing
 from homelab.health.report import Look, Report
 from homelab.health.text import console, print_lines
+from homelab.progress import telling
 
 Lines = Iterable[tuple[str, str]]
 
@@ -32,15 +34,17 @@ class Teller:
         self.changes: list[tuple[str, str]] = []
 
     def tell(self, before: Look | None, now: Look) -> None:
-        """Tell of a look beside the one before. A file is written anew at each."""
+        """Tell of a look beside the one before. A file is written anew at each. Raise ReaderGone or NoOutput."""
         if self.file:
             self.put(now)
-        elif self.whole:
-            self._redraw(before, now)
-        elif before is None and self.every is not None:
-            print_lines(self.lines(now), self.console)
-        else:
-            print_lines(watching.changed(before or _NOTHING, now), self.console)
+            return
+        with printing() if self.every is not None else telling():
+            if self.whole:
+                self._redraw(before, now)
+            elif before is None and self.every is not None:
+                print_lines(self.lines(now), self.console)
+            else:
+                print_lines(watching.changed(before or _NOTHING, now), self.console)
 
     def _redraw(self, before: Look | None, now: Look) -> None:
         if before:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
+from homelab.health.output import ReaderGone
 from homelab.health.report import COULD_NOT_CHECK, Finding, Look, Report, Status
 from homelab.health.text import plain, summary
 
@@ -76,15 +78,18 @@ def watch(
     *,
     sleep: Callable[[float], None],
 ) -> int:
-    """Look every so many seconds and tell of each look beside the one before, until Ctrl-C; the last exit code."""
+    """Look every so many seconds and tell of each look beside the one before; the last exit code.
+
+    It ends with Ctrl-C, or when whoever is told has had enough.
+    """
     before: Look | None = None
     try:
         while True:
             now = look()
-            tell(before, now)
-            before = now
+            before, was = now, before
+            tell(was, now)
             sleep(every)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, ReaderGone):
         return before.exit_code if before else COULD_NOT_CHECK
 
 
@@ -110,7 +115,8 @@ def hold(
         while True:
             at = clock()
             now = look()
-            tell(before, now)
+            with suppress(ReaderGone):  # the exit code is waited for, whoever reads what is told meanwhile
+                tell(before, now)
             before = now
             if now.exit_code:
                 well_since = None

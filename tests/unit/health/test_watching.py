@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from homelab.health.codes import TABLE
+from homelab.health.output import ReaderGone
 from homelab.health.report import CheckRun, FailedRead, Finding, Look, Ref, Report, Severity, Status
-from homelab.health.teller import fit
+from homelab.health.teller import Teller, fit
 from homelab.health.watching import Changes, changed, hold, watch
 
 NOW = datetime(2026, 11, 25, 12, 0, 30, tzinfo=UTC)
@@ -136,6 +137,34 @@ def test_ctrl_c_while_it_waits_ends_it_as_well() -> None:
         raise KeyboardInterrupt
 
     assert watch(time.look, time.tell, 5, sleep=sleep) == 2
+
+
+def test_a_reader_who_has_had_enough_ends_a_watch_with_the_look_that_he_was_not_told() -> None:
+    time = Time(iter([WELL, ILL, WELL]))
+
+    def tell(before: Look | None, now: Look) -> None:
+        if before is WELL:
+            raise ReaderGone
+
+    assert watch(time.look, tell, 5, sleep=time.sleep) == 2 and time.slept == [5]
+
+
+def test_and_a_wait_goes_on_without_him() -> None:
+    time = Time(forever(ILL, then=WELL))
+
+    def tell(before: Look | None, now: Look) -> None:
+        raise ReaderGone
+
+    assert hold(time.look, tell, 60, 600, 5, clock=time.clock, sleep=time.sleep).exit_code == 0
+
+
+@pytest.mark.parametrize("every", [None, 5.0])
+def test_a_file_that_fails_is_not_taken_for_a_stream_that_does(every: float | None) -> None:
+    def put(now: Look) -> int:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        Teller(lambda look: (), put, every, file=True).tell(None, ILL)
 
 
 # -- until it has been well for a while -------------------------------------------------------------------------------

@@ -319,7 +319,7 @@ class _Run:
     def _share(self) -> Deadline:
         """For one of several requests that each may take a while, since webhooks are asked about it: never all the
         time that there is."""
-        return Deadline(min(self.deadline.left, max(_PATIENCE, self.deadline.left // 4)))
+        return Deadline(min(self.deadline.left, max(_PATIENCE, self.deadline.left / 4)))
 
     def _list(self, resource: str) -> list[Json]:
         return self._items(f"{_SPACES}/{self.name}/{resource}", "", _soon(self.deadline))

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from homelab.counting import many
 from homelab.model import Cluster, Home, InventoryError, Problem, SecretRef, Taint
 from homelab.model.nas import Alerts, Nas, Share, Snapshots
 from homelab.model.strict import Strict
@@ -132,8 +133,7 @@ def as_json(home: Home) -> str:
 def as_text(home: Home, console: Console | None = None) -> None:
     """Print the home as a table of hosts and a few lines on what they share."""
     console = console or Console(highlight=False)
-    count = "1 host" if len(home.hosts) == 1 else f"{len(home.hosts)} hosts"
-    table = Table(title=f"{home.environment}: {count}", title_justify="left", box=None)
+    table = Table(title=f"{home.environment}: {many(len(home.hosts), 'host')}", title_justify="left", box=None)
     for column in ("name", "is", "address", "interface", "labels and taints"):
         table.add_column(column, no_wrap=column in ("name", "address"))
     for host in home.hosts:

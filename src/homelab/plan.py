@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from homelab.counting import many
+
 VERSION = 1
 # What its options can also be given by; with PYINFRA_YES a dry run reports no change at all.
 _PYINFRA = "PYINFRA_"
@@ -150,23 +152,19 @@ def as_json(plan: Plan) -> str:
 def lines(plan: Plan) -> Iterator[str]:
     """The plan in words, host by host."""
     if not plan.pending:
-        yield f"{plan.environment}: nothing to do; {_many(len(plan.hosts), 'host')} as described"
+        yield f"{plan.environment}: nothing to do; {many(len(plan.hosts), 'host')} as described"
         return
     for host in plan.hosts:
         here = [each for each in plan.changes if host in each.sure]
         if not here:
             continue
-        yield f"{host}: {_many(len(here), 'change')}"
+        yield f"{host}: {many(len(here), 'change')}"
         yield from (f"  {each.name}" for each in here)
         yield from (
             f"  {each.name}  (if what is above changes it)" for each in plan.changes if host in each.conditional
         )
     changed = {host for each in plan.changes for host in each.sure}
     yield (
-        f"{plan.environment}: {_many(plan.pending, 'change')} on {len(changed)} of {_many(len(plan.hosts), 'host')};"
+        f"{plan.environment}: {many(plan.pending, 'change')} on {len(changed)} of {many(len(plan.hosts), 'host')};"
         f" this makes them: HOMELAB_ENV={plan.environment} pyinfra inventory deploys/{plan.deploy}.py"
     )
-
-
-def _many(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

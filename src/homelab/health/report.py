@@ -9,6 +9,8 @@ from enum import IntEnum, StrEnum
 from functools import cached_property
 from typing import NamedTuple
 
+from homelab.counting import many
+
 COULD_NOT_CHECK = 3
 CLUSTER_READS = ("nodes", "pods")  # without these two there is nothing to vouch for
 
@@ -217,11 +219,6 @@ class Look(NamedTuple):
 
     report: Report
     exit_code: int
-
-
-def many(count: int, noun: str) -> str:
-    """ "1 check", "2 checks"."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def ordered(findings: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -27,10 +27,11 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from homelab.counting import many
 from homelab.health import duration
 from homelab.health.codes import CODES
 from homelab.health.nearest import did_you_mean
-from homelab.health.report import Severity, many
+from homelab.health.report import Severity
 from homelab.health.suppression import Pattern, Suppression, codes, day
 from homelab.health.text import plain
 from homelab.health.thresholds import Thresholds

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from homelab.health.report import CheckRun, Finding, Ref, Report, Severity, Status, many
+from homelab.counting import many
+from homelab.health.report import CheckRun, Finding, Ref, Report, Severity, Status
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from homelab.counting import many
 from homelab.model import levels, nas_backups, nas_shares, nas_snapraid
 from homelab.model.nas import Disk, Pool
 from homelab.model.nas_written import Written
@@ -114,7 +115,7 @@ def _check_pools(written: Written, environment: str) -> Iterator[Problem]:
 
 def _check_count(place: str, pool: Pool) -> Iterator[Problem]:
     level, count = levels.level(pool.kind, pool.level), len(pool.disks)
-    found = f"{count} disk{'' if count == 1 else 's'} cannot be {pool.kind} {pool.level}"
+    found = f"{many(count, 'disk')} cannot be {pool.kind} {pool.level}"
     if count < level.least:
         yield Problem(place, found, f"write {_COUNTED[level.least]} or more")
     elif level.pairs and count % 2:

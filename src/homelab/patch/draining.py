@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from homelab.counting import many
 from homelab.patch import pods
 from homelab.patch.cluster import Cluster
-from homelab.patch.pace import Pace, Stopped, few, many
+from homelab.patch.pace import Pace, Stopped, few
 
 # A kubelet renews its lease every 10 s; one that has not done so for longer than this does not live.
 _ALIVE = 30.0

@@ -61,8 +61,3 @@ def few(lines: Sequence[str]) -> str:
     """The first three, and how many more there are."""
     more = len(lines) - 3
     return "; ".join(lines[:3]) + (f"; and {more} more" if more > 0 else "")
-
-
-def many(count: int, noun: str) -> str:
-    """1 pod, 2 pods."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
+from homelab.counting import many
 from homelab.health import ClusterUnreachable, Report, Snapshot
 from homelab.k3s.node import Node, Sight, unmet
 from homelab.model import Home, Host
@@ -18,7 +19,7 @@ from homelab.patch.gate import Normal
 from homelab.patch.hosts import Seen, lacks
 from homelab.patch.lease import Lost
 from homelab.patch.order import Turn, order, quorum, turn
-from homelab.patch.pace import Pace, Stopped, few, many
+from homelab.patch.pace import Pace, Stopped, few
 from homelab.patch.summary import Result, Summary
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
+from homelab.counting import many
 from homelab.model.nas import Pool
 from homelab.model.problems import Problem
 from homelab.storage import consent, guard, records, slots
@@ -286,13 +287,11 @@ def _misplaced(case: Case, record: Record | None, ours: Mapping[str, Place], poo
             # Its last one may be missing from the list, and nobody could tell; one from the middle is missed.
             count = max((place.number for place in ours.values() if place.role == role), default=len(listed))
         if count != len(listed):
-            found = f"has {_disks(count)} of {role}, and {len(listed)} {'is' if len(listed) == 1 else 'are'} listed"
+            found = (
+                f"has {many(count, 'disk')} of {role}, and {len(listed)} {'is' if len(listed) == 1 else 'are'} listed"
+            )
             remedy = "list all of them; to add a disk or to take one out is not supported yet"
             yield Problem(case.place, found, remedy)
-
-
-def _disks(count: int) -> str:
-    return f"{count} disk{'' if count == 1 else 's'}"
 
 
 def _stranger(case: Case, name: str, disk: DiskSeen, pool: str) -> Problem:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from homelab.counting import many
 from homelab.health.checks.pods import unplaced, unready_since
 from homelab.health.codes import WARNING, finding
 from homelab.health.objects import Object, Pod, Service, Workload
-from homelab.health.report import Finding, many
+from homelab.health.report import Finding
 from homelab.health.snapshot import SYSTEM, Snapshot
 
 _NAME, _NAMESPACE = "svccontroller.k3s.cattle.io/svcname", "svccontroller.k3s.cattle.io/svcnamespace"

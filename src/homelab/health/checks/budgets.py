@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from homelab.counting import many
 from homelab.health.codes import finding
-from homelab.health.report import Finding, many
+from homelab.health.report import Finding
 from homelab.health.shape import number
 from homelab.health.snapshot import Snapshot
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from homelab.counting import many
 from homelab.health.checks.services import DNS
 from homelab.health.codes import finding
 from homelab.health.objects import Endpoint
 from homelab.health.probed import Asked, Probed, Step, Stored, Way
-from homelab.health.report import Evidence, Finding, Ref, many
+from homelab.health.report import Evidence, Finding, Ref
 from homelab.health.snapshot import Snapshot
 
 # Kubernetes has no object for either.

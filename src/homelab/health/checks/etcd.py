@@ -10,10 +10,11 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from itertools import pairwise
 
+from homelab.counting import many
 from homelab.health.checks.nodes import not_ready
 from homelab.health.codes import CRITICAL, INFO, WARNING, finding
 from homelab.health.objects import Node, Thing
-from homelab.health.report import Finding, Ref, many
+from homelab.health.report import Finding, Ref
 from homelab.health.shape import median, text, when
 from homelab.health.snapshot import Snapshot
 

@@ -66,11 +66,15 @@ def exists(host: Host, provider: str) -> bool:
 
 
 def running(host: Host, provider: str) -> bool:
+    """The machine has power, also one that is only about to go down."""
+    return exists(host, provider) and not _off(host, provider)
+
+
+def _off(host: Host, provider: str) -> bool:
+    """It is known to have no power; a machine that nobody can be asked about is not."""
     if provider == "lxc":
-        return run(["lxc-info", "-n", host.machine, "-sH"], check=False).stdout.strip() == "RUNNING"
-    if provider == "libvirt":
-        return libvirt.state_of(host.machine) == "running"
-    return exists(host, provider)
+        return run(["lxc-info", "-n", host.machine, "-sH"], check=False).stdout.strip() == "STOPPED"
+    return provider == "libvirt" and libvirt.state_of(host.machine) in ("shut off", "crashed")
 
 
 def _known_to_vagrant(host: Host, provider: str) -> bool:
@@ -183,9 +187,11 @@ def end_shared_connections(hosts: Iterable[Host]) -> None:
 
 
 def power_cut(host: Host, provider: str) -> None:
-    """Off at once, as if the plug were pulled."""
+    """Off at once, as if the plug were pulled; one that is off stays so."""
     # No word comes of a machine without power that its connections are over: what shares one would wait for it.
     end_shared_connections([host])
+    if _off(host, provider):
+        return
     if provider == "lxc":
         run(["lxc-stop", "-k", "-n", host.machine])
     else:
@@ -194,7 +200,9 @@ def power_cut(host: Host, provider: str) -> None:
 
 
 def power_on(host: Host, provider: str) -> None:
-    """On again, as it was left."""
+    """On again, as it was left; one that is on stays so."""
+    if running(host, provider):
+        return
     if provider == "lxc":
         run(["lxc-start", "-n", host.machine])
     else:

@@ -35,9 +35,9 @@ def plan(lab: Lab, code: int, deploy: str = "site", folder: Path = ROOT) -> dict
 
 def test_what_a_hand_changed_is_named_and_stays_until_the_next_deploy(whole: Lab) -> None:
     assert plan(whole, 0) == {}
-    whole.ssh("s2", f"echo '// by hand' >>{EDITED}")
-    whole.ssh("a1", f"rm {UNIT}")
     try:
+        whole.ssh("s2", f"echo '// by hand' >>{EDITED}")
+        whole.ssh("a1", f"rm {UNIT}")
         before = state(whole)
         named = plan(whole, 2)
         assert [hosts for name, hosts in named.items() if EDITED in name] == [["s2"]], named

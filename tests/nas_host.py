@@ -14,7 +14,7 @@ import pytest
 
 from homelab.files import ManagedFile
 from homelab.model.nas import Nas
-from homelab.nas import watch
+from homelab.nas import scripts, watch
 
 UUID = "ada943b1-2ed8-4072-99e2-e4163e1dc810"
 SCRIPTS = Path(watch.__file__).parent / "scripts"
@@ -82,20 +82,24 @@ class NasHost:
         self, script: str, *arguments: str, stdin: str = "", mounts: bool = False
     ) -> subprocess.CompletedProcess[str]:
         """One of the scripts, with its words and exit code; `mounts` of its own take root, and are for btrfs."""
+        return self._ran([f"{self.path(scripts.FOLDER)}/{script}", *arguments], os.environ["PATH"], stdin, mounts)
+
+    def system(self, command: str) -> subprocess.CompletedProcess[str]:
+        """What a daemon runs by system(3), where the host's scripts and commands are those in the folder."""
+        here = command.replace(scripts.FOLDER, str(self.path(scripts.FOLDER)))
+        return self._ran(["sh", "-c", here], f"{self.fakes}:{os.environ['PATH']}")
+
+    def _ran(
+        self, command: list[str], path: str, stdin: str = "", mounts: bool = False
+    ) -> subprocess.CompletedProcess[str]:
         environment = {
-            "PATH": os.environ["PATH"],
+            "PATH": path,
             "HOMELAB_ROOT": str(self.root),
             "HOMELAB_PATH": str(self.fakes),
             "HOMELAB_ALONE": "" if mounts else "1",
         }
         return subprocess.run(
-            [str(self.path(f"/usr/local/lib/homelab/{script}")), *arguments],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            env=environment,
-            timeout=120,
-            check=False,
+            command, input=stdin, capture_output=True, text=True, env=environment, timeout=120, check=False
         )
 
     def status(self, name: str) -> dict[str, str]:

@@ -32,8 +32,8 @@ _OWNER, _MODE = "root:nut", "0640"
 # Of the boot and no other: a flag that a crash leaves on a disk would let the next ordinary halt cut the power.
 _KILLPOWER = "/run/nut/homelab-killpower"
 _EVENT = "/run/nut/homelab-event"
-# Nobody's inhibitor holds this up, as from systemd 257 on even root's own shutdown would be; nor a deaf logind. Without
-# order only where nothing else does it.
+# Nobody's inhibitor holds this up, as from systemd 257 on even root's own shutdown would be; nor a deaf logind: nothing
+# would try again. What is already going down in order is not cut short; without order only where nothing else does it.
 POWEROFF = (
     "systemctl -i poweroff || systemctl start --no-block --job-mode=replace-irreversibly poweroff.target"
     " || systemctl --force poweroff"
@@ -129,7 +129,8 @@ def primary(home: Home, host: Host, probe: HostProbe, passwords: Passwords) -> t
     )
     monitor = _monitor(
         f"{NAME}@127.0.0.1 1 homelab_primary {passwords.primary} primary",
-        path("ups-shutdown"),
+        # Also where the script is missing or dies.
+        f"{path('ups-shutdown')}; {POWEROFF}",
         f"POWERDOWNFLAG {_KILLPOWER}",
         f"NOTIFYCMD {path('ups-event')}",
         *(

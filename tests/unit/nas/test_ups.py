@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ def test_the_nas_is_primary_and_tells_only_those_who_follow() -> None:
     assert "LISTEN 127.0.0.1 3493\nLISTEN 192.168.1.31 3493\n" in files[ups.SERVER].content
     monitor = files[ups.MONITOR].content
     assert "MONITOR ups@127.0.0.1 1 homelab_primary geheim-primary primary\n" in monitor
-    assert 'SHUTDOWNCMD "/usr/local/lib/homelab/ups-shutdown"\n' in monitor
+    assert f'SHUTDOWNCMD "/usr/local/lib/homelab/ups-shutdown; {ups.POWEROFF}"\n' in monitor
     # A flag that outlives its boot would let the next ordinary halt cut the power.
     assert "POWERDOWNFLAG /run/" in monitor
     assert files[ups.SETTINGS].content == "wait=60\nnodes=192.168.1.12 192.168.1.13\n"
@@ -208,10 +209,9 @@ def test_a_host_that_was_let_go_and_follows_again_does_so_after_a_boot_too() -> 
     assert {*ups.boot_units(S1), *ups.boot_units(NAS)} <= set(ups.questions(HOME, S1).units)
 
 
-def test_the_nas_is_turned_off_also_where_logind_refuses(there: Powered) -> None:
-    there.write("/etc/homelab/ups", "wait=0\nnodes=\n")
+def test_a_host_is_turned_off_also_where_logind_refuses(there: Powered) -> None:
     there.fake("systemctl", 'echo "systemctl $*" >>"$HOMELAB_ROOT/did"; [ "$1" = --force ]')
-    assert there.run("ups-shutdown").returncode == 0
+    assert there.system(ups.POWEROFF).returncode == 0
     assert there.path("/did").read_text().splitlines() == [
         "systemctl -i poweroff",
         "systemctl start --no-block --job-mode=replace-irreversibly poweroff.target",
@@ -222,9 +222,18 @@ def test_the_nas_is_turned_off_also_where_logind_refuses(there: Powered) -> None
 def test_a_simulated_ups_does_not_turn_the_next_boot_off(there: Powered) -> None:
     there.write("/etc/homelab/ups", "wait=0\nnodes=\nplayed=/etc/nut/homelab.dev\n")
     there.write("/etc/nut/homelab.dev", "ups.status: OB LB\nbattery.charge: 5\n")
-    there.fake("systemctl", ":")
-    assert there.run("ups-shutdown").returncode == 0
-    assert there.path("/etc/nut/homelab.dev").read_text() == "ups.status: OL\nbattery.charge: 5\n"
+    there.fake("systemctl", 'cat "$HOMELAB_ROOT/etc/nut/homelab.dev" >"$HOMELAB_ROOT/did"')
+    assert there.shutdown().returncode == 0
+    assert there.path("/did").read_text() == "ups.status: OL\nbattery.charge: 5\n"
+
+
+@pytest.mark.parametrize("script", [None, "exit 3", "kill -9 $$", "if"])
+def test_the_nas_is_turned_off_also_where_its_script_is_missing_or_dies(there: Powered, script: str | None) -> None:
+    path = there.path("/usr/local/lib/homelab/ups-shutdown")
+    path.unlink() if script is None else path.write_text(f"#!/bin/sh\n{script}\n")
+    there.fake("systemctl", 'echo "systemctl $*" >>"$HOMELAB_ROOT/did"')
+    assert there.shutdown().returncode == 0
+    assert there.path("/did").read_text() == "systemctl -i poweroff\n"
 
 
 def test_a_host_that_follows_no_more_is_let_go() -> None:
@@ -283,6 +292,13 @@ class Powered(NasHost):
         assert self.run("homelab-watch").returncode == 0
         return sent.read_text().splitlines() if sent.exists() else []
 
+    def shutdown(self) -> subprocess.CompletedProcess[str]:
+        """What upsmon does when the battery is low."""
+        monitor = by_path(ups.primary(HOME, NAS, HostProbe(), PASSWORDS))[ups.MONITOR].content
+        found = re.search(r'^SHUTDOWNCMD "(.*)"$', monitor, re.MULTILINE)
+        assert found
+        return self.system(found[1])
+
     def metrics(self) -> str:
         return self.path("/var/lib/homelab/metrics/homelab.prom").read_text()
 
@@ -338,7 +354,7 @@ def test_the_nas_goes_down_when_the_others_are(there: Powered) -> None:
         'for a; do node=$a; done; echo "ping $node" >>"$HOMELAB_ROOT/did"\n'
         '[ "$(grep -c "ping $node" "$HOMELAB_ROOT/did")" -lt 3 ]',
     )
-    done = there.run("ups-shutdown")
+    done = there.shutdown()
     assert done.returncode == 0, done.stderr
     did = there.path("/did").read_text().splitlines()
     assert did == ["ping 192.0.2.11"] * 3 + ["ping 192.0.2.12"] * 3 + ["systemctl -i poweroff"]
@@ -350,7 +366,7 @@ def test_the_nas_waits_no_longer_than_it_was_told(there: Powered) -> None:
     there.fake("systemctl", 'echo "systemctl $*" >>"$HOMELAB_ROOT/did"')
     there.fake("ping", ":")
     there.path("/usr/local/lib/homelab/homelab-alert").write_text("#!/bin/sh\nexit 1\n")
-    assert there.run("ups-shutdown").returncode == 0
+    assert there.shutdown().returncode == 0
     assert there.path("/did").read_text() == "systemctl -i poweroff\n"
 
 

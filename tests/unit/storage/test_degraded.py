@@ -369,6 +369,21 @@ def test_the_newer_disk_that_is_there_and_not_in_the_array_is_named(host: Host, 
         assert "rm " not in done.stderr
 
 
+def test_a_mapped_disk_is_known_by_the_name_that_the_kernel_has_for_it(host: Host) -> None:
+    """blkid has another for it; taken for a disk beside the array, it would have what cannot start stopped."""
+    host.array("md127", "inactive", WRITTEN, "dm-0")
+    (host.root / "dev/mapper").mkdir(parents=True)
+    (host.root / "dev/dm-0").touch()
+    (host.root / "dev/mapper/luks-d1").symlink_to("../dm-0")
+    host.fake("blkid", f"echo {host.root}/dev/mapper/luks-d1")
+    host.mdadm("exit 1")
+    assert (host.run().returncode, host.asked) == (0, ["--run /dev/md127"])
+    host.ran_on("dm-0")
+    host.array("md126", "inactive", WRITTEN, "vdc")
+    done = host.run("--may", "md126")
+    assert done.returncode == 1 and "; /dev/dm-0 has what is newer" in done.stderr
+
+
 def test_what_is_left_of_the_disks_that_ran_last_is_started(host: Host) -> None:
     host.ran_on("vdb", "vdc")
     host.array("md127", "inactive", WRITTEN, "vdc")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -32,7 +31,7 @@ from tests.charts_engine import CHARTS, rendered
 from tests.cluster.conftest import health_of, until
 from tests.cluster.test_pods import IMAGE, fetch
 from tests.cluster.test_role import checks, may_only_look, runs_every_check
-from tests.sandbox.lab import BIN, Lab, environment
+from tests.sandbox.lab import Lab
 from tests.unit.charts import homes
 
 CONTEXT = "homelab-sandbox"
@@ -328,19 +327,12 @@ def test_runs_install_upgrade_and_uninstall_and_a_plan_names_a_changed_value(
 
 def planned(lab: Lab, folder: Path) -> str:
     """The operations by which a deploy of the charts would change something, as `homelab plan` tells them; in lines."""
-    done = subprocess.run(
-        [str(BIN / "homelab"), "plan", "charts", "--format", "json"],
-        cwd=folder.parent,
-        env=environment(lab.size, lab.version),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode in (0, 2), done.stdout + done.stderr
-    return "\n".join(each["name"] for each in json.loads(done.stdout)["changes"] if each["hosts"])
+    done = lab.plan("charts", inventory=str(folder))
+    assert done.code in (0, 2), done.said
+    return "\n".join(name for name, hosts in done.changes.items() if hosts)
 
 
+#
 # What Helm makes of the charts
 #
 

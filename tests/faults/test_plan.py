@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-from pathlib import Path
-from typing import Any
-
 import pytest
 
 from tests.faults.conftest import state
-from tests.sandbox.lab import BIN, ROOT, Lab, environment
+from tests.sandbox.lab import Lab
 
 pytestmark = pytest.mark.long
 
 EDITED, UNIT = "/etc/apt/apt.conf.d/90homelab", "/etc/systemd/system/k3s-agent.service"
 
 
-def plan(lab: Lab, code: int, deploy: str = "site", folder: Path = ROOT) -> dict[str, list[str]]:
+def plan(lab: Lab, code: int) -> dict[str, list[str]]:
     """The operations that would change something, each with its hosts; `homelab plan` must exit with `code`."""
-    done = subprocess.run(
-        [str(BIN / "homelab"), "plan", deploy, "--format", "json"],
-        cwd=folder,
-        env=environment(lab.size, lab.version),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=900,
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    told: dict[str, Any] = json.loads(done.stdout)
-    return {each["name"]: each["hosts"] for each in told["changes"]}
+    done = lab.plan()
+    assert done.code == code, done.said
+    return done.changes
 
 
 def test_what_a_hand_changed_is_named_and_stays_until_the_next_deploy(whole: Lab) -> None:

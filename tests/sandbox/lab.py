@@ -106,6 +106,21 @@ class Lab:
         """`pyinfra -y inventory deploys/<deploy>.py`."""
         return self.pyinfra("-y", *options, inventory, f"deploys/{deploy}.py", env=env)
 
+    def plan(self, deploy: str = "site", inventory: str = "inventory") -> Deployed:
+        """`homelab plan <deploy>` in the folder of the inventory; its changes are those that a deploy would make."""
+        done = subprocess.run(
+            [str(BIN / "homelab"), "plan", deploy, "--format", "json"],
+            cwd=(ROOT / inventory).parent,
+            env=environment(self.size, self.version),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=900,
+        )
+        told: dict[str, Any] = json.loads(done.stdout) if done.returncode in (0, 2) else {"changes": []}
+        named = {each["name"]: each["hosts"] for each in told["changes"]}
+        return Deployed(done.returncode, done.stdout + done.stderr, named)
+
     def start_deploy(self, log: Path, deploy: str = "k3s", inventory: str = "inventory") -> subprocess.Popen[bytes]:
         """The same in the background, for tests that end it or look on."""
         command = [str(BIN / "pyinfra"), "-y", inventory, f"deploys/{deploy}.py"]

@@ -7,10 +7,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Any
 
 import pytest
 
+from homelab.model.nas import Nas
 from tests.hosts import inventory
 from tests.sandbox.hosts import ROOT
 from tests.sandbox.lab import Lab, environment
@@ -66,7 +67,24 @@ def state(lab: Lab, hosts: tuple[str, ...] = NODES) -> dict[str, str]:
     return {host: lab.ssh(host, look) for host in hosts}
 
 
+def sandbox(verb: str, host: str, *words: object, timeout: float = 300) -> None:
+    """What `python -m tests.sandbox` does to a machine: its power, its disks."""
+    command = [sys.executable, "-m", "tests.sandbox", verb, host, *(str(word) for word in words)]
+    subprocess.run(command, cwd=ROOT, env=environment(os.environ["SANDBOX"]), check=True, timeout=timeout)
+
+
 def power(verb: str, host: str) -> None:
     """Cut a machine's power or bring it back: `power-cut`, `power-on`."""
-    command = [sys.executable, "-m", "tests.sandbox", verb, host]
-    subprocess.run(command, cwd=Path(ROOT), env=environment(os.environ["SANDBOX"]), check=True, timeout=1800)
+    sandbox(verb, host, timeout=1800)
+
+
+def storage() -> Nas:
+    """What the sandbox's inventory describes of its NAS."""
+    described = inventory.home().host("nas").storage
+    assert described is not None
+    return described
+
+
+def pools() -> dict[str, dict[str, Any]]:
+    """The pools of the sandbox's NAS in the words of its inventory, for one more to be put beside them."""
+    return {name: pool.model_dump(exclude_none=True) for name, pool in storage().pools.items()}

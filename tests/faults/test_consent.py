@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.faults.conftest import pools, storage
 from tests.faults.test_nas import clear, deploy, disk, lab, written
-from tests.hosts import inventory
 from tests.sandbox.lab import Lab
 
 __all__ = ["lab"]
@@ -21,15 +21,12 @@ POOL = "extra"
 
 def listed(lab: Lab, consents: dict[str, str]) -> str:
     """The sandbox's inventory with one more pool on the spare disks, and these consents beside them."""
-    mine = inventory.home().host("nas").storage
-    assert mine is not None
     disks = {
         name: {"id": disk.id} | ({"consent": consents[name]} if name in consents else {})
-        for name, disk in mine.disks.items()
+        for name, disk in storage().disks.items()
     }
-    pools = {name: pool.model_dump(exclude_none=True) for name, pool in mine.pools.items()}
     extra = {POOL: {"kind": "btrfs", "level": "raid1", "disks": list(NAMES)}}
-    return lab.inventory("consent", hosts={"nas": {"disks": disks, "pools": pools | extra}})
+    return lab.inventory("consent", hosts={"nas": {"disks": disks, "pools": pools() | extra}})
 
 
 def refused(lab: Lab, consents: dict[str, str]) -> str:

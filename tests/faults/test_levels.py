@@ -5,9 +5,6 @@ For one level alone: `pytest tests/faults/test_levels.py -k raid10`.
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,13 +13,11 @@ import pytest
 
 from homelab.model import levels
 from homelab.model.levels import Level
-from tests.faults.conftest import power
+from tests.faults.conftest import pools, power, sandbox, storage
 from tests.faults.test_consent import POOL, forget
 from tests.faults.test_nas import deploy, lab, start, until
-from tests.faults.test_replace import OF_A_DISK, pull, replace, whole
-from tests.hosts import inventory
-from tests.sandbox.hosts import ROOT
-from tests.sandbox.lab import Lab, environment
+from tests.faults.test_replace import OF_A_DISK, replace, whole
+from tests.sandbox.lab import Lab
 
 __all__ = ["lab"]
 
@@ -49,22 +44,14 @@ class Wide:
 
 def listed(lab: Lab, level: Level, numbers: tuple[int, ...], ids: dict[int, int] | None = None) -> str:
     """The sandbox's inventory and one more array of these disks; `ids` are those with another disk in their place."""
-    mine = inventory.home().host("nas").storage
-    assert mine is not None
-    disks: dict[str, Any] = {name: {"id": each.id} for name, each in mine.disks.items()}
+    disks: dict[str, Any] = {name: {"id": each.id} for name, each in storage().disks.items()}
     disks |= {f"d{number}": {"id": by_id((ids or {}).get(number, number))} for number in numbers}
-    pools = {name: pool.model_dump(exclude_none=True) for name, pool in mine.pools.items()}
     wide = {"kind": "mdraid", "level": level.name, "filesystem": "ext4", "disks": [f"d{each}" for each in numbers]}
-    return lab.inventory("wide", hosts={"nas": {"disks": disks, "pools": pools | {POOL: wide}}})
+    return lab.inventory("wide", hosts={"nas": {"disks": disks, "pools": pools() | {POOL: wide}}})
 
 
 def by_id(number: int) -> str:
     return f"virtio-homelab-d{number}"
-
-
-def sandbox(verb: str, *words: object) -> None:
-    command = [sys.executable, "-m", "tests.sandbox", verb, "nas", *(str(word) for word in words)]
-    subprocess.run(command, cwd=ROOT, env=environment(os.environ["SANDBOX"]), check=True, timeout=300)
 
 
 def away(lab: Lab, numbers: tuple[int, ...]) -> None:
@@ -72,7 +59,7 @@ def away(lab: Lab, numbers: tuple[int, ...]) -> None:
     forget(lab)
     lab.ssh("nas", f"[ ! -e /dev/md/{POOL} ] || mdadm --stop /dev/md/{POOL}")
     for number in numbers:
-        sandbox("remove-disk", number)
+        sandbox("remove-disk", "nas", number)
 
 
 @pytest.fixture(scope="module", params=WIDE, ids=lambda each: each.name)
@@ -84,7 +71,7 @@ def wide(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Wide]:
     away(lab, everything)
     try:
         for number in everything:
-            sandbox("add-disk", number, MIB)
+            sandbox("add-disk", "nas", number, MIB)
         there = " && ".join(f"[ -e /dev/disk/by-id/{by_id(number)} ]" for number in everything)
         until("the new disks are there", lambda: lab.ssh("nas", f"{there} && echo there", check=False), 120)
         done = deploy(lab, inventory=listed(lab, level, tuple(numbers)))
@@ -131,7 +118,7 @@ def test_a_dead_disk_of_many_is_survived_and_replaced(lab: Lab, wide: Wide) -> N
         # With a disk gone as well, one that was being written to may refuse to start, and no tool forces it.
         lab.ssh("nas", f"systemctl stop srv-{POOL}.mount; mdadm --wait-clean /dev/md/{POOL}")
     power("power-cut", "nas")
-    pull("detach-disk", dead)
+    sandbox("detach-disk", "nas", dead)
     start(lab)
     until("it comes up degraded", lambda: lab.ssh("nas", f"mountpoint -q {AT} && echo yes", check=False), 600)
     assert "whole" in lab.ssh("nas", HASHES)

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.conftest import power
+from tests.faults.conftest import pools, power
 from tests.hosts import inventory
 from tests.sandbox.lab import Deployed, Lab
 
 # Disks of the sandbox that no pool has.
 SPARE = ("virtio-homelab-d5", "virtio-homelab-d6")
-EXTRA = {"pools": {"extra": {"kind": "btrfs", "level": "raid1", "disks": ["d5", "d6"]}}}
+EXTRA = {"extra": {"kind": "btrfs", "level": "raid1", "disks": ["d5", "d6"]}}
 
 # What a disk may carry, how to put it there, and the word by which it must be named. Each begins on a blank disk; two
 # disks are tried at a time, in this order.
@@ -117,7 +117,7 @@ def test_a_disk_that_carries_something_is_refused_and_stays_bit_for_bit(
         for kind, device in zip(kinds, spares, strict=True):
             lab.ssh("nas", SIGNATURES[kind][0].format(disk=device) + "; udevadm settle", timeout=300)
         before = [written(lab, device) for device in spares]
-        done = deploy(lab, inventory=lab.inventory("spare", hosts={"nas": with_extra(lab)}))
+        done = deploy(lab, inventory=lab.inventory("spare", hosts={"nas": {"pools": pools() | EXTRA}}))
         assert done.code == 1
         for kind, name in zip(kinds, ("d5", "d6"), strict=True):
             (line,) = [each for each in done.reasons if f"disks.{name}:" in each]
@@ -127,17 +127,6 @@ def test_a_disk_that_carries_something_is_refused_and_stays_bit_for_bit(
     finally:
         for device in spares:
             clear(lab, device)
-
-
-def with_extra(lab: Lab) -> dict[str, object]:
-    """The NAS's pools and one more on the spare disks."""
-    mine = inventory.home().host("nas").storage
-    assert mine is not None
-    pools = {
-        name: {key: value for key, value in pool.model_dump().items() if value is not None}
-        for name, pool in mine.pools.items()
-    }
-    return {"pools": pools | EXTRA["pools"]}
 
 
 def test_a_power_cut_while_writing_loses_nothing_that_was_synced(lab: Lab) -> None:

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import power
+from tests.faults.conftest import pools, power
 from tests.faults.test_consent import NAMES, POOL, forget
 from tests.faults.test_nas import clear, deploy, disk, lab, start, until
-from tests.hosts import inventory
 from tests.sandbox.lab import Lab
 
 __all__ = ["lab"]
@@ -24,12 +23,9 @@ MOMENTS = ("make the mdraid", f"mount {POOL} at", "Write smb.conf")
 @pytest.fixture
 def more(lab: Lab) -> Iterator[str]:
     """An inventory with an array more, on the spare disks, which are blank before and after."""
-    mine = inventory.home().host("nas").storage
-    assert mine is not None
-    pools = {name: pool.model_dump(exclude_none=True) for name, pool in mine.pools.items()}
     extra = {POOL: {"kind": "mdraid", "level": "raid1", "disks": list(NAMES), "filesystem": "ext4"}}
     _blank(lab)
-    yield lab.inventory("cut", hosts={"nas": {"pools": pools | extra}})
+    yield lab.inventory("cut", hosts={"nas": {"pools": pools() | extra}})
     _blank(lab)
     done = deploy(lab)
     assert done.code == 0, done.reasons
@@ -69,19 +65,14 @@ def _said(log: Path) -> str:
 def test_pools_are_adopted_in_another_order_and_under_another_hostname(lab: Lab) -> None:
     uuids = "findmnt -no UUID /srv/tank; findmnt -no UUID /srv/pics"
     before = lab.ssh("nas", uuids)
-    mine = inventory.home().host("nas").storage
-    assert mine is not None
-    pools = {
-        name: pool.model_dump(exclude_none=True) | {"disks": list(reversed(pool.disks))}
-        for name, pool in mine.pools.items()
-    }
+    turned = {name: pool | {"disks": pool["disks"][::-1]} for name, pool in pools().items()}
     lab.ssh(
         "nas",
         "hostname elsewhere; rm -rf /var/lib/homelab/pools; : >/etc/mdadm/mdadm.conf;"
         " systemctl stop smbd nfs-server srv-tank.mount srv-pics.mount; mdadm --stop --scan --config=none",
         timeout=300,
     )
-    done = deploy(lab, inventory=lab.inventory("reversed", hosts={"nas": {"pools": pools}}))
+    done = deploy(lab, inventory=lab.inventory("reversed", hosts={"nas": {"pools": turned}}))
     assert done.code == 0, done.reasons
     assert lab.ssh("nas", uuids) == before
     assert not [name for name in done.changes if "additive" in name or "destructive" in name], done.changes

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +11,8 @@ import pytest
 
 from homelab.model import levels
 from homelab.storage import superblocks
-from tests.faults.conftest import power
+from tests.faults.conftest import power, sandbox, storage
 from tests.faults.test_nas import clear, disk, lab, start, until
-from tests.hosts import inventory
 from tests.sandbox.hosts import ROOT
 from tests.sandbox.lab import Deployed, Lab, environment
 
@@ -38,11 +35,6 @@ OF_A_DISK = {
 }
 
 
-def pull(verb: str, number: int) -> None:
-    command = [sys.executable, "-m", "tests.sandbox", verb, "nas", str(number)]
-    subprocess.run(command, cwd=Path(ROOT), env=environment(os.environ["SANDBOX"]), check=True, timeout=300)
-
-
 def replace(lab: Lab, number: int, with_: str, *more: str, inventory: str = "inventory") -> Deployed:
     data = ("--data", f"disk=d{number}", "--data", f"with={with_}", *more)
     return lab.deploy("day2/replace_disk", "--limit", "nas", *data, inventory=inventory)
@@ -50,9 +42,7 @@ def replace(lab: Lab, number: int, with_: str, *more: str, inventory: str = "inv
 
 def with_new(lab: Lab, number: int, id_: str) -> str:
     """The inventory with the line that the command tells to write."""
-    mine = inventory.home().host("nas").storage
-    assert mine is not None
-    disks: dict[str, Any] = {name: {"id": each.id} for name, each in mine.disks.items() if each.id != id_}
+    disks: dict[str, Any] = {name: {"id": each.id} for name, each in storage().disks.items() if each.id != id_}
     disks[f"d{number}"] = {"id": id_}
     return lab.inventory("replaced", hosts={"nas": {"disks": disks}})
 
@@ -70,7 +60,7 @@ def put_back(lab: Lab) -> Iterator[None]:
     for pool, (kind, number, _, _) in POOLS.items():
         original = f"virtio-homelab-d{number}"
         if "no" in lab.ssh("nas", f"test -e /dev/disk/by-id/{original} || echo no"):
-            pull("attach-disk", number)
+            sandbox("attach-disk", "nas", number)
             back = {"mdraid": f"mdadm /dev/md/{pool} --re-add /dev/disk/by-id/{original}", "btrfs": "true"}[kind]
             lab.ssh("nas", f"udevadm settle; {back}; systemctl start srv-{pool}.mount", check=False)
         record = lab.ssh("nas", f"grep ^disk.d{number}= /var/lib/homelab/pools/{pool}; true")
@@ -92,7 +82,7 @@ def test_a_dead_disk_is_survived_and_replaced(lab: Lab, spare: str, put_back: No
         " for i in 1 2 3 4; do head -c 5000000 /dev/urandom >f$i; done; sha256sum f? >sums; sync",
     )
     power("power-cut", "nas")
-    pull("detach-disk", number)
+    sandbox("detach-disk", "nas", number)
     start(lab)
     at = f"/srv/{pool}"
     if comes_up:
@@ -126,7 +116,7 @@ def test_a_disk_of_a_btrfs_that_dies_while_it_is_mounted_is_replaced(lab: Lab, s
     kind, number, folder, _ = POOLS["pics"]
     before = "rm -rf .kept; mkdir .kept; cd .kept; head -c 5000000 /dev/urandom >f1; sha256sum f1 >sums; sync"
     lab.ssh("nas", f"cd {folder}; {before}")
-    pull("detach-disk", number)
+    sandbox("detach-disk", "nas", number)
     lab.ssh("nas", f"cd {folder}/.kept; head -c 5000000 /dev/urandom >f2; sha256sum f2 >>sums; sync")
     lab.ssh("nas", "systemctl start homelab-watch.service", timeout=600)
     assert "pool pics lacks a disk" in lab.ssh("nas", "cat /var/lib/homelab/watch")
@@ -147,12 +137,12 @@ def test_a_disk_that_had_left_its_mirror_is_not_served_alone(lab: Lab, put_back:
     older, newer, folder = 2, 1, "/srv/tank/media"
     kept = f"cat /var/lib/homelab/arrays/{superblocks.mdadm_uuid(_uuid(lab))}"
     assert len(lab.ssh("nas", kept).split()) == 2
-    pull("detach-disk", older)
+    sandbox("detach-disk", "nas", older)
     until("it is noted which half is left", lambda: len(lab.ssh("nas", kept).split()) == 1)
     lab.ssh("nas", f"echo new >{folder}/.newer; sync")
     power("power-cut", "nas")
-    pull("attach-disk", older)
-    pull("detach-disk", newer)
+    sandbox("attach-disk", "nas", older)
+    sandbox("detach-disk", "nas", newer)
     try:
         start(lab)
         says = "journalctl -b -u homelab-array@tank -o cat"
@@ -176,7 +166,7 @@ def test_a_disk_that_had_left_its_mirror_is_not_served_alone(lab: Lab, put_back:
         assert "runs with old data and is in use" in lab.ssh("nas", says)
     finally:
         power("power-cut", "nas")
-        pull("attach-disk", newer)
+        sandbox("attach-disk", "nas", newer)
         start(lab)
     until("the newer half is served", lambda: lab.ssh("nas", "mountpoint -q /srv/tank && echo yes", check=False))
     assert lab.ssh("nas", f"cat {folder}/.newer; rm {folder}/.newer").strip() == "new"
@@ -195,9 +185,8 @@ def whole(lab: Lab, pool: str, kind: str) -> None:
         md = lab.ssh("nas", f"findmnt -no SOURCE /srv/{pool} | xargs readlink -f").strip().removeprefix("/dev/")
         assert lab.ssh("nas", f"cat /sys/block/{md}/md/degraded").strip() == "0"
         return
-    mine = inventory.home().host("nas").storage
-    assert mine is not None
-    data, metadata = levels.level("btrfs", mine.pools[pool].level).makes(len(mine.pools[pool].disks))
+    described = storage().pools[pool]
+    data, metadata = levels.level("btrfs", described.level).makes(len(described.disks))
     assert "MISSING" not in lab.ssh("nas", f"btrfs filesystem show /srv/{pool}").upper()
     kept = [line.split(":")[0] for line in lab.ssh("nas", f"btrfs filesystem df /srv/{pool}").splitlines()]
     assert sorted(each for each in kept if not each.startswith("Global")) == [

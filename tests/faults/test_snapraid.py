@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import pytest
-from pydantic import BaseModel
 
-from tests.faults.test_nas import clear, deploy, disk, power, start, until
+from tests.faults.conftest import pools, power, storage
+from tests.faults.test_nas import clear, deploy, disk, start, until
 from tests.faults.test_nas import lab as lab  # the sandbox's NAS, deployed
-from tests.hosts import inventory
 from tests.sandbox.lab import Lab
 
 pytestmark = pytest.mark.long
@@ -23,16 +22,11 @@ PLACES = ("data1", "parity1")
 
 def with_films(lab: Lab, case: str = "films") -> str:
     """The NAS's inventory with one more pool, its data on d5 and its parity on d6; gives its folder."""
-    mine = inventory.home().host("nas").storage
-    assert mine is not None
-
-    def told(values: Mapping[str, BaseModel]) -> dict[str, object]:
-        return {name: each.model_dump(exclude_none=True, exclude_defaults=True) for name, each in values.items()}
-
+    volumes = {name: each.model_dump(exclude_none=True) for name, each in storage().volumes.items()}
     films = {"kind": "snapraid", "disks": ["d5"], "parity": ["d6"], "sync": {"deleted": 3, "deleted_percent": 100}}
     more = {
-        "pools": told(mine.pools) | {"films": films},
-        "volumes": told(mine.volumes) | {"films": {"pool": "films", "owner": "anna"}},
+        "pools": pools() | {"films": films},
+        "volumes": volumes | {"films": {"pool": "films", "owner": "anna"}},
     }
     return lab.inventory(case, hosts={"nas": more})
 

@@ -175,37 +175,36 @@ def status() -> int:
     return 0 if good else 1
 
 
-def power(verb: str, name: str) -> None:
+def _of(name: str) -> tuple[Host, str]:
+    """A host of the sandbox and its provider; raise Refused when it has none of that name."""
     hosts, _ = table()
     _, earlier = machines.planned()
     if name not in earlier:
         raise Refused(f"{name}: no such host in the sandbox; it has {', '.join(earlier) or 'none'}")
-    (machines.power_cut if verb == "power-cut" else machines.power_on)(hosts[name], earlier[name])
+    return hosts[name], earlier[name]
+
+
+def power(verb: str, name: str) -> None:
+    (machines.power_cut if verb == "power-cut" else machines.power_on)(*_of(name))
 
 
 def disk(verb: str, name: str, number: str) -> None:
-    hosts, _ = table()
-    _, earlier = machines.planned()
-    if name not in earlier:
-        raise Refused(f"{name}: no such host in the sandbox; it has {', '.join(earlier) or 'none'}")
-    spare = number.isdecimal() and 1 <= int(number) <= hosts[name].disks
-    if not spare and not (number.isdecimal() and libvirt.added(hosts[name].machine, int(number))):
-        raise Refused(f"{number}: no such spare disk of {name}, which has {hosts[name].disks}")
-    (machines.detach_disk if verb == "detach-disk" else machines.attach_disk)(hosts[name], earlier[name], int(number))
+    host, provider = _of(name)
+    spare = number.isdecimal() and 1 <= int(number) <= host.disks
+    if not spare and not (number.isdecimal() and libvirt.added(host.machine, int(number))):
+        raise Refused(f"{number}: no such spare disk of {name}, which has {host.disks}")
+    (machines.detach_disk if verb == "detach-disk" else machines.attach_disk)(host, provider, int(number))
 
 
 def more_disks(verb: str, name: str, number: str, mib: str = "") -> None:
-    hosts, _ = table()
-    _, earlier = machines.planned()
-    if name not in earlier:
-        raise Refused(f"{name}: no such host in the sandbox; it has {', '.join(earlier) or 'none'}")
-    first = hosts[name].disks + 1
+    host, provider = _of(name)
+    first = host.disks + 1
     if not number.isdecimal() or not first <= int(number) <= LAST_DISK:
         raise Refused(f"{number}: those that can be added to {name} are {first} to {LAST_DISK}")
     if verb == "remove-disk":
-        machines.remove_disk(hosts[name], earlier[name], int(number))
+        machines.remove_disk(host, provider, int(number))
     elif mib.isdecimal() and int(mib) > 0:
-        machines.add_disk(hosts[name], earlier[name], int(number), int(mib))
+        machines.add_disk(host, provider, int(number), int(mib))
     else:
         raise Refused(f"{mib}: write its size in MiB, 512")
 

@@ -9,20 +9,19 @@ from xml.etree import ElementTree
 from .progress import step
 from .system import CommandFailed, end, remember, remembered, run, wait_for
 
-_VIRSH = ("virsh", "--connect", "qemu:///system")
 _DAEMONS = ("virtlogd", "libvirtd")
 _SETTINGS = Path("/etc/libvirt/qemu.conf")
 NETWORK = "homelab-vagrant"
 
 
-def virsh(*arguments: str, timeout: float = 60) -> str | None:
-    """What virsh prints, or None when it fails."""
-    done = run([*_VIRSH, *arguments], check=False, timeout=timeout)
-    return done.stdout if done.returncode == 0 else None
+def virsh(*arguments: str, check: bool = False, timeout: float = 60) -> str:
+    """What virsh prints; "" when it fails, or with check CommandFailed."""
+    done = run(["virsh", "--connect", "qemu:///system", *arguments], check=check, timeout=timeout)
+    return done.stdout if done.returncode == 0 else ""
 
 
 def answers() -> bool:
-    return virsh("uri", timeout=10) is not None
+    return virsh("uri", timeout=10) != ""
 
 
 def start(state: Path, emulated: bool) -> None:
@@ -97,12 +96,12 @@ def _remove_chains() -> None:
 
 def state_of(domain: str) -> str:
     """running, shut off, ... or empty when there is no such domain."""
-    return (virsh("domstate", domain) or "").strip()
+    return virsh("domstate", domain).strip()
 
 
 def detach(domain: str, number: int, kept: Path) -> None:
     """Take the disk with the serial homelab-d<number> out of a domain; how it was in there is kept in the folder."""
-    xml = run([*_VIRSH, "dumpxml", "--inactive", domain]).stdout
+    xml = virsh("dumpxml", "--inactive", domain, check=True)
     disks = ElementTree.fromstring(xml).findall("./devices/disk")
     found = [disk for disk in disks if disk.findtext("serial") == f"homelab-d{number}"]
     if not found:
@@ -123,9 +122,9 @@ def attach(domain: str, number: int, kept: Path) -> None:
 def add(domain: str, number: int, mib: int, kept: Path) -> None:
     """A blank disk more, with the serial homelab-d<number>; it is gone with the domain if nobody removes it before."""
     volume = _volume(domain, number)
-    run([*_VIRSH, "vol-create-as", "default", volume, f"{mib}M", "--format", "qcow2"])
+    virsh("vol-create-as", "default", volume, f"{mib}M", "--format", "qcow2", check=True)
     path = kept / f"disk-{number}.xml"
-    path.write_text(disk(run([*_VIRSH, "vol-path", volume, "--pool", "default"]).stdout.strip(), number))
+    path.write_text(disk(virsh("vol-path", volume, "--pool", "default", check=True).strip(), number))
     try:
         _device("attach-device", domain, path)
     except CommandFailed:
@@ -164,7 +163,7 @@ def _volume(domain: str, number: int) -> str:
 
 def _device(verb: str, domain: str, path: Path) -> None:
     live = ["--live"] if state_of(domain) == "running" else []
-    run([*_VIRSH, verb, domain, str(path), "--config", *live])
+    virsh(verb, domain, str(path), "--config", *live, check=True)
 
 
 def destroy(domain: str) -> None:
@@ -183,5 +182,5 @@ def remove_disks(domain: str) -> None:
 
 def volumes() -> list[str]:
     """The names in the pool that Vagrant uses."""
-    rows = (virsh("vol-list", "default") or "").splitlines()[2:]
+    rows = virsh("vol-list", "default").splitlines()[2:]
     return [row.split()[0] for row in rows if row.strip()]

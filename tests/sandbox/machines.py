@@ -195,7 +195,7 @@ def power_cut(host: Host, provider: str) -> None:
     if provider == "lxc":
         run(["lxc-stop", "-k", "-n", host.machine])
     else:
-        run(["virsh", "--connect", "qemu:///system", "destroy", host.machine])
+        libvirt.virsh("destroy", host.machine, check=True)
     say(f"{host.name}: power cut")
 
 
@@ -206,7 +206,7 @@ def power_on(host: Host, provider: str) -> None:
     if provider == "lxc":
         run(["lxc-start", "-n", host.machine])
     else:
-        run(["virsh", "--connect", "qemu:///system", "start", host.machine])
+        libvirt.virsh("start", host.machine, check=True)
 
 
 def detach_disk(host: Host, provider: str, number: int) -> None:

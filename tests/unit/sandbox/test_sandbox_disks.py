@@ -1,5 +1,6 @@
 """A disk more than the table has."""
 
+from subprocess import CompletedProcess
 from xml.etree import ElementTree
 
 import pytest
@@ -23,10 +24,9 @@ def test_one_that_cannot_be_plugged_in_leaves_nothing_behind(monkeypatch, tmp_pa
         asked.append(command[3])
         if command[3] == "attach-device":
             raise CommandFailed("no slot")
-        return type("Done", (), {"stdout": "/pool/x.qcow2\n"})
+        return CompletedProcess(command, 0, "/pool/x.qcow2\n", "")
 
     monkeypatch.setattr(libvirt, "run", run)
-    monkeypatch.setattr(libvirt, "virsh", lambda *words, **_: asked.append(words[0]) or "")
     with pytest.raises(CommandFailed):
         libvirt.add("homelab-nas", 7, 512, tmp_path)
     assert asked[-1] == "vol-delete" and list(tmp_path.iterdir()) == []

@@ -34,7 +34,7 @@ class Host:
         (root / "proc/uptime").write_text("5.00 9.00\n")
         (root / "sys/class/block").mkdir(parents=True)
         self.note(RECORD.text())
-        self.fake("sleep", f'read -r up _ <{root}/proc/uptime; echo "$((${{up%%.*}} + 10)).00 0" >{root}/proc/uptime')
+        self.clock()
         self.fake("udevadm", "")
         self.fake("blkid", "")
         self.mdadm("")
@@ -51,12 +51,14 @@ cd {self.root}/sys/class/block
 case $1 in --run) echo active >"${{2##*/}}/md/array_state" ;; --stop) rm -r "${{2##*/}}" ;; esac""",
         )
 
+    def clock(self, then: str = ":") -> None:
+        """A `sleep` puts it on by 10 s, to `$up`, and something happens then."""
+        file = f"{self.root}/proc/uptime"
+        self.fake("sleep", f'read -r up _ <{file}; up=$((${{up%%.*}} + 10)); echo "$up.00 0" >{file}; {then}')
+
     def later(self, second: int, then: str) -> None:
         """What happens once the clock is there."""
-        step = (
-            f'read -r up _ <{self.root}/proc/uptime; up=$((${{up%%.*}} + 10)); echo "$up.00 0" >{self.root}/proc/uptime'
-        )
-        self.fake("sleep", f"{step}; [ $up -ne {5 + second} ] || {{ cd {self.root}/sys/class/block; {then}; }}")
+        self.clock(f"[ $up -ne {5 + second} ] || {{ cd {self.root}/sys/class/block; {then}; }}")
 
     def note(self, text: str) -> None:
         record = self.root / "var/lib/homelab/pools/tank"

@@ -88,6 +88,12 @@ def serve(serving: Callable[[ApiServer], ApiServer]) -> Callable[..., ApiServer]
     return serve
 
 
+@pytest.fixture
+def beef(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next run's name, and so that of its namespace, homelab-health-beef."""
+    monkeypatch.setattr("secrets.token_hex", lambda length: "beef")
+
+
 def fresh(*dns: str) -> K3s:
     cluster = K3s(datetime.now(UTC))
     with_dns(cluster, *(dns or ("s1",)))
@@ -279,11 +285,9 @@ def test_those_that_are_there_are_asked_when_one_does_not_start(serve: Callable[
         'admission webhook "validate.example" denied the request: no',
     ],
 )
-def test_pods_that_are_refused_are_could_not_check(
-    serve: Callable[..., ApiServer], monkeypatch: pytest.MonkeyPatch, message: str
-) -> None:
+@pytest.mark.usefixtures("beef")
+def test_pods_that_are_refused_are_could_not_check(serve: Callable[..., ApiServer], message: str) -> None:
     server = serve()
-    monkeypatch.setattr("secrets.token_hex", lambda length: "beef")
     server.faults[f"{SPACES}/homelab-health-beef/pods"] = lambda handler: (
         handler.command == "POST" and api_server.refuse(403, message)(handler)
     )
@@ -294,11 +298,9 @@ def test_pods_that_are_refused_are_could_not_check(
     assert ours(server) == []
 
 
-def test_the_service_account_of_a_new_namespace_is_waited_for(
-    serve: Callable[..., ApiServer], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("beef")
+def test_the_service_account_of_a_new_namespace_is_waited_for(serve: Callable[..., ApiServer]) -> None:
     server = serve()
-    monkeypatch.setattr("secrets.token_hex", lambda length: "beef")
     said = 'pods "node-0" is forbidden: error looking up service account homelab-health-beef/default: serviceaccount'
     server.faults[f"POST {SPACES}/homelab-health-beef/pods"] = api_server.refuse(
         403, f'{said} "default" not found', times=2
@@ -307,11 +309,11 @@ def test_the_service_account_of_a_new_namespace_is_waited_for(
 
 
 @pytest.mark.parametrize("said", ["error looking up service account beef/default: none", "serviceaccount is not mine"])
+@pytest.mark.usefixtures("beef")
 def test_no_other_refusal_is_taken_for_that_and_it_is_not_waited_for_without_end(
     serve: Callable[..., ApiServer], monkeypatch: pytest.MonkeyPatch, said: str
 ) -> None:
     server = serve()
-    monkeypatch.setattr("secrets.token_hex", lambda length: "beef")
     monkeypatch.setattr("homelab.health.probing._ACCOUNT", 0.1)
     server.faults[f"POST {SPACES}/homelab-health-beef/pods"] = api_server.refuse(403, said)
     _, report, _ = try_out(timeout=60, codes=["DEEP002"])
@@ -367,11 +369,11 @@ def unsaid(say: api_server.Fault, *, times: int = 99) -> api_server.Fault:
 @pytest.mark.parametrize("resource", ["", "pods", "services", "persistentvolumeclaims"])
 @pytest.mark.parametrize("say", [api_server.dropped(), api_server.refuse(500, "etcdserver: request timed out")])
 @pytest.mark.parametrize("times", [1, 99])
+@pytest.mark.usefixtures("beef")
 def test_what_was_made_though_no_answer_told_so_counts_and_is_removed(
-    serve: Callable[..., ApiServer], monkeypatch: pytest.MonkeyPatch, resource: str, say: api_server.Fault, times: int
+    serve: Callable[..., ApiServer], resource: str, say: api_server.Fault, times: int
 ) -> None:
     server = serve()
-    monkeypatch.setattr("secrets.token_hex", lambda length: "beef")
     path = f"{SPACES}/homelab-health-beef/{resource}" if resource else SPACES
     server.faults[f"POST {path}"] = unsaid(say, times=times)
     _, report, told = try_out()
@@ -407,11 +409,11 @@ def test_a_namespace_that_is_made_though_the_api_failed_is_removed(
 
 
 @pytest.mark.parametrize("at", ["review", "services", "pods", "persistentvolumeclaims"])
+@pytest.mark.usefixtures("beef")
 def test_one_request_that_hangs_does_not_take_the_time_of_the_others(
     serve: Callable[..., ApiServer], monkeypatch: pytest.MonkeyPatch, at: str
 ) -> None:
     server = serve()
-    monkeypatch.setattr("secrets.token_hex", lambda length: "beef")
     monkeypatch.setattr("homelab.health.probing._PATIENCE", 0.5)
     reviews = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
     path = reviews if at == "review" else f"{SPACES}/homelab-health-beef/{at}"
@@ -480,11 +482,11 @@ def test_whatever_ends_it_the_namespace_is_removed(
     assert ["interrupted" in line for line in told] == ([] if raised is RuntimeError else [True])
 
 
+@pytest.mark.usefixtures("beef")
 def test_what_is_left_behind_is_told_with_the_command(
     serve: Callable[..., ApiServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = serve()
-    monkeypatch.setattr("secrets.token_hex", lambda length: "beef")
     monkeypatch.setattr("homelab.health.probing._CLEANING", 0.5)
     server.faults[f"DELETE {SPACES}/homelab-health-beef"] = api_server.refuse(500, "no leader")
     _, report, told = try_out()
@@ -493,11 +495,11 @@ def test_what_is_left_behind_is_told_with_the_command(
     assert report.roots == (), "what was found out holds nevertheless"
 
 
+@pytest.mark.usefixtures("beef")
 def test_who_is_in_more_of_a_hurry_is_told_what_may_be_left(
     serve: Callable[..., ApiServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     serve()
-    monkeypatch.setattr("secrets.token_hex", lambda length: "beef")
 
     def again(*_: object) -> None:
         raise KeyboardInterrupt
@@ -601,11 +603,8 @@ def test_what_becomes_of_a_shared_volume(
     assert (roots(report), why(report, SHARED)[0]) == (root, status)
 
 
-@pytest.mark.usefixtures("seen")
-def test_a_volume_that_is_not_mounted_is_told_with_the_kubelets_words(
-    serve: Callable[..., ApiServer], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("secrets.token_hex", lambda length: "beef")
+@pytest.mark.usefixtures("seen", "beef")
+def test_a_volume_that_is_not_mounted_is_told_with_the_kubelets_words(serve: Callable[..., ApiServer]) -> None:
     cluster = with_nfs(fresh())
     for name, reason, message in (
         ("shared-write", "FailedMount", "mount failed: exit status 32: Connection timed out"),
@@ -691,10 +690,8 @@ def test_asked_for_dns_alone_a_broken_network_is_not_taken_for_it(serve: Callabl
     assert report.roots[0].remedy == "homelab health --deep --only DEEP002"
 
 
-def test_a_policy_that_new_namespaces_get_is_told_for_what_it_may_bar(
-    serve: Callable[..., ApiServer], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("secrets.token_hex", lambda length: "beef")
+@pytest.mark.usefixtures("beef")
+def test_a_policy_that_new_namespaces_get_is_told_for_what_it_may_bar(serve: Callable[..., ApiServer]) -> None:
     cluster = fresh()
     cluster.add(
         "networkpolicies",
@@ -723,19 +720,19 @@ def test_what_could_not_be_read_is_not_tried_out(serve: Callable[..., ApiServer]
 
 
 @pytest.mark.parametrize("fault", [api_server.refuse(500, "no leader", times=3), api_server.truncated(times=5)])
+@pytest.mark.usefixtures("beef")
 def test_an_api_that_is_away_for_a_moment_is_waited_for(
-    serve: Callable[..., ApiServer], monkeypatch: pytest.MonkeyPatch, fault: api_server.Fault
+    serve: Callable[..., ApiServer], fault: api_server.Fault
 ) -> None:
     server = serve()
-    monkeypatch.setattr("secrets.token_hex", lambda length: "beef")
     server.faults[f"GET {SPACES}/homelab-health-beef/pods"] = fault
     _, report, _ = try_out()
     assert (report.roots, report.exit_code) == ((), 0)
 
 
-def test_an_api_that_goes_away_is_said(serve: Callable[..., ApiServer], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("beef")
+def test_an_api_that_goes_away_is_said(serve: Callable[..., ApiServer]) -> None:
     server = serve()
-    monkeypatch.setattr("secrets.token_hex", lambda length: "beef")
     server.faults[f"{SPACES}/homelab-health-beef/pods"] = api_server.dropped()
     _, report, _ = try_out()
     assert report.exit_code == 3 and ours(server) == []
@@ -785,11 +782,11 @@ def test_dns_of_which_the_api_tells_nothing_more_is_not_judged(serve: Callable[.
     assert [each.why for each in report.unread] == ["whether DNS still has this address is not told: no"]
 
 
+@pytest.mark.usefixtures("beef")
 def test_a_look_that_is_not_answered_does_not_take_all_the_time(
     serve: Callable[..., ApiServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = serve()
-    monkeypatch.setattr("secrets.token_hex", lambda length: "beef")
     monkeypatch.setattr("homelab.health.probing._PATIENCE", 0.5)
     hang, silent = api_server.hang(), [True, True]
     server.faults[f"GET {SPACES}/homelab-health-beef/pods"] = lambda handler: (

@@ -1,7 +1,7 @@
 """Whether data is as a JSON schema of ours says.
 
 Stricter than JSON Schema draft 2020-12 in two things: a key that an object's `properties` do not name is wrong, so that
-a schema which has fallen behind is found out, and so is a keyword that the draft does not have.
+a schema which has fallen behind is found out, and so is a keyword that is not known here, where that cannot be seen to.
 """
 
 from __future__ import annotations
@@ -12,7 +12,11 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-_ASIDE = {"$schema", "$defs", "title", "description"}
+# Schemas are in these by a name, as they are, and in a list.
+_NAMED, _ALONE, _LISTED = ("properties", "$defs"), ("items", "additionalProperties"), ("anyOf",)
+# There are none in these. `format` alone is checked by nobody.
+_PLAIN = {"$schema", "$ref", "title", "description", "type", "const", "enum", "required", "pattern"}
+_PLAIN |= {"minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "uniqueItems"}
 
 
 def wrong(data: Any, schema: dict[str, Any]) -> list[str]:
@@ -31,15 +35,16 @@ def _strict(schema: Any) -> Any:
     """The schema, every object of which has only the properties that it names."""
     if not isinstance(schema, dict):
         return schema
-    unknown = schema.keys() - _ASIDE - Draft202012Validator.VALIDATORS.keys()
-    assert not unknown, f"no keywords of the draft: {', '.join(unknown)}"
+    unknown = schema.keys() - _PLAIN - {*_NAMED, *_ALONE, *_LISTED}
+    assert not unknown, f"keywords that are not known here: {', '.join(sorted(unknown))}"
     made = dict(schema)
-    for keyword in ("properties", "$defs"):
+    for keyword in _NAMED:
         if keyword in schema:
             made[keyword] = {name: _strict(each) for name, each in schema[keyword].items()}
-    for keyword in ("items", "additionalProperties"):
+    for keyword in _ALONE:
         if keyword in schema:
             made[keyword] = _strict(schema[keyword])
-    if "anyOf" in schema:
-        made["anyOf"] = [_strict(each) for each in schema["anyOf"]]
+    for keyword in _LISTED:
+        if keyword in schema:
+            made[keyword] = [_strict(each) for each in schema[keyword]]
     return {"additionalProperties": False, **made} if "properties" in made else made

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import atexit
 import json
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -33,7 +35,7 @@ else:
     sys.exit()
 for number, name in enumerate((os.devnull, asked["stdout"], asked["stderr"])):
     os.dup2(os.open(name, os.O_RDWR), number)
-signal.alarm(120)  # whatever hangs ends by it
+signal.alarm(asked["deadline"])  # whatever hangs ends by it
 os.chdir(asked["cwd"])
 os.environ.clear()
 os.environ.update(asked["env"])
@@ -41,6 +43,10 @@ sys.argv = ["pyinfra", *asked["arguments"]]
 sys.path[0] = os.getcwd()
 sys.exit(pyinfra_cli.main.main())
 """
+
+
+# In seconds.
+DEADLINE = 120
 
 
 @cache
@@ -52,15 +58,24 @@ def _server() -> subprocess.Popen[str]:
 
 
 def pyinfra(arguments: tuple[str, ...], cwd: Path, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run pyinfra there without a terminal, with no environment but that, and wait for its end."""
+    """Run pyinfra there without a terminal, with no environment but that, and wait for its end.
+
+    Raise AssertionError where it does not end within the deadline.
+    """
     server = _server()
     assert server.stdin and server.stdout
     with tempfile.TemporaryDirectory() as folder:
         out, err = Path(folder, "stdout"), Path(folder, "stderr")
         out.touch()
         err.touch()
-        asked = {"arguments": arguments, "cwd": str(cwd), "env": dict(env), "stdout": str(out), "stderr": str(err)}
-        server.stdin.write(f"{json.dumps(asked)}\n")
-        server.stdin.flush()
-        code = int(server.stdout.readline())
+        asked = {"arguments": arguments, "cwd": str(cwd), "env": dict(env), "deadline": DEADLINE}
+        asked |= {"stdout": str(out), "stderr": str(err)}
+        # One that has ended says so by its silence.
+        with suppress(BrokenPipeError):
+            server.stdin.write(f"{json.dumps(asked)}\n")
+            server.stdin.flush()
+        answer = server.stdout.readline()
+        assert answer, f"what forks pyinfra has ended, with {server.wait(DEADLINE)}"
+        code = int(answer)
+        assert code != -signal.SIGALRM, f"pyinfra {' '.join(arguments)}: not within {DEADLINE} s\n{err.read_text()}"
         return subprocess.CompletedProcess(arguments, code, out.read_text(), err.read_text())

@@ -285,6 +285,25 @@ def test_codes_and_what_they_mean_are_told_without_a_cluster(tmp_path: Path) -> 
     assert unknown.stderr == "POD0001: there is no such code; did you mean POD001?\n"
 
 
+def unread(stream: str, *arguments: str, cwd: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run it with nobody who reads its stdout or its stderr."""
+    read, write = os.pipe()
+    os.close(read)
+    streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: write}
+    command, environment = [HOMELAB, "health", *arguments], {**os.environ, **environ}
+    try:
+        return subprocess.run(command, cwd=cwd, text=True, env=environment, timeout=120, check=False, **streams)
+    finally:
+        os.close(write)
+
+
+def redirected(words: str, cwd: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run it with these options and redirections, as a shell does."""
+    command = ["sh", "-c", f'exec "$1" health {words}', "sh", str(HOMELAB)]
+    environment = {**os.environ, **environ}
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=environment, timeout=120, check=False)
+
+
 @pytest.mark.parametrize("arguments", [(), ("--format", "json"), ("--watch", "60")])
 @pytest.mark.parametrize("colour", ["", "1"])
 def test_who_stops_reading_has_had_enough(
@@ -292,18 +311,12 @@ def test_who_stops_reading_has_had_enough(
 ) -> None:
     """As `head` does; the exit tells what was found, as ever."""
     serve(faults.crash_loop)
-    read, write = os.pipe()
-    os.close(read)
-    command, environment = [HOMELAB, "health", *arguments], {**os.environ, "FORCE_COLOR": colour}
-    try:
-        done = subprocess.run(command, cwd=tmp_path, stdout=write, stderr=subprocess.PIPE, text=True, env=environment)
-    finally:
-        os.close(write)
+    done = unread("stdout", *arguments, cwd=tmp_path, FORCE_COLOR=colour)
     assert (done.returncode, done.stderr) == (2, "")
 
 
 @pytest.mark.parametrize(
-    ("redirected", "said"),
+    ("to", "said"),
     [
         (">&-", "stdout is closed, so that no report can be printed; open it, or write --output FILE\n"),
         (">/dev/full", "stdout: No space left on device; the report was not printed whole\n"),
@@ -311,19 +324,17 @@ def test_who_stops_reading_has_had_enough(
 )
 @pytest.mark.parametrize("colour", ["", "1"])
 def test_a_report_that_cannot_be_printed_is_could_not_check(
-    serve: Callable[..., ApiServer], tmp_path: Path, redirected: str, said: str, colour: str
+    serve: Callable[..., ApiServer], tmp_path: Path, to: str, said: str, colour: str
 ) -> None:
     """Neither 0, which says that all is well, nor 1, which is a warning."""
     serve(faults.crash_loop)
-    environment = {**os.environ, "FORCE_COLOR": colour}
-    command = ["sh", "-c", f'exec "$1" health {redirected}', "sh", str(HOMELAB)]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
+    done = redirected(to, tmp_path, FORCE_COLOR=colour)
     assert (done.returncode, done.stderr, done.stdout) == (3, said, "")
 
 
 @pytest.mark.parametrize("colour", ["", "1"])
 @pytest.mark.parametrize(
-    ("options", "redirected", "code"),
+    ("options", "to", "code"),
     [
         ("--within 1ms", ">/dev/full", 3),
         ("--within 1ms", "2>/dev/full", 2),
@@ -334,12 +345,10 @@ def test_a_report_that_cannot_be_printed_is_could_not_check(
     ],
 )
 def test_a_wait_ends_with_its_exit_code_whatever_cannot_be_told(
-    serve: Callable[..., ApiServer], tmp_path: Path, options: str, redirected: str, code: int, colour: str
+    serve: Callable[..., ApiServer], tmp_path: Path, options: str, to: str, code: int, colour: str
 ) -> None:
     serve(faults.crash_loop)
-    environment = {**os.environ, "FORCE_COLOR": colour}
-    command = ["sh", "-c", f'exec "$1" health --for 1s {options} {redirected}', "sh", str(HOMELAB)]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
+    done = redirected(f"--for 1s {options} {to}", tmp_path, FORCE_COLOR=colour)
     assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
     assert ("POD001" in done.stdout) is (code == 2)
 
@@ -351,14 +360,7 @@ def test_a_wait_goes_on_when_its_reader_has_gone(
     serve: Callable[..., ApiServer], tmp_path: Path, stream: str, options: tuple[str, ...]
 ) -> None:
     serve(faults.crash_loop)
-    read, write = os.pipe()
-    os.close(read)
-    command = [str(HOMELAB), "health", "--for", "1s", *options]
-    streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: write}
-    try:
-        done = subprocess.run(command, cwd=tmp_path, text=True, env=os.environ, **streams)
-    finally:
-        os.close(write)
+    done = unread(stream, "--for", "1s", *options, cwd=tmp_path)
     assert done.returncode == 2 and not done.stderr
     assert stream == "stdout" or "POD001" in done.stdout
 

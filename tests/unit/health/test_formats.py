@@ -243,3 +243,10 @@ def test_the_schema_refuses_another_shape(path: tuple[Any, ...], value: object) 
 def test_the_schema_misses_what_is_missing() -> None:
     data = as_data(look(faults.dead_node), 2)
     assert wrong({}, SCHEMA_DATA) == [f"$: {each!r} is a required property" for each in data]
+
+
+@pytest.mark.parametrize("keyword", ["allOf", "oneOf", "prefixItems", "format", "minimun"])
+def test_a_keyword_that_would_let_more_through_is_told(keyword: str) -> None:
+    schema = {"properties": {"a": {keyword: [{"properties": {"b": {}}}]}}}
+    with pytest.raises(AssertionError, match=f"not known here: {keyword}$"):
+        wrong({"a": {"c": 1}}, schema)

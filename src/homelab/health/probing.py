@@ -32,6 +32,7 @@ TIMEOUT = 180.0
 _CLEANING = 90.0  # seconds, from the end of probing on
 _TELLING = 5.0  # for the events, which are wanted most when time is up, and for DNS
 _PATIENCE = 10.0  # for one look: a connection that is dead is not to take all the time that there is
+_PART = 1 / 4  # of the time that is left, for a request about which webhooks are asked
 _MARGIN = timedelta(seconds=60)  # between the last moment of a run and when it counts for dead
 _ACCOUNT = 30.0  # for the service account of a new namespace
 _SETTLING = 10.0  # until what was asked for, and was not answered, is there if it ever is
@@ -319,7 +320,7 @@ class _Run:
     def _share(self) -> Deadline:
         """For one of several requests that each may take a while, since webhooks are asked about it: never all the
         time that there is."""
-        return Deadline(min(self.deadline.left, max(_PATIENCE, self.deadline.left / 4)))
+        return Deadline(min(self.deadline.left, max(_PATIENCE, self.deadline.left * _PART)))
 
     def _list(self, resource: str) -> list[Json]:
         return self._items(f"{_SPACES}/{self.name}/{resource}", "", _soon(self.deadline))

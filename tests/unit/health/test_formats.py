@@ -247,6 +247,6 @@ def test_the_schema_misses_what_is_missing() -> None:
 
 @pytest.mark.parametrize("keyword", ["allOf", "oneOf", "prefixItems", "format", "minimun"])
 def test_a_keyword_that_would_let_more_through_is_told(keyword: str) -> None:
-    schema = {"properties": {"a": {keyword: [{"properties": {"b": {}}}]}}}
+    schema: dict[str, Any] = {"properties": {"a": {keyword: [{"properties": {"b": {}}}]}}}
     with pytest.raises(AssertionError, match=f"not known here: {keyword}$"):
         wrong({"a": {"c": 1}}, schema)

@@ -194,14 +194,15 @@ def _refuse_options() -> None:
 def _match(inventory: Inventory, patterns: Iterable[str], option: str) -> list[Host]:
     found: list[Host] = []
     problems = []
-    for pattern in patterns:
+    # As Ansible and `homelab play` have it, one option can name several.
+    for pattern in (each for listed in patterns for each in listed.split(",")):
         try:
             hosts = inventory.get_group(pattern)
         except NoGroupError:
             hosts = [host for host in inventory if fnmatch(host.name, pattern)]
         if not hosts:
             names = ", ".join(host.name for host in inventory)
-            problems.append(f"{option} {pattern}: no such host or group; there are {names}")
+            problems.append(f"{option} {pattern or 'with an empty name'}: no such host or group; there are {names}")
         found.extend(hosts)
     if problems:
         raise Refusal(problems)

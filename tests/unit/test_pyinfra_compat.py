@@ -299,10 +299,18 @@ def test_the_environment_chooses_the_inventory(project: Project) -> None:
     assert project.reached == ["@fake/o1 of @fake/o1"]
 
 
+@pytest.mark.parametrize("limits", [("@fake/s1,@fake/s3",), ("@fake/s3", "@fake/s1")])
+def test_several_hosts_are_named_by_one_option_or_by_several(project: Project, limits: tuple[str, ...]) -> None:
+    code, said = project.run("-y", "inventory", *(word for each in limits for word in ("--limit", each)))
+    assert code == 0, said
+    assert sorted(each.split()[0] for each in project.reached) == ["@fake/s1", "@fake/s3"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (["-y", "inventory", "--limit", "s9"], "--limit s9: no such host or group; there are @fake/s3, @fake/s1"),
+        (["-y", "inventory", "--limit", "@fake/s1,"], "--limit with an empty name: no such host or group"),
         (["-y", "inventory", "--exclude", "s9"], "--exclude s9: no such host or group"),
         (["-y", "inventory", "--exclude", "k3s_servers"], "--exclude: leaves no host"),
         (["-y", "inventory", "--no-wait"], "--no-wait: pyinfra exits 0 with it whatever fails"),

@@ -6,7 +6,7 @@ its raid5 and raid6 are unstable.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -58,15 +58,12 @@ LEVELS = (
     Level("mdraid", "raid1", least=2, losses=None, copies=0, number=1),
     Level("mdraid", "raid5", least=3, losses=1, parity=1, number=5),
     Level("mdraid", "raid6", least=4, losses=2, parity=2, number=6),
+    Level("mdraid", "raid10", least=4, losses=1, copies=2, pairs=True, number=10),
     Level("btrfs", "single", least=1, losses=0, data=("single",), metadata=("raid1", "dup", "raid1c3", "single")),
     Level("btrfs", "raid1", least=2, losses=1, copies=2, data=("raid1",), metadata=("raid1c3", "raid1")),
     Level("btrfs", "raid1c3", least=3, losses=2, copies=3, data=("raid1c3",), metadata=("raid1c3",)),
     Level("btrfs", "raid10", least=4, losses=1, copies=2, data=("raid10",), metadata=("raid1c3", "raid10", "raid1")),
 )
-# Built, and not seen to survive a boot and a dead disk yet: for the hosts of these inventories alone.
-UNSEEN: Mapping[Level, tuple[str, ...]] = {
-    Level("mdraid", "raid10", least=4, losses=1, copies=2, pairs=True, number=10): ("sandbox",),
-}
 # Levels that somebody may ask for, and why not.
 REFUSED = {
     ("btrfs", "raid5"): " is unstable upstream, refused",
@@ -81,7 +78,7 @@ REFUSED = {
 
 
 def names(kind: str) -> tuple[str, ...]:
-    """The levels of a kind of pool that are offered."""
+    """The levels of a kind of pool."""
     return tuple(level.name for level in LEVELS if level.kind == kind)
 
 
@@ -89,16 +86,6 @@ def offered(kind: str) -> str:
     """What to write instead of a level that is none: ``write "raid1", "raid5" or "raid6"``."""
     *others, last = (f'"{name}"' for name in names(kind))
     return f"write {', '.join(others)} or {last}"
-
-
-def known(kind: str, name: object) -> bool:
-    """Whether there is such a level, seen or not."""
-    return isinstance(name, str) and (kind, name) in _BY_NAME
-
-
-def unseen(kind: str, name: str, environment: str) -> bool:
-    """Whether a level is not offered yet to the hosts of an inventory, which is known by its file's stem."""
-    return any(environment not in where for each, where in UNSEEN.items() if (each.kind, each.name) == (kind, name))
 
 
 def level(kind: str, name: str) -> Level:
@@ -111,4 +98,4 @@ def numbered(number: int) -> str:
     return "linear" if number == -1 else f"raid{number}"
 
 
-_BY_NAME = {(each.kind, each.name): each for each in (*LEVELS, *UNSEEN)}
+_BY_NAME = {(each.kind, each.name): each for each in LEVELS}

@@ -30,12 +30,8 @@ _ENCRYPTED = ("mdraid", "btrfs")
 
 @dataclass(frozen=True)
 class Around:
-    """The home around a NAS: hosts and networks by name, None where what was written of them is wrong.
+    """The home around a NAS: hosts and networks by name, None where what was written of them is wrong."""
 
-    ``environment`` is the inventory's file's stem.
-    """
-
-    environment: str
     hosts: Mapping[str, AnyAddress | None]
     networks: Mapping[str, AnyNetwork | None]
 
@@ -43,7 +39,7 @@ class Around:
 def check(written: Written, around: Around) -> Iterator[Problem]:
     """Everything that does not fit together on one NAS."""
     yield from _check_disks(written)
-    yield from _check_pools(written, around.environment)
+    yield from _check_pools(written)
     yield from _check_volumes(written)
     yield from _check_users(written)
     yield from nas_shares.check(written, around.hosts, around.networks)
@@ -75,7 +71,7 @@ def _check_disks(written: Written) -> Iterator[Problem]:
         seen[name] = disk
 
 
-def _check_pools(written: Written, environment: str) -> Iterator[Problem]:
+def _check_pools(written: Written) -> Iterator[Problem]:
     nas = written.nas
     first: dict[str, str] = {}
     adopted: dict[str, str] = {}
@@ -85,10 +81,7 @@ def _check_pools(written: Written, environment: str) -> Iterator[Problem]:
             found = f"would hide /srv/{name}, where packages keep what they serve"
             yield Problem(place, found, "give the pool another name")
         yield from nas_snapraid.check(written, name, pool)
-        if levels.unseen(pool.kind, pool.level, environment):
-            found = f"{pool.level} of {pool.kind}: not supported yet"
-            yield Problem(f"{place}.level", found, levels.offered(pool.kind))
-        elif pool.kind != "snapraid":
+        if pool.kind != "snapraid":
             yield from _check_count(f"{place}.disks", pool)
         places = [("disks", index) for index in range(len(pool.disks))]
         places += [("parity", index) for index in range(len(pool.parity))]

@@ -91,8 +91,7 @@ def pool_level(value: object, info: ValidationInfo) -> str:
     # Of a kind that was refused the level is no second problem.
     if kind is None:
         return "raid1"
-    # One that is not offered yet is refused where it is known whose inventory this is.
-    if levels.known(kind, value):
+    if value in levels.names(kind):
         return str(value)
     remedy = levels.offered(kind)
     if isinstance(value, str) and (kind, value) in levels.REFUSED:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import io
 import json
 import re
@@ -18,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 
 from homelab import description
-from homelab.model import Home, InventoryError, RawHost, RawInventory, keys, levels, load, nas_written, validate
+from homelab.model import Home, InventoryError, RawHost, RawInventory, keys, load, nas_written, validate
 from homelab.model.nas import Alerts, Backup, Disk, Keep, Nas, Nfs, Pool, Share, Smb, Snapshots, User, Volume
 from homelab.model.power import Ups
 from homelab.model.raw import Given
@@ -76,25 +75,16 @@ def right() -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("each", levels.UNSEEN, ids=lambda each: f"{each.kind}-{each.name}")
-def test_a_level_that_nobody_has_seen_yet_is_for_the_sandbox_alone(each: levels.Level) -> None:
-    disks = [f"d{number}" for number in range(each.least)]
-    pool = {"kind": each.kind, "level": each.name, "disks": disks}
-    own = {"disks": {name: {"id": f"ata-DISK_{name}"} for name in (*disks, "more")}, "pools": {"tank": pool}}
+def test_a_raid10_takes_an_even_number_of_disks() -> None:
+    own = right()
+    del own["pools"]["pics"], own["shares"]["album"], own["volumes"]["album"], own["snapshots"], own["backups"]
+    own["pools"]["tank"] |= {"level": "raid10", "disks": ["left", "right", "upper", "lower"]}
+    assert storage(own).pools["tank"].level == "raid10"
+    own["pools"]["tank"]["disks"] = ["left", "right", "upper"]
+    assert refused(own) == ["nas.pools.tank.disks: 3 disks cannot be mdraid raid10; write four disks or more"]
+    own["pools"]["tank"]["disks"] = ["left", "right", "upper", "lower", "unused"]
     (line,) = refused(own)
-    assert line.startswith(f"nas.pools.tank.level: {each.name} of {each.kind}: not supported yet; write ")
-    # In its place one that is offered is named, and it is not.
-    assert f'"{each.name}"' not in line
-    simulated = dataclasses.replace(given_nas(own), path=Path("sandbox.py"))
-    kept = validate(simulated).host("nas").storage
-    assert kept is not None and kept.pools["tank"].level == each.name
-    pool["disks"] = disks[1:]
-    with pytest.raises(InventoryError, match=rf"nas\.pools\.tank\.disks: .* cannot be {each.kind} {each.name}; write"):
-        validate(simulated)
-    if each.pairs:
-        pool["disks"] = [*disks, "more"]
-        with pytest.raises(InventoryError, match="keeps all in pairs; write"):
-            validate(simulated)
+    assert line.startswith("nas.pools.tank.disks: 5 disks cannot be mdraid raid10, which keeps all in pairs; write 4")
 
 
 def test_what_fits_is_taken() -> None:

@@ -16,7 +16,6 @@ nas = [
                 "h": {"kind": "btrfs", "level": "raid6", **_pair},
                 "i": {"kind": "btrfs", "level": "raid1c4", **_pair},
                 "j": {"kind": "mdraid", "level": "raid0", **_pair},
-                "z": {"kind": "mdraid", "level": "raid10", **_pair},
                 "k": {"kind": "mdraid", "level": 1, **_pair},
                 "s": {"kind": "btrfs", "level": "dup", **_pair},
                 "t": {"kind": "btrfs", "level": "raid01", **_pair},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from homelab.k3s import config, paths, unit
@@ -13,7 +12,6 @@ from homelab.probe import FileState, HostProbe, UnitState
 
 VERSION = "v1.35.6+k3s1"
 BINARY_SUM = "b" * 64
-STARTED = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 
 
 def host(name: str, role: str | None = "server", **values: Any) -> Host:
@@ -70,7 +68,7 @@ def node_up(
     }
     laid = [*text, paths.TOKEN, paths.BINARY]
     laid += [paths.AGENT_TOKEN, paths.SERVER_TOKEN, paths.ESTABLISHED] if role == "server" else []
-    state = UnitState(load="loaded", active=active, sub="running", enabled="enabled", pid=pid, started=STARTED)
+    state = UnitState(load="loaded", active=active, sub="running", enabled="enabled", pid=pid)
     return HostProbe(
         **{
             "machine": "x86_64",

@@ -32,14 +32,13 @@ class FileState:
 
 @dataclass(frozen=True)
 class UnitState:
-    """A systemd unit; `load` is "not-found" where there is none, `started` is when its main process did."""
+    """A systemd unit; `load` is "not-found" where there is none."""
 
     load: str = "not-found"
     active: str = "inactive"
     sub: str = "dead"
     enabled: str = ""
     pid: int = 0
-    started: datetime | None = None
     restarts: int = 0
 
     @property
@@ -216,10 +215,10 @@ done
      print "path\t" ($1 == "directory" ? "dir" : "file") "|" $2 "|" $3 "|" $4 "|" sum[name] "|" name}'
 """.replace("@SEALS@", SEALS).replace("@STATE@", STATE.replace("%", "%%"))
 _UNITS = r"""
-asked=LoadState,ActiveState,SubState,UnitFileState,MainPID,ExecMainStartTimestamp,NRestarts
+asked=LoadState,ActiveState,SubState,UnitFileState,MainPID,NRestarts
 # One call for all, a paragraph each in the order asked: a call of its own costs a unit some 60 ms.
 set -- %s
-systemctl show --timestamp=unix -p "$asked" -- "$@" 2>/dev/null |
+systemctl show -p "$asked" -- "$@" 2>/dev/null |
   awk -v names="$*" 'BEGIN {RS = ""; split(names, name, " ")} {gsub("\n", " "); print "unit\t" name[NR] " " $0}'
 """
 _PACKAGES = r"""
@@ -381,9 +380,20 @@ def _time(seconds: str) -> datetime | None:
         return None
 
 
+def unit_time(text: str) -> datetime | None:
+    """A unit's time as `TZ=UTC systemctl show` prints it, `Sun 2026-11-22 10:00:00 UTC`; None where there is none.
+
+    Its --timestamp=unix is younger (systemd 251) than Ubuntu 22.04, whose systemctl refuses to answer it at all.
+    """
+    _, _, time = text.strip().partition(" ")
+    try:
+        return datetime.strptime(time, "%Y-%m-%d %H:%M:%S UTC").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
 def _unit(properties: str) -> UnitState:
-    # LoadState=loaded ActiveState=active … ExecMainStartTimestamp=@1763800000 (systemd 247 and older ignore
-    # --timestamp; supported systems have 249 or newer)
+    # LoadState=loaded ActiveState=active SubState=running …
     values = dict(item.partition("=")[::2] for item in properties.split() if "=" in item)
     return UnitState(
         load=values.get("LoadState", "not-found"),
@@ -391,7 +401,6 @@ def _unit(properties: str) -> UnitState:
         sub=values.get("SubState", "dead"),
         enabled=values.get("UnitFileState", ""),
         pid=int(values.get("MainPID") or 0),
-        started=_time(values.get("ExecMainStartTimestamp", "").lstrip("@")),
         restarts=int(values.get("NRestarts") or 0),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address, ip_network
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from homelab.k3s import paths
-from homelab.probe import FileState, HostProbe, ProbeError, Questions, parse, script
+from homelab.probe import FileState, HostProbe, ProbeError, Questions, parse, script, unit_time
 
 CAPTURED = Path(__file__).parents[1] / "data" / "probes"
 
@@ -155,7 +156,7 @@ def test_a_k3s_server_is_read() -> None:
             "node_password\tyes",
             'listening\t6443 users:(("k3s-server",pid=812,fd=11))',
             "unit\tk3s LoadState=loaded ActiveState=active SubState=running UnitFileState=enabled MainPID=812 "
-            "ExecMainStartTimestamp=@1795346265 NRestarts=2",
+            "NRestarts=2",
             "end\t1",
         ]
     )
@@ -165,7 +166,30 @@ def test_a_k3s_server_is_read() -> None:
     assert found.listening == {6443: "k3s-server"}
     unit = found.unit(paths.SERVER_UNIT)
     assert (unit.active, unit.pid, unit.restarts) == ("active", 812, 2)
-    assert unit.started == datetime.fromtimestamp(1795346265, UTC)
+
+
+# systemd 249 (Ubuntu 22.04): it refuses every --timestamp but pretty, us, utc and us+utc, and tells nothing then.
+SYSTEMCTL_249 = """\
+#!/bin/sh
+case "$*" in *--timestamp=unix*) echo "Invalid value: unix." >&2; exit 1 ;; esac
+printf 'LoadState=loaded\\nActiveState=active\\nMainPID=812\\n\\nLoadState=not-found\\nActiveState=inactive\\n'
+"""
+
+
+def test_units_are_told_by_the_oldest_systemd_too(tmp_path: Path) -> None:
+    systemctl = tmp_path / "systemctl"
+    systemctl.write_text(SYSTEMCTL_249, encoding="utf-8")
+    systemctl.chmod(0o755)
+    asked = script(Questions(units=("k3s", "k3s-agent")))
+    around = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(["sh", "-c", asked], capture_output=True, text=True, check=False, env=around)
+    units = parse(done.stdout.split("\n")).units
+    assert (units["k3s"].active, units["k3s"].pid, units["k3s-agent"].load) == ("active", 812, "not-found")
+
+
+def test_a_units_time_is_utc_and_may_be_none() -> None:
+    assert unit_time("Sun 2026-11-22 10:00:00 UTC\n") == datetime(2026, 11, 22, 10, tzinfo=UTC)
+    assert [unit_time(odd) for odd in ("", "n/a", "Sun 2026-11-22 11:00:00 CET")] == [None, None, None]
 
 
 @pytest.mark.parametrize(("machine", "arch"), [("x86_64", "amd64"), ("aarch64", "arm64"), ("armv7l", ""), ("", "")])

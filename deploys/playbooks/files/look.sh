@@ -37,7 +37,7 @@ systemctl list-units --type=service --state=activating --plain --no-legend \
 for unit in k3s k3s-agent; do
   [ "$(systemctl show -p LoadState --value $unit 2>/dev/null)" = loaded ] || continue
   say unit "$(systemctl show -p ActiveState --value $unit) $(systemctl show -p Job --value $unit)"
-  say started "$(systemctl show --timestamp=unix -p ExecMainStartTimestamp --value $unit | tr -d @)"
+  say started "$(TZ=UTC systemctl show -p ExecMainStartTimestamp --value $unit)"
 done
 # What is mounted at boot has a unit that something wants; what containers and people mount has none, and does not come
 # back, and what is mounted on demand (noauto, x-systemd.automount) nobody wants. A snap's mounts change with its version.

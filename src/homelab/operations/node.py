@@ -16,7 +16,7 @@ from pyinfra.api.operation import operation
 from homelab.k3s import causes, node, paths
 from homelab.k3s.node import Node, Sight
 from homelab.model import Host
-from homelab.probe import UnitState
+from homelab.probe import UnitState, unit_time
 from homelab.pyinfra_compat import Refusal
 
 # Certificates on an SD card and etcd's promotion of a learner take minutes, not seconds (facts/k3s.md 2.6, 4).
@@ -76,7 +76,7 @@ def wait(mine: Host, theirs: PyinfraHost, via: PyinfraHost, version: str, deadli
 
 def look(mine: Host, theirs: PyinfraHost, via: PyinfraHost) -> Sight:
     """One look at a node: its unit on the host, its Node and lease at an API."""
-    unit = f"systemctl show {paths.unit(mine.role or '')} --timestamp=unix -p ActiveState,ExecMainStartTimestamp,Job"
+    unit = f"TZ=UTC systemctl show {paths.unit(mine.role or '')} -p ActiveState,ExecMainStartTimestamp,Job"
     api = _asks(mine.name, server=mine.role == "server")
     if theirs.name == via.name:  # the current host is a proxy, never the same object
         _, output = theirs.run_shell_command(StringCommand(f"{unit}; {api}"), _sudo=True, _timeout=60)
@@ -87,14 +87,13 @@ def look(mine: Host, theirs: PyinfraHost, via: PyinfraHost) -> Sight:
         _, output = via.run_shell_command(StringCommand(api), _sudo=True, _timeout=60)
         lines = [*lines, *output.stdout_lines]
     values = dict(line.partition("=")[::2] for line in lines if "=" in line)
-    started = values.get("ExecMainStartTimestamp", "").lstrip("@")
     lease = _json(values.get("lease", ""))
     renewed = ((lease or {}).get("spec") or {}).get("renewTime")
     found = _json(values.get("node", ""))
     return Sight(
         unit=values.get("ActiveState", "unknown"),
         queued=values.get("Job", "0") not in ("", "0"),
-        started=datetime.fromtimestamp(float(started)).astimezone() if started else None,
+        started=unit_time(values.get("ExecMainStartTimestamp", "")),
         serving=values.get("readyz") == "ok",
         node=node.parse(found) if found else None,
         renewed=datetime.fromisoformat(renewed) if renewed else None,

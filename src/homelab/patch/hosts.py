@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
+
+from homelab.probe import unit_time
 
 # apt-get -s: Inst bash [5.2.15-2+b8] (5.2.15-2+b13 Debian:12.15/oldstable [amd64]) []
 _PACKAGE = re.compile(r"(?P<name>\S+)(?: \[(?P<old>[^\]]*)\])? \((?P<new>\S+)")
@@ -113,7 +115,7 @@ def parse(said: str) -> Seen:
         clients=tuple(told.get("client", ())),
         unit=unit[0] if unit else "inactive",
         queued=len(unit) > 1 and unit[1] != "0",
-        started=datetime.fromtimestamp(int(one("started")), UTC) if one("started").isdigit() else None,
+        started=unit_time(one("started")),
         locked="locked" in told,
     )
 

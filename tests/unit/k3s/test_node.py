@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from homelab.k3s import node
 from homelab.k3s.node import Sight
 from tests import builders
-from tests.builders import STARTED, VERSION
+from tests.builders import VERSION
+
+STARTED = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 
 
 def item(*, voter: str | None = "True", ready: str = "True", **metadata: Any) -> dict[str, Any]:

@@ -27,7 +27,7 @@ NODE = {
     },
 }
 LEASE = {"spec": {"holderIdentity": "s1", "leaseDurationSeconds": 40, "renewTime": "2026-11-22T10:00:07.123456Z"}}
-UNIT = "ActiveState=active\nExecMainStartTimestamp=@1795341600\n"  # 2026-11-22 10:00:00 UTC
+UNIT = "ActiveState=active\nExecMainStartTimestamp=Sun 2026-11-22 10:00:00 UTC\n"
 UP = f"{UNIT}readyz=ok\nnode={json.dumps(NODE)}\nlease={json.dumps(LEASE)}\n"
 
 
@@ -73,6 +73,7 @@ def test_a_server_is_seen_in_one_command(fake: Any) -> None:
     theirs = fake("s1", {"systemctl show k3s ": UP})
     sight = node.look(SERVER, theirs, theirs)
     assert len(theirs.asked) == 1
+    assert "TZ=UTC systemctl show" in theirs.asked[0] and "--timestamp" not in theirs.asked[0], "Ubuntu 22.04 has none"
     assert (sight.unit, sight.serving) == ("active", True)
     assert sight.started == datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
     assert sight.renewed == datetime(2026, 11, 22, 10, 0, 7, 123456, tzinfo=UTC)

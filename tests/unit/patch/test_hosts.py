@@ -18,7 +18,7 @@ system\trunning
 failed\told.service
 busy\thomelab-scrub@tank.service
 unit\tactive
-started\t1767225600
+started\tSun 2026-11-29 20:00:00 UTC
 mount\t/
 mount\t/srv/tank
 unmounted\t/srv/usb

@@ -77,7 +77,7 @@ is-system-running) echo degraded ;;
 "show -p LoadState --value k3s-agent") echo loaded ;;
 "show -p ActiveState --value k3s-agent") echo activating ;;
 "show -p Job --value k3s-agent") echo 4711 ;;
-"show --timestamp=unix -p ExecMainStartTimestamp --value k3s-agent") echo @1767225600 ;;
+"show -p ExecMainStartTimestamp --value k3s-agent") [ "$TZ" = UTC ] && echo Thu 2026-01-01 00:00:00 UTC ;;
 esac
 """.replace("MOUNTS", "\n\n".join(MOUNTS))
 INTERRUPTED = "E: dpkg was interrupted, you must manually run 'dpkg --configure -a' to correct the problem."

@@ -411,11 +411,18 @@ def _quorum(probes: Mapping[str, HostProbe], nodes: Mapping[str, Node]) -> list[
     return []
 
 
-def restart_refusals(plan: Plan, nodes: Mapping[str, Node] | None, probes: Mapping[str, HostProbe]) -> list[Problem]:
+def restart_refusals(
+    home: Home, plan: Plan, nodes: Mapping[str, Node] | None, probes: Mapping[str, HostProbe]
+) -> list[Problem]:
     """Restarts that would leave less than a majority of etcd members, one server being the exception: it has none."""
-    voters = {name for name, node in (nodes or {}).items() if node.etcd}
-    # Members that are here run by now: those that did not are revived first.
-    down = {name for name in voters if not (member(probes[name]) if name in probes else (nodes or {})[name].ready)}
+    if nodes is None:
+        # Nobody could be asked who is a member, or lives: what is not here may be one, and may be dead.
+        voters = {host.name for host in home.servers if host.name not in probes or member(probes[host.name])}
+        down = voters - probes.keys()
+    else:
+        voters = {name for name, node in nodes.items() if node.etcd}
+        # Members that are here run by now: those that did not are revived first.
+        down = {name for name in voters if not (member(probes[name]) if name in probes else nodes[name].ready)}
     for step in plan.servers:
         if step.kind != "restart":
             voters, down = voters | {step.host.name}, down - {step.host.name}

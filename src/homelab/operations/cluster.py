@@ -103,7 +103,7 @@ def _cluster(site: Survey) -> Cluster:
     if is_dry():
         _unknown_sums_are_no_drift(site, here, sums)
     plan = planning.plan(home, site.probes, nodes, sums)
-    unsafe = planning.restart_refusals(plan, nodes, site.probes)
+    unsafe = planning.restart_refusals(home, plan, nodes, site.probes)
     if unsafe := unsafe + planning.partial_refusals(home, plan, site.probes):
         raise Refusal(unsafe)
     made = Cluster(home, home.cluster.version, wanted, plan, nodes)

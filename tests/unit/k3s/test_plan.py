@@ -151,7 +151,7 @@ def test_servers_restart_one_after_another_and_agents_afterwards() -> None:
     made = planned(THREE, probes, nodes(THREE))
     assert [step.host.name for step in made.servers] == ["s1", "s2", "s3"]
     assert [step.host.name for step in made.agents] == ["a1"]
-    assert plan.restart_refusals(made, nodes(THREE), probes) == []
+    assert plan.restart_refusals(THREE, made, nodes(THREE), probes) == []
 
 
 def test_servers_take_no_turn_in_a_run_that_was_not_given_all_of_them() -> None:
@@ -186,7 +186,7 @@ def test_a_server_joins_after_a_lost_one_only_so_that_restarts_keep_the_majority
     probes = up(THREE, s1=drifted(THREE, "s1", paths.BINARY), s3=fresh())
     made = planned(THREE, probes, nodes(THREE, s3=False))
     assert told(made) == ["s3:join>s1!", "s1:restart"]
-    assert plan.restart_refusals(made, nodes(THREE, s3=False), probes) == []
+    assert plan.restart_refusals(THREE, made, nodes(THREE, s3=False), probes) == []
 
 
 def test_what_all_servers_share_takes_effect_before_a_server_joins() -> None:
@@ -361,7 +361,7 @@ def test_the_one_server_of_a_home_may_be_restarted() -> None:
     probes = {"s1": drifted(alone, "s1", paths.CONFIG)}
     made = planned(alone, probes, nodes(alone))
     assert told(made) == ["s1:restart"]
-    assert plan.restart_refusals(made, nodes(alone), probes) == []
+    assert plan.restart_refusals(alone, made, nodes(alone), probes) == []
 
 
 @pytest.mark.parametrize(
@@ -374,14 +374,33 @@ def test_no_restart_takes_the_majority(missing: tuple[str, ...], ready: dict[str
     seen = nodes(THREE, **ready)
     made = planned(THREE, probes, seen)
     assert told(made) == ["s1:restart"]
-    assert bool(plan.restart_refusals(made, seen, probes)) is refusing
+    assert bool(plan.restart_refusals(THREE, made, seen, probes)) is refusing
+
+
+@pytest.mark.parametrize(("missing", "refusing"), [((), False), (("s3",), True)], ids=["all here", "one away"])
+def test_while_no_api_answers_a_server_that_is_not_here_counts_as_dead(
+    missing: tuple[str, ...], refusing: bool
+) -> None:
+    probes = without(up(THREE, s1=drifted(THREE, "s1", paths.CONFIG)), *missing)
+    made = planned(THREE, probes, None)
+    assert told(made) == ["s1:restart"]
+    assert plan.refusals(THREE, probes, None) == []
+    found = plan.restart_refusals(THREE, made, None, probes)
+    assert ["s3 is missing" in str(each) for each in found] == [True] * refusing
+
+
+def test_while_no_api_answers_the_one_server_may_be_restarted_and_others_join_it() -> None:
+    probes = up(THREE, s1=drifted(THREE, "s1", paths.BINARY), s2=fresh(), s3=fresh())
+    made = planned(THREE, probes, None)
+    assert told(made)[:3] == ["s2:join>s1", "s3:join>s1", "s1:restart"]
+    assert plan.restart_refusals(THREE, made, None, probes) == []
 
 
 def test_a_shared_setting_is_not_changed_while_a_wiped_server_waits_to_join() -> None:
     changed = home(["s1", "s2", "s3"], server_config={"disable": ["servicelb"]})
     probes = {name: node_up(THREE, name, via="s2") for name in ("s1", "s2")} | {"s3": fresh()}
     seen = nodes(home(["s1", "s2", "s3"]), s3=False)
-    (problem,) = plan.restart_refusals(planned(changed, probes, seen), seen, probes)
+    (problem,) = plan.restart_refusals(changed, planned(changed, probes, seen), seen, probes)
     assert "would lose quorum: s3 is missing" in str(problem)
 
 
@@ -488,7 +507,7 @@ def test_restarts_that_pass_leave_a_majority(site: tuple[Home, dict[str, HostPro
     restarts = [step for step in made.servers if step.kind == "restart"]
     if seen is None or not restarts or plan.refusals(known, probes, seen):
         return
-    if plan.restart_refusals(made, seen, probes):
+    if plan.restart_refusals(known, made, seen, probes):
         return
     etcd = {name for name, each in seen.items() if each.etcd}
     for index, step in enumerate(made.servers):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import ipaddress
+import re
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -50,7 +51,8 @@ class UnitState:
 class HostProbe:
     """One host as it was when the run began. Sizes in bytes, times in UTC.
 
-    `subnets` has the network of each address, `clock_offset` how far the host's clock is ahead of this machine's,
+    `subnets` has the network of each address, `gateways` the interface of the default route by IP version (that of the
+    lowest metric, which the kernel lists first), `clock_offset` how far the host's clock is ahead of this machine's,
     `ssh_port` the port this connection came in by, `reachable` the TCP ports that listen to more than the host itself,
     `reachable_udp` the UDP ones, `firewall` the hash of the toolkit's own table as it is loaded, "" when it is not,
     and `output` what the questions' commands printed, by their names.
@@ -68,7 +70,7 @@ class HostProbe:
     addresses: Mapping[Address, str] = field(default_factory=dict)
     subnets: Mapping[Address, Network] = field(default_factory=dict)
     interfaces: frozenset[str] = frozenset()
-    default_route: bool = False
+    gateways: Mapping[int, str] = field(default_factory=dict)
     memory: int = 0
     disk_free: Mapping[str, int] = field(default_factory=dict)
     memory_cgroup: bool = False
@@ -156,7 +158,8 @@ say init "$(cat /proc/1/comm)"; say boot_id "$(cat /proc/sys/kernel/random/boot_
 say container "$(systemd-detect-virt -c 2>/dev/null)"
 say board "$(tr -d '\000' 2>/dev/null </proc/device-tree/model)"
 ip -o addr show 2>/dev/null | while read -r _ nic _ cidr _; do say address "$nic $cidr"; done
-say default_route "$(ip route show default 2>/dev/null; ip -6 route show default 2>/dev/null)"
+say default_route "$(ip -4 route show default 2>/dev/null)"
+say default_route6 "$(ip -6 route show default 2>/dev/null)"
 say memory "$(awk '/^MemTotal:/ {printf "%.0f", $2 * 1024}' /proc/meminfo)"
 for d in /var/lib /usr/local /var/tmp; do
   say disk_free "$d $(df -PB1 "$d" 2>/dev/null | awk 'NR==2 {print $4}')"
@@ -271,6 +274,10 @@ def script(questions: Questions) -> str:
     return "".join(parts) + "say end 1\n"
 
 
+# default via 192.168.1.1 dev eth0 proto dhcp metric 100
+_DEVICE = re.compile(r"\bdev (\S+)")
+
+
 class ProbeError(ValueError):
     """The answer is not one of this script's, or was cut short."""
 
@@ -332,7 +339,11 @@ def _parse(lines: Iterable[str], asked: datetime | None, answered: datetime | No
         addresses=addresses,
         subnets=subnets,
         interfaces=frozenset(interfaces),
-        default_route=bool(one("default_route")),
+        gateways={
+            version: found.group(1)
+            for version, key in ((4, "default_route"), (6, "default_route6"))
+            if (found := _DEVICE.search(one(key)))
+        },
         memory=int(one("memory") or 0),
         disk_free={d: int(free or 0) for d, _, free in (v.partition(" ") for v in seen.get("disk_free", ()))},
         memory_cgroup="memory" in one("cgroup_controllers").split(),

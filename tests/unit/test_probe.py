@@ -134,7 +134,7 @@ def test_a_captured_host_is_read() -> None:
     assert (found.os_id, found.os_version, found.arch, found.container) == ("debian", "12", "amd64", "lxc")
     assert found.addresses[ip_address("10.17.77.91")] == "eth0"
     assert found.subnets[ip_address("10.17.77.91")] == ip_network("10.17.77.0/24")
-    assert found.default_route and found.memory_cgroup
+    assert found.gateways == {4: "eth0"} and found.memory_cgroup
     assert found.clock_offset is not None and timedelta(0) < found.clock_offset < timedelta(seconds=5)
     assert (found.ssh_peer, found.ssh_port) == ("10.17.77.1", 22)
     assert found.files["/etc/hostname"].mode == "0755"
@@ -190,6 +190,25 @@ def test_units_are_told_by_the_oldest_systemd_too(tmp_path: Path) -> None:
 def test_a_units_time_is_utc_and_may_be_none() -> None:
     assert unit_time("Sun 2026-11-22 10:00:00 UTC\n") == datetime(2026, 11, 22, 10, tzinfo=UTC)
     assert [unit_time(odd) for odd in ("", "n/a", "Sun 2026-11-22 11:00:00 CET")] == [None, None, None]
+
+
+@pytest.mark.parametrize(
+    ("routes", "gateways"),
+    [
+        ((), {}),
+        (
+            ("default_route\tdefault via 10.0.2.2 dev eth0 proto dhcp default via 10.0.0.1 dev wlan0 metric 600",),
+            {4: "eth0"},
+        ),
+        (
+            ("default_route\tdefault dev ppp0 scope link", "default_route6\tdefault via fe80::1 dev br0"),
+            {4: "ppp0", 6: "br0"},
+        ),
+        (("default_route\tdefault nexthop via 10.0.0.1 dev eth1 weight 1 nexthop via 10.0.1.1 dev eth2",), {4: "eth1"}),
+    ],
+)
+def test_the_default_routes_interface_is_told_by_family(routes: tuple[str, ...], gateways: dict[int, str]) -> None:
+    assert parse([*routes, "end\t1"]).gateways == gateways
 
 
 @pytest.mark.parametrize(("machine", "arch"), [("x86_64", "amd64"), ("aarch64", "arm64"), ("armv7l", ""), ("", "")])

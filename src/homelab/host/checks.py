@@ -102,7 +102,7 @@ def _hosts_file(host: Host, probe: HostProbe) -> Iterator[Problem]:
 
 
 def _node(home: Home, host: Host, probe: HostProbe) -> Iterator[Problem]:
-    if not probe.default_route:
+    if not probe.gateways:
         yield Problem(
             host.name,
             "has no default route, and K3s finds no address without one",
@@ -125,7 +125,32 @@ def _node(home: Home, host: Host, probe: HostProbe) -> Iterator[Problem]:
             f"is called {probe.hostname}, and K3s is installed on it under that name",
             f'write "{probe.hostname}" in the inventory, or remove K3s from the host first',
         )
+    yield from _pods_way(home, host, probe)
     yield from _overlaps(home, host, probe)
+
+
+def _pods_way(home: Home, host: Host, probe: HostProbe) -> Iterator[Problem]:
+    """A pod network that would leave by another interface than the host's address, where no other node looks for it.
+
+    Flannel takes that of the default route unless it is told one; node-ip does not count (k3s-io/k3s#72, #12056).
+    """
+    cluster = home.cluster
+    if cluster is None or host.interface or len(home.servers + home.agents) < 2:
+        return
+    settings = cluster.server_config
+    if (
+        settings.get("flannel-backend") == "none"
+        or settings.get("flannel-external-ip")
+        or firewall.over_vpn(home, host)
+    ):
+        return
+    carrier, gateway = probe.addresses.get(host.address), probe.gateways.get(host.address.version)
+    if carrier and gateway and carrier != gateway:
+        yield Problem(
+            host.name,
+            f"{host.address} is on {carrier}, and pods' traffic would go by {gateway}, as the default route does",
+            f'write "interface": "{carrier}"',
+        )
 
 
 def _cgroup(host: Host, probe: HostProbe) -> Iterator[Problem]:

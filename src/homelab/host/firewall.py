@@ -144,7 +144,7 @@ def rules(home: Home, host: Host, probe: HostProbe) -> ManagedFile:
         # Names and addresses for this machine's own guests, which no other network reaches.
         *(f'\t\tiifname "{bridge}" accept' for bridge in ("virbr*", "lxcbr*", "lxdbr*", "incusbr*", "docker0")),
         # K3s with vpn-auth: its nodes talk to each other through this one.
-        *(['\t\tiifname "tailscale0" accept'] if node and _meets_over_vpn(home, host) else []),
+        *(['\t\tiifname "tailscale0" accept'] if node and over_vpn(home, host) else []),
         "\t\tjump accepted",
         "\t}",
     ]
@@ -262,7 +262,8 @@ def _addresses(hosts: Iterable[Host]) -> tuple[Address, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _meets_over_vpn(home: Home, host: Host) -> bool:
+def over_vpn(home: Home, host: Host) -> bool:
+    """Whether K3s's nodes talk to each other through a VPN of its own."""
     shared = home.cluster.server_config | home.cluster.agent_config if home.cluster else {}
     return any(key.startswith("vpn-auth") for key in (*shared, *host.server_config, *host.agent_config))
 

@@ -28,7 +28,7 @@ class Key:
 
 KEYS = (
     Key("address", "host", "Host", "IP address in the LAN, the node's own; default: `ssh_hostname` if it is one"),
-    Key("interface", "host", "Host", "network interface that carries the pods' traffic, `eth0`"),
+    Key("interface", "host", "Host", "interface that carries the pods' traffic, `eth0`; default: the default route's"),
     Key("away", "host", "Host", "`True`: listed and counted for quorum, but not contacted"),
     Key("labels", "both", "Host", 'node labels, `{"disk": "ssd"}`; a host\'s are merged over the shared ones'),
     Key("taints", "both", "Host", 'node taints, `["gpu=yes:NoSchedule"]`; added to the shared ones'),

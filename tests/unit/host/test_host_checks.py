@@ -45,7 +45,7 @@ def test_supported_systems(os_id: str, version: str):
         ({"os_id": "", "os_version": "", "os_name": ""}, "runs an unknown system"),
         ({"machine": "armv7l"}, "its processor is armv7l"),
         ({"init": "sysvinit"}, "its first process is sysvinit, not systemd"),
-        ({"default_route": False}, "has no default route"),
+        ({"gateways": {}}, "has no default route"),
         ({"memory": 300 << 20}, "has 300 MiB of memory"),
         ({"disk_free": {"/var/lib": 1 << 30}}, "/var/lib: has 1024 MiB free"),
         ({"memory_cgroup": False}, "no memory cgroup"),
@@ -65,6 +65,19 @@ def test_a_wrong_address_is_told_with_the_right_one():
     )
 
 
+def test_pods_traffic_goes_where_the_nodes_look_for_it():
+    two = [node(), node("b4", address="10.17.77.94")]
+    assert refused(known=home(*two), gateways={4: "eth1"}) == (
+        "b3: 10.17.77.93 is on eth0, and pods' traffic would go by eth1, as the default route does; "
+        'write "interface": "eth0"'
+    )
+    assert refused(node(interface="eth0"), home(node(interface="eth0"), two[1]), gateways={4: "eth1"}) == ""
+    assert refused(gateways={4: "eth1"}) == "", "alone it meets nobody"
+    assert refused(known=home(*two), gateways={4: "eth0", 6: "eth1"}) == ""
+    for own in ({"flannel-backend": "none"}, {"flannel-external-ip": True}, {"vpn-auth-file": "/etc/rancher/vpn"}):
+        assert refused(known=home(*two, server_config=own), gateways={4: "eth1"}) == "", own
+
+
 def test_a_wrong_interface_is_told_with_the_right_one():
     assert refused(node(interface="eth1")) == (
         'b3.interface: 10.17.77.93 is on eth0, not on eth1; write "eth0", or leave it out'
@@ -73,7 +86,7 @@ def test_a_wrong_interface_is_told_with_the_right_one():
 
 def test_what_k3s_needs_is_not_asked_of_a_nas():
     nas = node(role=None, nas=True)
-    assert refused(nas, default_route=False, memory_cgroup=False, memory=300 << 20) == ""
+    assert refused(nas, gateways={}, memory_cgroup=False, memory=300 << 20) == ""
 
 
 def test_a_synchronised_clock_is_believed():

@@ -82,6 +82,8 @@ def unmet(sight: Sight, *, version: str, server: bool) -> list[str]:
     """What still keeps this node from counting as up, in the order it is reached; empty when it is up."""
     if sight.unit != "active":
         return [f"its unit is {sight.unit}"]
+    if sight.queued:  # a restart that was only asked for: what is up is what goes down
+        return ["systemd has yet to restart it"]
     if server and not sight.serving:
         return ["its API does not answer ready yet"]
     node = sight.node

@@ -122,6 +122,7 @@ def test_a_server_that_meets_everything_is_up() -> None:
         (Sight(), "its unit is inactive"),
         (replace(UP, unit="activating"), "its unit is activating"),
         (replace(UP, unit="failed"), "its unit is failed"),
+        (replace(UP, queued=True), "systemd has yet to restart it"),
         (replace(UP, serving=False), "its API does not answer ready yet"),
         (replace(UP, serving=None), "its API does not answer ready yet"),
         (replace(UP, node=None), "it has not registered with the cluster"),

@@ -146,7 +146,7 @@ class ChartsApi:
         held = {
             "name": name,
             "version": revision,
-            "info": {"status": status},
+            "info": {"status": status, "description": more.pop("description", "")},
             "chart": {"metadata": {"version": version}},
             "config": more.pop("values", {}),
             "manifest": more.pop("manifest", ""),

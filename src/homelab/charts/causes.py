@@ -34,6 +34,11 @@ KNOWN: tuple[tuple[str, str], ...] = (
         "a claim can only be grown, and only where its class allows that; write its size and class as before",
     ),
     (r"spec\.selector.*field is immutable", "a selector cannot be changed; take the release out, deploy, put it back"),
+    (
+        # Helm 4, in K3s's releases since the summer of 2026 (k3s-io/helm-controller#343).
+        r"Apply failed with \d+ conflict",
+        "somebody has changed that field in the cluster, and Helm does not write over it; give it the chart's value",
+    ),
     (r"no matches for kind", "this cluster does not serve a kind that the chart writes; see the chart's kubeVersion"),
     (r"incompatible with Kubernetes", "the chart wants a newer Kubernetes; see its kubeVersion"),
     (

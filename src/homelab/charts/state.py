@@ -50,6 +50,7 @@ class Recorded:
     version: str
     values: Mapping[str, Any]
     manifest: str
+    description: str = ""
 
     @cached_property
     def documents(self) -> tuple[Any, ...]:
@@ -109,6 +110,7 @@ def _record(secret: Object) -> Recorded | None:
             str(held["chart"]["metadata"]["version"]),
             held.get("config") or {},
             str(held.get("manifest", "")),
+            str(held["info"].get("description") or ""),
         )
     except (KeyError, TypeError, ValueError, OSError):
         return None
@@ -119,7 +121,8 @@ def installed(wanted: Wanted, record: Recorded | None) -> str:
     if record is None:
         return f"{HELMS}has not installed it"
     if record.status != "deployed":
-        return f"{HELMS}has it as {record.status}"
+        # Of a job that is tried again only the last try's log is left, which says no more than that it gave up.
+        return f"{HELMS}has it as {record.status}" + (f": {_line(record.description)}" if record.description else "")
     # Helm finds the chart v1.2.3 by 1.2.3 as well, and the other way about.
     if wanted.version and record.version.removeprefix("v") != wanted.version.removeprefix("v"):
         return f"{HELMS}still has {record.version} deployed"

@@ -117,6 +117,10 @@ def test_a_record_that_is_none_is_passed_over() -> None:
     [
         (None, "Helm has not installed it"),
         ({"status": "pending-install"}, "Helm has it as pending-install"),
+        (
+            {"status": "failed", "description": 'Upgrade "ntfy" failed:\nApply failed with 1 conflict'},
+            'Helm has it as failed: Upgrade "ntfy" failed: Apply failed with 1 conflict',
+        ),
         ({"version": "0.0.1+abc"}, "Helm still has 0.0.1+abc deployed"),
         ({"values": {"hostname": "other"}}, "Helm still has other values deployed"),
     ],
@@ -224,6 +228,16 @@ def test_why_it_did_not_come_up_is_told_with_the_known_cause() -> None:
         "its job's log ends: Error: UPGRADE FAILED: updates to parameters are forbidden.",
     )
     assert told[3].startswith("that means: a StorageClass cannot be changed")
+
+
+def test_a_field_that_somebody_has_changed_is_told_where_helm_does_not_write_over_it() -> None:
+    said = (
+        'Helm has it as failed: Upgrade "traefik" failed: conflict occurred while applying object kube-system/traefik '
+    )
+    said += (
+        'apps/v1, Kind=Deployment: Apply failed with 1 conflict: conflict with "kubectl" using apps/v1: .spec.replicas'
+    )
+    assert state.why(said, [], [])[-1].startswith("that means: somebody has changed that field")
 
 
 def test_a_pod_that_only_starts_waits_for_nothing() -> None:

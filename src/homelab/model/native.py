@@ -37,7 +37,7 @@ SERVER_ONLY_KEYS = words(
     etcd-s3-secret-key etcd-s3-session-token etcd-s3-skip-ssl-verify etcd-s3-timeout
     etcd-snapshot-compress etcd-snapshot-dir etcd-snapshot-name etcd-snapshot-reconcile-interval
     etcd-snapshot-retention etcd-snapshot-schedule-cron flannel-backend flannel-external-ip
-    flannel-ipv6-masq helm-job-image https-listen-port kine-tls kube-apiserver-arg
+    flannel-ipv6-masq helm-controller-arg helm-job-image https-listen-port kine-tls kube-apiserver-arg
     kube-cloud-controller-manager-arg kube-controller-manager-arg kube-scheduler-arg secrets-encryption
     secrets-encryption-provider service-cidr service-node-port-range servicelb-namespace
     supervisor-metrics system-default-registry tls-san tls-san-security write-kubeconfig
@@ -105,7 +105,7 @@ CLUSTER_WIDE = words(
     """
     cluster-dns cluster-domain default-local-storage-path disable disable-cloud-controller
     disable-helm-controller disable-kube-proxy disable-network-policy egress-selector-mode
-    embedded-registry flannel-backend flannel-external-ip flannel-ipv6-masq helm-job-image
+    embedded-registry flannel-backend flannel-external-ip flannel-ipv6-masq helm-controller-arg helm-job-image
     kube-apiserver-arg kube-cloud-controller-manager-arg kube-controller-manager-arg kube-scheduler-arg
     secrets-encryption secrets-encryption-provider service-node-port-range servicelb-namespace
     supervisor-metrics system-default-registry tls-san-security

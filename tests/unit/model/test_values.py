@@ -171,6 +171,20 @@ def test_native_keys_pass_through(key: str) -> None:
     assert native.check_key(key, "server", of_one_host=False) is None
 
 
+def test_what_the_leading_server_alone_heeds_is_the_same_on_all() -> None:
+    # K3s since July 2026 (k3s-io/k3s#14300): the Helm controller runs on whichever server leads.
+    key = "helm-controller-arg"
+    assert native.check_key(key, "server", of_one_host=True) == (
+        "must be the same on all servers",
+        "write it in server_config in group_data",
+    )
+    assert native.check_key(key, "agent", of_one_host=False) == (
+        "is a server's key, which an agent ignores",
+        "write it in server_config",
+    )
+    assert native.check_key("helm-controler-arg", "server", of_one_host=False)
+
+
 def test_connection_keys_are_pyinfras() -> None:
     assert set(ssh.SSH_KEYS) == set(ConnectorData.__annotations__)
     assert set(ssh.FAKE_KEYS) == {key for key in FakeConnectorData.__annotations__ if key.startswith("fake_")}

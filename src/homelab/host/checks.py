@@ -130,12 +130,13 @@ def _node(home: Home, host: Host, probe: HostProbe) -> Iterator[Problem]:
 
 
 def _pods_way(home: Home, host: Host, probe: HostProbe) -> Iterator[Problem]:
-    """A pod network that would leave by another interface than the host's address, where no other node looks for it.
+    """A pod network that would go by another interface or address than the host's, where no other node looks for it.
 
-    Flannel takes that of the default route unless it is told one; node-ip does not count (k3s-io/k3s#72, #12056).
+    Flannel takes the interface of the default route unless it is told one, and of an interface the first IPv4 address;
+    node-ip does not count (k3s-io/k3s#72, #12056; pkg/agent/flannel, LookupExtInterface).
     """
     cluster = home.cluster
-    if cluster is None or host.interface or len(home.servers + home.agents) < 2:
+    if cluster is None or len(home.servers + home.agents) < 2:
         return
     settings = cluster.server_config
     if (
@@ -145,11 +146,22 @@ def _pods_way(home: Home, host: Host, probe: HostProbe) -> Iterator[Problem]:
     ):
         return
     carrier, gateway = probe.addresses.get(host.address), probe.gateways.get(host.address.version)
-    if carrier and gateway and carrier != gateway:
+    if not host.interface and carrier and gateway and carrier != gateway:
         yield Problem(
             host.name,
             f"{host.address} is on {carrier}, and pods' traffic would go by {gateway}, as the default route does",
             f'write "interface": "{carrier}"',
+        )
+    first = next(
+        (each for each, name in probe.addresses.items() if name == carrier and each.version == 4 and _is_lan(each)),
+        None,
+    )
+    # Without a firewall of ours the others take it from there as well.
+    if home.base.firewall and host.address.version == 4 and carrier and first != host.address:
+        yield Problem(
+            f"{host.name}.address",
+            f"{carrier} has {first} before {host.address}, and the other nodes' firewalls drop what comes from it",
+            f'write "{first}", or take that one off {carrier}',
         )
 
 

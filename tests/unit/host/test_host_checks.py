@@ -78,6 +78,20 @@ def test_pods_traffic_goes_where_the_nodes_look_for_it():
         assert refused(known=home(*two, server_config=own), gateways={4: "eth1"}) == "", own
 
 
+def test_a_node_is_told_by_the_address_that_its_traffic_comes_from():
+    two = [node(), node("b4", address="10.17.77.94")]
+    leased, mine, local = ip_address("10.17.77.180"), ip_address("10.17.77.93"), ip_address("169.254.3.4")
+    both = {ip_address("127.0.0.1"): "lo", leased: "eth0", mine: "eth0"}
+    assert refused(known=home(*two), addresses=both, subnets={}) == (
+        "b3.address: eth0 has 10.17.77.180 before 10.17.77.93, and the other nodes' firewalls drop what comes "
+        'from it; write "10.17.77.180", or take that one off eth0'
+    )
+    assert refused(known=home(*two), addresses={local: "eth0", mine: "eth0", leased: "eth0"}, subnets={}) == ""
+    assert refused(known=home(*two), addresses={leased: "wlan0", mine: "eth0"}, subnets={}) == ""
+    assert refused(known=home(*two, base=Base(firewall=False)), addresses=both, subnets={}) == ""
+    assert refused(addresses=both, subnets={}) == "", "alone it meets nobody"
+
+
 def test_a_wrong_interface_is_told_with_the_right_one():
     assert refused(node(interface="eth1")) == (
         'b3.interface: 10.17.77.93 is on eth0, not on eth1; write "eth0", or leave it out'

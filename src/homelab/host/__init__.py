@@ -51,5 +51,6 @@ def questions(home: Home, host: Host) -> Questions:
             sshd.CONFIG,
             firewall.RULES,
             firewall.LOADED,
+            firewall.UFW_CONF,
         ),
     )

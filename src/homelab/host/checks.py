@@ -277,13 +277,12 @@ def _advice(home: Home, host: Host, probe: HostProbe) -> Iterator[Problem]:
             "add that Include line at its top, or write ssh_hardening = False",
         )
     if home.base.firewall:
-        for unit in firewall.OTHERS:
-            if probe.unit(unit).active == "active":
-                yield Problem(
-                    host.name,
-                    f"{unit} filters as well",
-                    "what it drops stays dropped; turn it off, or write firewall = False",
-                )
+        for unit in firewall.others(probe):
+            yield Problem(
+                host.name,
+                f"{unit} filters as well",
+                "what it drops stays dropped; turn it off, or write firewall = False",
+            )
         if not probe.firewall:
             for (protocol, port), process in firewall.closed(home, host, probe).items():
                 yield Problem(

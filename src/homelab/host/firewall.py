@@ -20,7 +20,10 @@ RULES = "/etc/homelab/firewall.nft"
 ADDITIONS = "/etc/homelab/firewall.d"
 UNIT = "homelab-firewall.service"
 LOADED = "/run/homelab/firewall.loaded"
-OTHERS = ("ufw.service", "firewalld.service")
+_UFW = "ufw.service"
+OTHERS = (_UFW, "firewalld.service")
+# Ubuntu brings ufw with every installation, its unit active and it itself off: what it is told here counts.
+UFW_CONF = "/etc/ufw/ufw.conf"
 
 _RECORD = f"mkdir -p /run/homelab; nft -sn list table inet homelab | sha256sum | cut -d' ' -f1 >{LOADED}"
 UNIT_FILE = ManagedFile(
@@ -59,6 +62,12 @@ _NUT = "3493"
 NODE_PORTS = "30000-32767"
 # A tunnel into the home that ends here is perhaps the very way this run came in: its replies still pass, for now.
 _WIREGUARD = 51820
+
+
+def others(probe: HostProbe) -> tuple[str, ...]:
+    """The units of other firewalls that filter on this host."""
+    ufw = re.search(r"(?mi)^ENABLED=\W?yes", probe.text.get(UFW_CONF, ""))
+    return tuple(unit for unit in OTHERS if (ufw if unit == _UFW else probe.unit(unit).active == "active"))
 
 
 def lan(home: Home, host: Host, probe: HostProbe) -> tuple[Network, ...]:

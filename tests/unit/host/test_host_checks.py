@@ -193,12 +193,16 @@ def test_a_deployed_host_with_nothing_odd_is_told_nothing():
 
 def test_a_foreign_firewall_and_a_service_behind_ours_are_said():
     ufw = {"ufw.service": UnitState(load="loaded", active="active")}
-    text = said(units=ufw, reachable={8096: "jellyfin"})
+    on = {"/etc/ufw/ufw.conf": "# Set to yes to start on boot\nENABLED=yes\nLOGLEVEL=low\n"}
+    text = said(units=ufw, text=on, reachable={8096: "jellyfin"})
     assert "b3: ufw.service filters as well" in text
     assert "the firewall closes tcp port 8096 (jellyfin) to other machines" in text
     text = said(reachable_udp={67: "pihole-FTL"})
     assert 'the firewall closes udp port 67 (pihole-FTL) to other machines; write "udp dport 67 accept" in' in text
-    assert "firewall" not in said(units=ufw, reachable={8096: "jellyfin"}, base=Base(firewall=False))
+    assert "firewall" not in said(units=ufw, text=on, reachable={8096: "jellyfin"}, base=Base(firewall=False))
+    # As Ubuntu is installed.
+    assert "ufw" not in said(units=ufw, text={"/etc/ufw/ufw.conf": "ENABLED=no\n"})
+    assert "firewalld.service filters as well" in said(units={"firewalld.service": ufw["ufw.service"]})
 
 
 def test_a_kernel_without_flannels_module_is_said():

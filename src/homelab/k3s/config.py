@@ -63,10 +63,10 @@ def join(server: Host | None) -> ManagedFile:
     return ManagedFile(paths.JOIN, _yaml(values), mode="0600")
 
 
-def url(server: Host, scheme: str = "https", port: int | None = None) -> str:
-    """The API's address at a server, by default at K3s's own port; an IPv6 address in brackets."""
+def url(server: Host) -> str:
+    """The API's address at a server, at K3s's own port; an IPv6 address in brackets."""
     address = f"[{server.address}]" if server.address.version == 6 else str(server.address)
-    return f"{scheme}://{address}:{port or 6443}"
+    return f"https://{address}:6443"
 
 
 def joined_through(text: str) -> str | None:

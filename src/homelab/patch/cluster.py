@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from homelab.api import Connection, Deadline, ReadFailed, connect
 from homelab.k3s import config, node
@@ -63,10 +63,8 @@ class Servers:
     def of(cls, home: Home, kubeconfig_path: str, context: str) -> Servers:
         """The kubeconfig's server, and with the same credentials each of the home's. Raise ClusterUnreachable."""
         first = connect(kubeconfig_path, context)
-        parts = urlsplit(first.url)
-        urls = dict.fromkeys(
-            [first.url, *(config.url(host, parts.scheme, parts.port) for host in home.servers if not host.away)]
-        )
+        # Not by the kubeconfig's port: that may be a load balancer's.
+        urls = dict.fromkeys([first.url, *(config.url(host) for host in home.servers if not host.away)])
         return cls([first, *(connect(kubeconfig_path, context, url) for url in list(urls)[1:])])
 
     @property
@@ -262,5 +260,4 @@ class Cluster:
 
 def cluster(servers: Servers) -> Cluster:
     """The cluster that servers are of."""
-    first = urlsplit(servers.urls[0])
-    return Cluster(servers.ask, lambda host: servers.ready(config.url(host, first.scheme, first.port)))
+    return Cluster(servers.ask, lambda host: servers.ready(config.url(host)))

@@ -17,6 +17,7 @@ from homelab.api import ReadFailed, connect
 from homelab.patch.cluster import Cluster, ClusterError, Reply, Servers
 from homelab.patch.order import MARK
 from homelab.patch.pods import Pod
+from tests.unit.patch.world import home
 
 POD = Pod(
     "default", "web-0", "uid-1", "s1", ("StatefulSet", "web"), ready=True, deleting=False, done=False, mirror=False
@@ -96,6 +97,13 @@ def cluster(ask: Any, **more: Any) -> Cluster:
 def node(unschedulable: bool = False, **annotations: str) -> dict[str, Any]:
     metadata = {"name": "s1", "resourceVersion": "7", "annotations": annotations}
     return {"metadata": metadata, "spec": {"unschedulable": True} if unschedulable else {}}
+
+
+def test_servers_are_asked_at_k3ss_port_whatever_a_load_balancers_is(tmp_path: Path) -> None:
+    balanced = "https://k3s.home.arpa:8443"
+    found = Servers.of(home(away=["s3"]), kubeconfig(tmp_path, balanced), "x")
+    assert found.urls == (balanced, "https://192.0.2.11:6443", "https://192.0.2.12:6443")
+    found.close()
 
 
 def test_a_cordon_is_marked_and_holds_to_what_was_read(tmp_path: Path, api: Api) -> None:

@@ -94,10 +94,13 @@ def joined(host: Host, probe: HostProbe) -> bool:
 
 
 def begins(host: Host, probe: HostProbe) -> bool:
-    """Whether a server runs that was told to begin a cluster and has no data yet: a slow disk, or a killed run."""
-    text = probe.text.get(paths.JOIN)
-    running = probe.unit(paths.SERVER_UNIT).running
-    return running and not member(probe) and text is not None and config.joined_through(text) is None
+    """Whether a server was told to begin a cluster and has no data yet, and is at it: a slow disk, or a killed run.
+
+    One that fails is at it too: systemd starts it again every few seconds.
+    """
+    text, unit = probe.text.get(paths.JOIN), probe.unit(paths.SERVER_UNIT)
+    at_it = unit.running or unit.active == "activating"
+    return at_it and not member(probe) and text is not None and config.joined_through(text) is None
 
 
 def drift(probe: HostProbe, wanted: Mapping[str, str]) -> list[str]:

@@ -328,6 +328,13 @@ def test_every_problem_of_every_host_comes_at_once() -> None:
     assert [line.partition(":")[0] for line in text.splitlines()] == ["s1", "s2", "a1"]
 
 
+def test_a_server_that_fails_to_begin_is_the_one_that_begins_since_systemd_tries_it_again() -> None:
+    tried = node_up(THREE, "s2", active="activating", pid=0, etcd_data=False)
+    tried = replace(tried, files=without(dict(tried.files), paths.ESTABLISHED))
+    made = planned(THREE, up(THREE, s1=fresh(), s2=tried, s3=fresh(), a1=fresh(), a2=fresh()), None)
+    assert told(made)[:3] == ["s2:initialise", "s1:join>s2", "s3:join>s2"]
+
+
 def test_a_server_that_begins_a_cluster_beside_a_living_one_is_refused() -> None:
     begun = node_up(THREE, "s1", active="activating", etcd_data=False)
     begun = replace(begun, files=without(dict(begun.files), paths.ESTABLISHED))

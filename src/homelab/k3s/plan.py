@@ -456,6 +456,22 @@ def partial_refusals(home: Home, plan: Plan, probes: Mapping[str, HostProbe]) ->
     ]
 
 
+def partial_warnings(home: Home, plan: Plan, probes: Mapping[str, HostProbe]) -> list[Problem]:
+    """Agents that join in a run that was not given all nodes: a new one is a stranger to the others' firewalls."""
+    nodes = home.servers + home.agents
+    left_out = [host.name for host in nodes if host.name not in probes and not host.away]
+    joining = [step.host.name for step in plan.agents if step.kind == "join"]
+    if not (home.base.firewall and left_out and joining):
+        return []
+    return [
+        Problem(
+            ", ".join(joining),
+            f"joins while this run does not hold {', '.join(left_out)}, whose firewalls know no new node",
+            "run deploys/base.py without --limit and --exclude; until then its pods do not reach theirs",
+        )
+    ]
+
+
 def rejoin(home: Home, host: Host, text: str | None) -> Host | None:
     """The server that a joined node's join file should name, None for the file as it is.
 

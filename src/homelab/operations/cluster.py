@@ -106,6 +106,8 @@ def _cluster(site: Survey) -> Cluster:
     unsafe = planning.restart_refusals(home, plan, nodes, site.probes)
     if unsafe := unsafe + planning.partial_refusals(home, plan, site.probes):
         raise Refusal(unsafe)
+    for problem in planning.partial_warnings(home, plan, site.probes):
+        logger.warning(f"    {problem}")
     made = Cluster(home, home.cluster.version, wanted, plan, nodes)
     if plan.joins:
         made.server_token, made.agent_token = _tokens(site, plan)

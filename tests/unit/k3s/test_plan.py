@@ -177,6 +177,18 @@ def test_a_server_that_is_away_or_an_agent_s_turn_asks_for_no_more_servers() -> 
     assert plan.partial_refusals(THREE, made, quiet) == []
 
 
+def test_an_agent_that_joins_in_a_part_of_the_home_is_said_to_be_a_stranger_to_the_rest() -> None:
+    probes = without(up(THREE, a2=fresh()), "s2", "a1")
+    made = planned(THREE, probes, nodes(THREE, a2=False))
+    assert [step.kind for step in made.agents] == ["join"] and plan.partial_refusals(THREE, made, probes) == []
+    (problem,) = plan.partial_warnings(THREE, made, probes)
+    assert (problem.place, "does not hold s2, a1" in problem.found) == ("a2", True)
+    whole = up(THREE, a2=fresh())
+    assert plan.partial_warnings(THREE, planned(THREE, whole, nodes(THREE, a2=False)), whole) == []
+    open_ = THREE.model_copy(update={"base": THREE.base.model_copy(update={"firewall": False})})
+    assert plan.partial_warnings(open_, made, probes) == []
+
+
 def test_an_agent_whose_password_outlived_an_uninstall_joins_anew() -> None:
     left = fresh(node_password=True)
     assert told(planned(THREE, up(THREE, a1=left), nodes(THREE, a1=False))) == ["a1:join>s1!"]

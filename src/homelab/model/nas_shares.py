@@ -52,6 +52,9 @@ def _check_nfs(place: str, nfs: Nfs, hosts: Hosts, networks: Networks) -> Iterat
         if _named(client) and client not in hosts and client not in networks:
             known = sorted({*hosts, *networks})
             have = f"write an address, or one of {', '.join(known)}"
+            if not networks:
+                # What somebody has who copied the example's hosts, and not its group_data.
+                have = f'write networks = {{"{client}": "192.168.1.0/24"}} in group_data, or one of {", ".join(known)}'
             yield Problem(at, f"{shown(client)} is no host and none of networks", did_you_mean(client, known, have))
             continue
         if client in hosts and client in networks:

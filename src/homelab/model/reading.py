@@ -7,9 +7,11 @@ api/host.py); tests/unit/model/test_reading.py compares the outcome with pyinfra
 import ast
 import sys
 import traceback
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import redirect_stdout
 from pathlib import Path
+from types import CodeType
 from typing import TypeGuard
 
 from homelab.model.choice import existing
@@ -20,14 +22,22 @@ from homelab.model.raw import GROUPS, Given, RawHost, RawInventory, place_of
 def read(path: Path, cwd: Path | None = None) -> RawInventory:
     """Execute an inventory file and its group_data as pyinfra would when run from ``cwd``.
 
-    Raise InventoryError when a file cannot be executed.
+    Raise InventoryError when a file cannot be executed, for all such files at once.
     """
     path = Path(path)
     cwd = (Path.cwd() if cwd is None else cwd).resolve()
     problems: list[Problem] = []
-    names = _execute(path)
-    groups = dict(_groups(path, names, problems))
-    group_data = _group_data(path, cwd, problems)
+    executed: dict[Path, dict[str, object]] = {}
+    broken: list[Problem] = []
+    for file in (path, *_group_files(path, cwd)):
+        try:
+            executed[file] = _execute(file)
+        except InventoryError as error:
+            broken += error.problems
+    if broken:
+        raise InventoryError(broken)
+    groups = dict(_groups(path, executed.pop(path), problems))
+    group_data = _group_data(path, executed, problems)
     return RawInventory(path, tuple(_hosts(path, groups, group_data, problems)), tuple(problems))
 
 
@@ -35,24 +45,63 @@ def _execute(path: Path) -> dict[str, object]:
     """The names a file leaves behind. pyinfra gives it ``__file__`` and nothing else."""
     place = place_of(path)
     namespace: dict[str, object] = {"__file__": str(path)}
+    code, hints = _compile(path, place)
     try:
-        code = compile(path.read_text(encoding="utf-8"), str(path), "exec")
         # What an inventory prints must not end up in a command's result.
         with redirect_stdout(sys.stderr):
             exec(code, namespace)
-    except OSError as error:
-        raise InventoryError(
-            [Problem(place, error.strerror or str(error), "write the file, or name another")]
-        ) from None
-    except SyntaxError as error:
-        problem = Problem(f"{place}:{error.lineno or 1}", f"SyntaxError: {error.msg}", "correct that line")
-        raise InventoryError([problem]) from None
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's file may raise anything; it is one line
         frames = traceback.extract_tb(error.__traceback__)
-        line = next((frame.lineno for frame in reversed(frames) if frame.filename == str(path)), None)
+        line = next((frame.lineno for frame in reversed(frames) if frame.filename == str(path)), None) or 1
         what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        raise InventoryError([Problem(f"{place}:{line or 1}", what, "correct that line")]) from None
+        remedy = hints.get(line) or "correct that line"
+        if isinstance(error, NameError) and error.name:
+            remedy = _instead(error.name, [name for name in namespace if not name.startswith("__")])
+        raise InventoryError([Problem(f"{place}:{line}", what, remedy)]) from None
     return namespace
+
+
+def _compile(path: Path, place: str) -> tuple[CodeType, dict[int, str]]:
+    """A file's code, and by line what Python advises of it."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        # It would print that on stderr, with this machine's path, of a line at which it then fails.
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            code = compile(text, str(path), "exec")
+    except OSError as error:
+        problem = Problem(place, error.strerror or str(error), "write the file, or name another")
+        raise InventoryError([problem]) from None
+    except UnicodeDecodeError:
+        raise InventoryError([Problem(place, "is not UTF-8", "save it as UTF-8")]) from None
+    except SyntaxError as error:
+        remedy = "correct that line"
+        # Of a comma that is missing at the end of a line Python tells at the next one.
+        if error.msg.startswith("invalid syntax"):
+            remedy += ", or the one above if it lacks a comma"
+        problem = Problem(f"{place}:{error.lineno or 1}", f"SyntaxError: {error.msg}", remedy)
+        raise InventoryError([problem]) from None
+    if unset := list(_unset(place, text)):
+        raise InventoryError(unset)
+    # 'tuple' object is not callable; perhaps you missed a comma?
+    return code, {each.lineno: str(each.message).partition("; ")[2] for each in warned}
+
+
+def _unset(place: str, text: str) -> Iterator[Problem]:
+    """``timezone: "Europe/Berlin"``, as YAML has it, is Python too, and sets nothing."""
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.AnnAssign) and node.value is None:
+            name = ast.unparse(node.target)
+            yield Problem(f"{place}:{node.lineno}", f"`{name}: ...` sets nothing", f"write {name} = ...")
+
+
+_OTHER_LANGUAGES = {"true": "True", "yes": "True", "false": "False", "no": "False", "null": "None", "none": "None"}
+
+
+def _instead(name: str, known: list[str]) -> str:
+    if name in _OTHER_LANGUAGES:
+        return f"write {_OTHER_LANGUAGES[name]}"
+    return did_you_mean(name, known, f'if it is text, write it in quotes: "{name}"')
 
 
 def _imported(path: Path) -> set[str]:
@@ -123,28 +172,33 @@ def _entries(place: str, group: list[object], problems: list[Problem]) -> Iterat
         yield name, data, at
 
 
-def _group_data(path: Path, cwd: Path, problems: list[Problem]) -> dict[str, dict[str, Given]]:
-    """Shared data by group, of <cwd>/group_data and then of group_data beside the inventory."""
+def _group_files(path: Path, cwd: Path) -> Iterator[Path]:
+    """The files of <cwd>/group_data and then of group_data beside the inventory."""
     beside = path.resolve().parent
-    folders = [cwd / "group_data", *([beside / "group_data"] if beside != cwd else [])]
-    known = {"all", "@fake", "home", path.stem, *GROUPS, *existing(beside)}
+    for folder in dict.fromkeys((cwd / "group_data", beside / "group_data")):
+        yield from sorted(folder.glob("*.py"))
+
+
+def _group_data(
+    path: Path, executed: Mapping[Path, dict[str, object]], problems: list[Problem]
+) -> dict[str, dict[str, Given]]:
+    """Shared data by group, of the files of group_data in their order."""
+    known = {"all", "@fake", "home", path.stem, *GROUPS, *existing(path.resolve().parent)}
     found: dict[str, dict[str, Given]] = {}
-    for folder in folders:
-        for file in sorted(folder.glob("*.py")) if folder.is_dir() else ():
-            place = place_of(file)
-            names = _execute(file)
-            if file.stem not in known:
-                remedy = did_you_mean(file.stem, known, f"name it after one of {', '.join(sorted(known))}")
-                problems.append(Problem(place, f"no group {file.stem}, so nobody reads it", remedy))
-            if "__all__" in names:
-                exported = names["__all__"]
-                keys = set(exported) if isinstance(exported, list | tuple) else set()
-            else:
-                keys = set(names) - _imported(file)
-            group = found.setdefault(file.stem, {})
-            for key, value in names.items():
-                if key in keys and not key.startswith("__"):
-                    group[key] = Given(value, f"{place}: {key}")
+    for file, names in executed.items():
+        place = place_of(file)
+        if file.stem not in known:
+            remedy = did_you_mean(file.stem, known, f"name it after one of {', '.join(sorted(known))}")
+            problems.append(Problem(place, f"no group {file.stem}, so nobody reads it", remedy))
+        if "__all__" in names:
+            exported = names["__all__"]
+            keys = set(exported) if isinstance(exported, list | tuple) else set()
+        else:
+            keys = set(names) - _imported(file)
+        group = found.setdefault(file.stem, {})
+        for key, value in names.items():
+            if key in keys and not key.startswith("__"):
+                group[key] = Given(value, f"{place}: {key}")
     return found
 
 

@@ -116,6 +116,64 @@ def test_an_error_in_group_data_names_its_file_and_line(tmp_path: Path) -> None:
     assert refused(path) == ["inventory/group_data/all.py:3: ZeroDivisionError: division by zero; correct that line"]
 
 
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ('timezone: "Europe/Berlin"', "home.py:2: `timezone: ...` sets nothing; write timezone = ..."),
+        ("k3s_agents: [a]", "home.py:2: `k3s_agents: ...` sets nothing; write k3s_agents = ..."),
+        (
+            'nas = [("nas", {pools: {}})]',
+            "home.py:2: NameError: name 'pools' is not defined; if it is text, write it in quotes: \"pools\"",
+        ),
+        ('nas = [("nas", {"away": true})]', "home.py:2: NameError: name 'true' is not defined; write True"),
+        (
+            '_ssh = {}\nnas = [("nas", {**_shh})]',
+            "home.py:3: NameError: name '_shh' is not defined; did you mean _ssh?",
+        ),
+        (
+            'nas = [("a", {})\n("b", {})]',
+            "home.py:2: TypeError: 'tuple' object is not callable; perhaps you missed a comma?",
+        ),
+        (
+            'nas = [("a", {"address": "192.0.2.1"\n"interface": "eth0"})]',
+            "home.py:3: SyntaxError: invalid syntax; correct that line, or the one above if it lacks a comma",
+        ),
+    ],
+)
+def test_a_slip_in_python_is_one_line_with_what_to_write(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], written: str, told: str
+) -> None:
+    path = tmp_path / "home.py"
+    path.write_text(f"\n{written}\n")
+    assert refused(path) == [told]
+    assert capsys.readouterr().err == ""
+
+
+def test_files_that_cannot_be_read_are_told_all_at_once(tmp_path: Path) -> None:
+    (tmp_path / "group_data").mkdir()
+    path = tmp_path / "home.py"
+    path.write_bytes(b"# caf\xe9\n")
+    (tmp_path / "group_data" / "all.py").write_text("timezone: Europe/Berlin\nntp_servers: []\n")
+    assert refused(path) == [
+        "home.py: is not UTF-8; save it as UTF-8",
+        "group_data/all.py:1: `timezone: ...` sets nothing; write timezone = ...",
+        "group_data/all.py:2: `ntp_servers: ...` sets nothing; write ntp_servers = ...",
+    ]
+
+
+def test_a_network_of_an_inventory_without_any_is_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "home.py"
+    path.write_text(
+        'nas = [("nas", {"address": "192.0.2.31", "disks": {"d": {"id": "serial:A1"}},'
+        ' "pools": {"p": {"kind": "btrfs", "level": "single", "disks": ["d"]}}, "volumes": {"v": {"pool": "p"}},'
+        ' "shares": {"s": {"volume": "v", "nfs": {"clients": ["lan"]}}}})]\n'
+    )
+    assert refused(path) == [
+        "home.py: nas[0] nas.shares.s.nfs.clients[0]: 'lan' is no host and none of networks; "
+        'write networks = {"lan": "192.168.1.0/24"} in group_data, or one of nas'
+    ]
+
+
 def test_a_missing_version_is_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "home.py"
     path.write_text('k3s_servers = [("s1", {"address": "192.0.2.11"})]\n')

@@ -6,7 +6,9 @@ import os
 from functools import cache
 from pathlib import Path
 
-from homelab.model import Home, Host, choose, load
+import pytest
+
+from homelab.model import Home, Host, InventoryError, choose, load
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -15,8 +17,11 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 def home() -> Home:
     """The inventory under test. HOMELAB_ENV has to name it, so that no test reaches a home by accident."""
     if not os.environ.get("HOMELAB_ENV"):
-        raise SystemExit("tests/hosts: HOMELAB_ENV is not set; write HOMELAB_ENV=sandbox, or the inventory you mean")
-    return load(choose(ROOT / "inventory", os.environ))
+        raise pytest.UsageError("HOMELAB_ENV: is not set; write HOMELAB_ENV=sandbox, or the inventory you mean")
+    try:
+        return load(choose(ROOT / "inventory", os.environ))
+    except InventoryError as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 def hosts(*kinds: str) -> list[str]:

@@ -79,7 +79,7 @@ def _inventory() -> "tuple[Path, Home]":
 
 
 @app.command(
-    epilog="Example: HOMELAB_ENV=sandbox homelab inventory --format json",
+    epilog="Example: HOMELAB_ENV=rehearsal homelab inventory --format json",
     short_help="Validate the inventory and describe it.",
 )
 def inventory(
@@ -185,7 +185,7 @@ def patch(
     ask_become_pass: Annotated[bool, _PASSWORD] = False,
     format: Annotated[Format, typer.Option("--format", help="How to print the summary.")] = Format.text,
 ) -> None:
-    """Bring every host up to date: servers, then agents, what has the disks last.
+    """Bring every host up to date: servers, then agents, the NAS last.
 
     A host's turn: the cluster is well; the node is cordoned and drained; apt upgrades; the host reboots if it asks for
     that; once the node is up again with the same K3s, pods are let onto it. It ends at the first host that does not
@@ -375,7 +375,7 @@ def health(
     ] = None,
     only: Annotated[
         list[str] | None,
-        typer.Option("--only", metavar="CODES", help="Only these codes or rooms, as POD; read is what they need."),
+        typer.Option("--only", metavar="CODES", help="Only these codes or rooms, as POD; only what they need is read."),
     ] = None,
     skip: Annotated[
         list[str] | None, typer.Option("--skip", metavar="CODES", help="All but these codes or rooms.")
@@ -425,7 +425,7 @@ def health(
         typer.Option(
             "--deep-image",
             metavar="IMAGE",
-            help="One with BusyBox, for that; by default docker.io/library/busybox:1.35.",
+            help="The image for that, with BusyBox; by default docker.io/library/busybox:1.35.",
         ),
     ] = None,
     deep_timeout: Annotated[
@@ -551,7 +551,7 @@ def explain(
     format: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.text,
     settings: Annotated[Path | None, _SETTINGS] = None,
 ) -> None:
-    """Print of one code what it means, how bad it is, what is read for it, its thresholds and the remedy.
+    """Print what one code means, how bad it is, what is read for it, its thresholds and the remedy.
 
     Thresholds and severity are those of the settings file, if there is one. Exits with 3 when there is no such code.
     """

@@ -50,7 +50,9 @@ def _hosts(names):
 
 def _secret(name):
     """A password of the simulated NAS: the sandbox's own SSH key, which is nowhere else, with a name, hashed."""
-    script = 'test -s "$1" && { echo "$2"; cat "$1"; } | sha256sum | cut -c 1-24'
+    # Shown when it fails, so it tells what to do.
+    script = 'test -s "$1" || { echo make sandbox makes it >&2; exit 1; }; '
+    script += '{ echo "$2"; cat "$1"; } | sha256sum | cut -c 1-24'
     return "command:" + _shlex.join(["sh", "-c", script, "sh", ".sandbox/ssh/id_ed25519", name])
 
 

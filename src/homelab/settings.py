@@ -146,6 +146,8 @@ def _from_command(reference: SecretRef, base: Path) -> str:
         done = subprocess.run(
             argv, cwd=base, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False
         )
+    except FileNotFoundError:
+        raise SecretError(f"{reference}: there is no program {argv[0]} here; install it, or write another") from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise SecretError(f"{reference}: {reason}; write a command that prints the secret") from None

@@ -162,6 +162,9 @@ def whole(size: str, chosen: Release, report: Report, marked: tuple[str, ...] = 
 def sandbox() -> int:
     """`make sandbox`: 0 when all is well, 3 when there was no K3s to check."""
     size = os.environ.get("SANDBOX") or "small"
+    _, sets = read_table((ROOT / "Vagrantfile").read_text())
+    if size not in sets:
+        raise Failed(f"SANDBOX={size}: no such set; write one of {', '.join(sets)}")
     chosen, report = release(), Report(SANDBOX / "report.json")
     say(f"K3s {chosen.version or 'is skipped'}: {chosen.why}")
     started = time.monotonic()

@@ -103,7 +103,7 @@ def test_a_secret_does_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         ("command:true", "command:true: is empty; write the secret there"),
         (
             "command:no-such-command",
-            "command:no-such-command: No such file or directory; write a command that prints the secret",
+            "command:no-such-command: there is no program no-such-command here; install it, or write another",
         ),
         ("command:'", "command:': No closing quotation; write a command that prints the secret"),
         (

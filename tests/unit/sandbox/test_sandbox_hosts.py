@@ -4,6 +4,7 @@ import runpy
 
 import pytest
 
+from tests.sandbox import run
 from tests.sandbox.hosts import ROOT, Placed, Refused, choose, read_table
 
 VAGRANTFILE = (ROOT / "Vagrantfile").read_text()
@@ -34,6 +35,12 @@ def test_the_inventory_has_the_same_hosts(chosen, monkeypatch):
         for name, data in inventory[group]
     }
     assert listed == {name: (HOSTS[name].group, HOSTS[name].address, HOSTS[name].address) for name in SETS[chosen]}
+
+
+def test_a_set_that_is_none_is_one_line(monkeypatch, capsys):
+    monkeypatch.setenv("SANDBOX", "tiny")
+    assert run.main(["sandbox"]) == 1
+    assert capsys.readouterr().err == "sandbox: SANDBOX=tiny: no such set; write one of small, ha, full\n"
 
 
 def placed(names, env, cpuinfo=WITHOUT_FLAG, kvm=True):

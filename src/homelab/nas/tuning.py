@@ -159,7 +159,7 @@ def stripes(pools: Mapping[str, int], memory: int) -> int:
 
 
 def _schedulers(nas: Nas, seen: Seen, known: Mapping[str, tuple[bool, str]]) -> Iterator[Setting]:
-    for name in dict.fromkeys(disk for pool in nas.pools.values() for disk in pool.disks):
+    for name in dict.fromkeys(disk for pool in nas.pools.values() for disk in pool.members):
         found = [each for each in seen.listed.get(nas.disks[name].id, ()) if each in seen.disks and each in known]
         if len(found) != 1:
             continue

@@ -66,6 +66,17 @@ def test_a_disk_that_turns_gets_its_requests_ordered_and_others_do_not(
     assert schedulers(f"disk {name} {line}", a=name) == {"a": wanted}
 
 
+def test_a_disk_of_parity_is_tuned_as_those_of_data_are() -> None:
+    kept = nas()
+    films = kept.pools["bulk"].model_copy(
+        update={"kind": "snapraid", "level": "", "disks": ("c",), "parity": ("d",), "filesystem": "ext4"}
+    )
+    kept = kept.model_copy(update={"pools": {"films": films}})
+    probe = answered("disk sdc 1 none [bfq] mq-deadline", "disk sdd 1 none [bfq] mq-deadline")
+    found = tuning.settings(kept, seen(c="sdc", d="sdd"), {}, probe)
+    assert [(each.of, each.value) for each in found] == [("c", "mq-deadline"), ("d", "mq-deadline")]
+
+
 @pytest.mark.parametrize(
     ("name", "line"),
     [

@@ -177,7 +177,7 @@ def _refuse_options() -> None:
     for item in given.get("data") or () if deploys else ():
         key = item.split("=", 1)[0]
         if key not in _CONNECTION and not all("day2" in Path(name).parts for name in deploys):
-            problems.append(f"--data {key}: passes by the inventory's validation; write it in the inventory")
+            problems.append(f"--data {key}: bypasses the inventory's validation; write it in the inventory")
     if any("day2" in Path(name).parts for name in deploys) and not os.environ.get("HOMELAB_ENV"):
         problems.append(
             "HOMELAB_ENV: is not set; write HOMELAB_ENV=home before it, so that no other inventory is meant"

@@ -12,12 +12,12 @@ REPLACE = ("--dry", "inventory", "deploys/day2/replace_disk.py")
 @pytest.mark.parametrize(
     ("data", "says"),
     [
-        ((), "usage: pyinfra inventory deploys/day2/replace_disk.py --data disk=NAME"),
-        (("disk=d1",), "usage: pyinfra inventory deploys/day2/replace_disk.py --data disk=NAME"),
+        ((), "usage: HOMELAB_ENV=home pyinfra inventory deploys/day2/replace_disk.py --data disk=NAME"),
+        (("disk=d1",), "usage: HOMELAB_ENV=home pyinfra inventory deploys/day2/replace_disk.py --data disk=NAME"),
         (("disk=d1", "with=d2", "consnet=1"), "--data consnet: no such argument; usage: "),
         (("disk=d11", "with=ata-NEW"), "--data disk: no 'd11' in disks; did you mean d1?"),
         (("disk=d1", "with=sda"), "--data with: 'sda' may be another disk after the next boot"),
-        (("disk=d1", "with=d3"), "--data with: d3 is d3, in pool pics; write the new disk"),
+        (("disk=d1", "with=d3"), "--data with: d3 is in pool pics; write the new disk"),
         (("disk=d1", "with=ata-NEW"), "nas.pools.tank: has no record on this host"),
     ],
 )

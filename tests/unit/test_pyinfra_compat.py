@@ -316,7 +316,7 @@ def test_several_hosts_are_named_by_one_option_or_by_several(project: Project, l
         (["-y", "inventory", "--no-wait"], "--no-wait: pyinfra exits 0 with it whatever fails"),
         (["-y", "inventory", "--serial"], "--serial: the deploys order the hosts themselves"),
         (["-y", "inventory", "--fail-percent", "50"], "--fail-percent: a cluster is not built on half a result"),
-        (["-y", "inventory", "--data", "k3s_version=v9"], "--data k3s_version: passes by the inventory's validation"),
+        (["-y", "inventory", "--data", "k3s_version=v9"], "--data k3s_version: bypasses the inventory's validation"),
         (["-y", "inventory", "--data", "x"], "--data x: no value; write --data x=VALUE"),
         (["inventory"], "nobody can confirm, stdin is not a terminal; add -y"),
         (["-y", "inventroy"], "inventory 'inventroy' has no hosts"),

@@ -24,7 +24,8 @@ from homelab.storage.situation import Situation, Wish
 from homelab.storage.steps import Step
 
 USAGE = (
-    "usage: pyinfra inventory deploys/day2/replace_disk.py --data disk=NAME --data with=NEW [--data consent=...]; "
+    "usage: HOMELAB_ENV=home pyinfra inventory deploys/day2/replace_disk.py --data disk=NAME --data with=NEW "
+    "[--data consent=...]; "
     "NAME is one of disks, NEW a name under /dev/disk/by-id, serial:... or the name of a disk in no pool"
 )
 
@@ -68,7 +69,8 @@ def wish(nas: Nas, given: Mapping[str, str]) -> tuple[Wish | None, tuple[Problem
         if owner is None:
             name = other
         else:
-            what = "is the disk itself" if other == disk else f"is {other}, in pool {owner}"
+            at = f"in pool {owner}" if with_ == other else f"{other}, in pool {owner}"
+            what = "is the disk itself" if other == disk else f"is {at}"
             problems.append(Problem("with", f"{with_} {what}", "write the new disk"))
     if consent is not None and not re.fullmatch(r"[0-9a-f]{16}", consent):
         problems.append(Problem("consent", f"{consent!r} is not a consent", "write the 16 letters of the refusal"))

@@ -79,7 +79,7 @@ def whole(each: Level, **values: Any) -> Look:
         ({"disk": "d22", "with": "ata-NEW"}, "disk: no 'd22' in disks; did you mean d2?"),
         ({"disk": "d3", "with": "ata-NEW"}, "disk: d3 is in no pool; write one of d1, d2"),
         ({"disk": "d1", "with": "sda"}, "with: 'sda' may be another disk after the next boot"),
-        ({"disk": "d1", "with": "d2"}, "with: d2 is d2, in pool tank; write the new disk"),
+        ({"disk": "d1", "with": "d2"}, "with: d2 is in pool tank; write the new disk"),
         ({"disk": "d1", "with": "d1"}, "with: d1 is the disk itself; write the new disk"),
         ({"disk": "d1", "with": "serial:S-sdb"}, "with: serial:S-sdb is d2, in pool tank"),
         ({"disk": "d1", "with": "ata-NEW", "consent": "yes"}, "consent: 'yes' is not a consent"),

@@ -11,6 +11,8 @@ setup: $(VENV)/.done ## the virtual environment, from the committed lock
 # The stamp is newer than the lock only after a complete install, so an interrupted one is done again.
 $(VENV)/.done: requirements.lock pyproject.toml
 	@tests/sandbox/host-packages venv
+	@test -x $(PY) || python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "setup: $$(python3 --version) is too old; install 3.11 or newer, as Debian 12 and Ubuntu 24.04 have" >&2; exit 1; }
 	@echo "setup: installing the locked Python packages into $(VENV)" >&2
 	@test -x $(PY) || python3 -m venv $(VENV)
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock

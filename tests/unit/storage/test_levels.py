@@ -277,13 +277,10 @@ def test_a_first_sync_is_told_of_and_stops_nothing(each: Level) -> None:
 #
 
 
-@every()
+@every(MD)
 def test_one_of_which_only_some_disks_had_heard_is_made_again(each: Level) -> None:
-    if each.least == 1:
-        return
     look = stands(each, absent=1)
-    if each.kind == "mdraid":
-        look.lines = [line for line in look.lines if not line.startswith("inner")]
+    look.lines = [line for line in look.lines if not line.startswith("inner")]
     plan = planned(look.disk(DISKS[each.least - 1]).record("tank", **noted(each, state="making")), spec(each))
     (step,) = [step for step in plan.steps if step.kind == "additive"]
     assert told(plan) == "" and f"only sda {U1} || stop" in step.command and "clear sda\n" in step.command

@@ -192,8 +192,7 @@ def test_nothing_is_lost_that_was_not_let_go_of(
         lost, encrypted = cleared(script), dict(re.findall(r"encrypt (sd[a-e]) (\S+)$", script, re.M))
         for device in devices:
             disk = seen.disks[device]
-            member = disk.md or disk.btrfs
-            own = member is not None and member.uuid in half_made
+            own = disk.md is not None and disk.md.uuid in half_made
             own = own or (disk.luks is not None and disk.luks.uuid in headers and not disk.luks.slots)
             assert disk.exclusive and not any(part.mounts or part.holders for part in disk.devices)
             assert (disk.is_blank and not disk.partitions) or own or (kind == "destructive" and device in lost)
@@ -203,13 +202,12 @@ def test_nothing_is_lost_that_was_not_let_go_of(
                 header = device.removeprefix("mapper/luks-")
                 (disk,) = [each for each in seen.disks.values() if each.luks and each.luks.uuid == header] or [None]
                 noise = disk is not None and disk.opened is not None and disk.opened.signatures == ()
-                inner = disk.opened.md or disk.opened.btrfs if disk is not None and disk.opened is not None else None
+                inner = disk.opened.md if disk is not None and disk.opened is not None else None
                 half = inner is not None and inner.uuid in half_made
                 assert header in encrypted.values() or (header in headers and (noise or half)) or kind == "destructive"
                 continue
             disk = seen.disks[device]
-            member = disk.md or disk.btrfs
-            own = member is not None and member.uuid in half_made
+            own = disk.md is not None and disk.md.uuid in half_made
             own = own or (disk.luks is not None and disk.luks.uuid in headers and not disk.luks.slots)
             assert own or consent.word(disk) in words.values()
         for device in encrypted:

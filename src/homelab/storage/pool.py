@@ -69,7 +69,7 @@ def _make(case: Case, record: Record | None, uuids: list[str], decided: Decided,
         problems.append(Problem(case.place, found, "correct the UUID; to make a new pool, leave it out"))
         return
     cleared = clearing(case, case.disks)
-    problems += [*absent(case), *cleared.problems]
+    problems += [*absent(case), *cleared.problems, *_uneven(case)]
     if uuids and problems:
         problems += _how_toadopt(case, uuids)
     if problems:
@@ -122,6 +122,20 @@ def _how_toadopt(case: Case, uuids: list[str]) -> Iterator[Problem]:
     else:
         return
     yield Problem(case.place, found, f'to take it over as it is, write "uuid": "{uuids[0]}" in the pool')
+
+
+def _uneven(case: Case) -> Iterator[Problem]:
+    """Disks of which mdadm makes no array: where sizes differ by more than one per cent it asks, and nobody answers.
+
+    mdadm 4.2 to 4.6, Create.c; it counts without the part that it takes for itself, a thousandth and less.
+    """
+    sizes = sorted((disk.size, name) for name, disk in case.disks.items())
+    if case.pool.kind != "mdraid" or not sizes or sizes[-1][0] - sizes[0][0] <= sizes[-1][0] // 102:
+        return
+    (least, small), (most, large) = sizes[0], sizes[-1]
+    found = f"{large} has {most >> 20} MiB and {small} {least >> 20}, and mdadm makes no array of such by itself"
+    remedy = 'list disks of one size, or use btrfs, which takes any; or make it by hand, and write its "uuid"'
+    yield Problem(case.place, found, remedy)
 
 
 def _sizes(case: Case, decided: Decided) -> None:

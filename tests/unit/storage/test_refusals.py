@@ -178,9 +178,17 @@ def test_two_disks_with_one_serial() -> None:
 
 
 def test_sizes_that_differ_are_a_warning() -> None:
-    plan = planned(Look().disk("sda").disk("sdb", size=4 << 30))
+    plan = planned(Look().disk("sda").disk("sdb", size=4 << 30), nas("btrfs"))
     assert told(plan) == ""
     assert "nas.pools.tank: d2 has 4096 MiB and d1 2048" in str(plan.warnings[0])
+
+
+def test_an_array_of_disks_whose_sizes_differ_is_refused_before_anything_is_cleared() -> None:
+    """mdadm would ask whether to go on, and take no answer for a no, once what was consented to is lost."""
+    plan = planned(Look().disk("sda").disk("sdb", size=4 << 30))
+    assert "nas.pools.tank: d2 has 4096 MiB and d1 2048, and mdadm makes no array of such by itself" in told(plan)
+    assert list(touched(plan)) == []
+    assert told(planned(Look().disk("sda", size=1000 << 20).disk("sdb", size=1009 << 20))) == ""
 
 
 def test_an_answer_that_was_cut_decides_nothing() -> None:

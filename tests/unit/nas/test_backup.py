@@ -299,6 +299,22 @@ def test_large_files_that_all_changed_or_rotted_fail_the_restore_test(standing: 
     assert "too large to be laid down, and all have changed" in standing.host.status("restore-off")["message"]
 
 
+def test_an_empty_file_proves_nothing_where_there_are_others(standing: Real) -> None:
+    files = sorted(standing.docs.iterdir())
+    (standing.docs / "empty").touch()
+    assert standing.backup().returncode == 0
+    no_room(standing)
+    for path in files:
+        path.write_bytes(b"new")
+    assert standing.backup("restore-test").returncode == 1
+    assert "too large to be laid down, and all have changed" in standing.host.status("restore-off")["message"]
+    for path in files:
+        path.unlink()
+    assert standing.backup().returncode == 0
+    assert standing.backup("restore-test").returncode == 0
+    assert standing.host.status("restore-off")["compared"] == "1"
+
+
 def test_a_volume_that_was_never_backed_up_proves_nothing(real: Real) -> None:
     assert real.backup("init").returncode == 0
     assert real.backup("restore-test").returncode == 0

@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -315,6 +316,13 @@ def test_an_empty_file_proves_nothing_where_there_are_others(standing: Real) -> 
     assert standing.host.status("restore-off")["compared"] == "1"
 
 
+def test_what_was_noted_while_the_clock_was_ahead_is_due_again(standing: Real) -> None:
+    for job in ("check", "restore"):
+        standing.host.write(f"/var/lib/homelab/status/{job}-off", "result=ok\ngood=9999999999\n")
+    assert standing.backup().returncode == 0
+    assert all(int(standing.host.status(f"{job}-off")["good"]) < 9_999_999_999 for job in ("check", "restore"))
+
+
 def test_a_volume_that_was_never_backed_up_proves_nothing(real: Real) -> None:
     assert real.backup("init").returncode == 0
     assert real.backup("restore-test").returncode == 0
@@ -348,7 +356,7 @@ def test_a_volume_on_btrfs_is_frozen_while_it_is_read(tmp_path: Path) -> None:
 esac""",
     )
     for job in ("check", "restore"):
-        host.write(f"/var/lib/homelab/status/{job}-off", "result=ok\ngood=9999999999\n")
+        host.write(f"/var/lib/homelab/status/{job}-off", f"result=ok\ngood={int(time.time())}\n")
     with on_btrfs(host, tmp_path / "disk"):
         done = host.run("homelab-backup", "off", mounts=True)
         assert (host.status("backup-off")["result"], host.path("/argv").read_text().split()[-1]) == ("ok", str(media))

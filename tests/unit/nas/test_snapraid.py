@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -381,7 +382,8 @@ class Alerted(Raid):
         for job in ("sync", "scrub", "snapraid"):
             self.job(job)
 
-    def job(self, name: str, result: str = "ok", good: int = 9_999_999_999) -> None:
+    def job(self, name: str, result: str = "ok", good: int | None = None) -> None:
+        good = int(time.time()) if good is None else good
         self.write(
             f"/var/lib/homelab/status/{name}-media", f"time=1\nresult={result}\ngood={good}\nmessage=so it went\n"
         )

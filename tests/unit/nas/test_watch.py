@@ -55,7 +55,8 @@ class Watched(NasHost):
         used, free = percent * 10, 1000 - percent * 10
         self.fake("df", f'echo "Filesystem 1024-blocks Used Available"; echo "/dev/md127 1000 {used} {free}"')
 
-    def job(self, name: str, result: str = "ok", good: int = 9_999_999_999) -> None:
+    def job(self, name: str, result: str = "ok", good: int | None = None) -> None:
+        good = int(time.time()) if good is None else good
         self.write(f"/var/lib/homelab/status/{name}", f"time=1\nresult={result}\ngood={good}\nmessage=as it went\n")
 
     def metrics(self) -> str:
@@ -548,6 +549,29 @@ def test_a_job_that_never_ran_keeps_the_age_of_its_wish(host: Watched) -> None:
     config.write_text("pool vault mdraid\n")
     host.look()
     assert host.path("/var/lib/homelab/wishes").read_text() == ""
+
+
+def test_what_was_noted_while_the_clock_was_ahead_is_no_excuse_for_years(host: Watched) -> None:
+    ahead = 9_999_999_999
+    for job in ("backup", "check", "restore"):
+        host.job(f"{job}-off", good=ahead)
+    host.write("/var/lib/homelab/wishes", f"backup-off\t1000000000\ncheck-off\t{ahead}\n")
+    host.array(degraded="1")
+    assert "backup off did not succeed for" in "\n".join(host.look())
+    wishes = dict(line.split("\t") for line in host.path("/var/lib/homelab/wishes").read_text().splitlines())
+    assert int(wishes["check-off"]) < ahead
+    state = host.path("/var/lib/homelab/watch")
+    lines = [line.split("\t") for line in state.read_text().splitlines()]
+    state.write_text("".join("\t".join([*line[:3], str(ahead), line[4]]) + "\n" for line in lines))
+    assert "still: " in host.look()[0]
+
+
+def test_a_scrub_that_was_noted_while_the_clock_was_ahead_is_due(tmp_path: Path) -> None:
+    host = NasHost(tmp_path, nas())
+    host.path("/srv/tank/.mounted").unlink()
+    for good, code in ((int(time.time()), 0), (9_999_999_999, 1)):
+        host.write("/var/lib/homelab/status/scrub-tank", f"result=ok\ngood={good}\n")
+        assert host.run("homelab-scrub", "tank").returncode == code
 
 
 def test_a_job_with_nothing_to_do_yet_is_no_trouble_and_no_proof(host: Watched) -> None:

@@ -67,6 +67,9 @@ disk_device() {
   esac
 }
 
+# past SECONDS: it, or 0 when that is still to come: the clock was wrong then, and nothing would be due for years.
+past() { if [ "${1:-0}" -le $(($(date +%s) + 86400)) ]; then echo "${1:-0}"; else echo 0; fi; }
+
 # status JOB NAME ok|failed|nothing MESSAGE [KEY=NUMBER...]: when it ran and how, for the watch and its metrics.
 # `nothing`: there was nothing to do it with, which is no trouble, and no proof of anything either.
 status() {

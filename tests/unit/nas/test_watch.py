@@ -209,6 +209,29 @@ def test_a_pool_that_fills_up_is_said_at_each_step_and_not_at_its_edge(
     assert found == levels
 
 
+@pytest.mark.parametrize(
+    ("at", "options", "errors", "told"),
+    [
+        ("/srv/vault", "ro,errors=continue", "0", ["nobody can write"]),
+        ("/srv/vault", "rw,emergency_ro", "3", ["nobody can write", "ext4 has found errors"]),
+        ("/srv/.disks/vault/data1", "rw", "3", ["ext4 has found errors"]),
+        ("/srv/vault", "rw,prjquota", "0", []),
+        ("/srv/vaults", "ro", "3", []),
+    ],
+)
+def test_a_filesystem_that_is_damaged_or_takes_no_more_writing(
+    host: Watched, at: str, options: str, errors: str, told: list[str]
+) -> None:
+    """What errors=continue, ext4's default, goes on over, and what is mounted as before and only to be read."""
+    host.write("/proc/self/mountinfo", f"29 1 9:127 / {at} rw,noatime shared:1 - ext4 /dev/md127 {options}\n")
+    host.write("/sys/fs/ext4/md127/errors_count", f"{errors}\n")
+    host.path("/sys/dev/block").mkdir(parents=True)
+    host.path("/sys/dev/block/9:127").symlink_to("../../block/md127")
+    said = "\n".join(host.look())
+    assert [words for words in ("nobody can write", "ext4 has found errors") if words in said] == told
+    assert not told or at in said
+
+
 def test_an_array_that_did_not_start_is_found(host: Watched) -> None:
     host.array(array_state="inactive")
     assert "is inactive, its data is not there" in host.look()[0]

@@ -314,6 +314,30 @@ def test_one_list_that_is_left_is_enough(tmp_path: Path) -> None:
     assert len(host.kept()) == 4
 
 
+def test_a_list_of_another_time_stops_it(tmp_path: Path) -> None:
+    """A system that was restored brings back an old one, by which snapraid would go, and write it over the newer ones."""
+    host = raid(tmp_path)
+    host.fill()
+    host.synced()
+    mine = host.path("/var/lib/homelab/snapraid/media/snapraid.content")
+    theirs = host.disk("data1") / ".homelab-snapraid.content"
+    old = mine.read_bytes()
+    (host.disk("data1") / "new").write_bytes(b"new")
+    host.synced()
+    now = mine.read_bytes()
+    mine.write_bytes(old)
+    os.utime(mine, (1, 1))
+    message = stopped(host)
+    assert "the list of what the parity protects is another" in message and message.endswith(str(theirs)), message
+    before = host.kept()
+    for command in (["scrub"], ["-d", "data1", "fix"]):
+        assert host.run("homelab-snapraid", "media", *command).returncode == 1
+    assert host.kept() == before
+    assert host.run("homelab-snapraid", "media", "diff").returncode in (0, 2)
+    mine.write_bytes(now)
+    host.synced()
+
+
 def test_a_word_of_no_use_is_refused(tmp_path: Path) -> None:
     host = raid(tmp_path)
     for words in (["media"], ["../media", "sync"], ["media", "sync", "--after-look"], ["media", "sync", "--force"]):

@@ -58,6 +58,10 @@ printed() {
   [ -z "$3" ] || [ "$(content "$1")" = "$3" ] || stop "/dev/$1 holds other data than was seen"
 }
 unsigned() { case "$(signed "$1")" in *'"type"'*) return 1 ;; *'"signatures"'*) return 0 ;; *) return 1 ;; esac; }
+# NAME: whether it is an XFS whose making was cut. The kernel mounts none such, so that nothing can be on it.
+half() {
+  [ "$(head -c 4 "/dev/$1" | tr -d '\000')" = XFSB ] && [ "$(od -An -tu1 -j 126 -N 1 "/dev/$1" | tr -d ' ')" = 1 ]
+}
 blank() {
   unsigned "$1" || stop "/dev/$1 is not blank"
   [ "$(content "$1")" = zero ] || stop "/dev/$1 is not blank, it holds data without a signature"

@@ -55,7 +55,10 @@ striped() {
 }
 # The array is what was joined in this run, or what our own record says was not finished: never one with a past.
 format() {
-  if only "$1" "$uuid"; then return; fi
+  if only "$1" "$uuid"; then
+    half "$1" || return 0
+    wipefs --all --quiet "/dev/$1"; settle
+  fi
   note formatting
   @MKFS@
   settle

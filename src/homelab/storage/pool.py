@@ -177,7 +177,8 @@ def _finish(case: Case, record: Record, decided: Decided) -> None:
     whole = not rest and not case.absent
     if record.kind == "mdraid":
         formatted = inner is not None and inner.uuid == record.filesystem_uuid
-        complete = whole and formatted
+        # mkfs.xfs writes the UUID first and all else after it, so whether it came to its end is looked at there.
+        complete = whole and formatted and (record.filesystem, record.state) != ("xfs", "formatting")
         # Once it was being formatted all of its disks had joined, and what is on them by now nobody knows.
         if not whole and (formatted or record.state == "formatting"):
             found = "its making was cut after its filesystem was made, and not all of its disks are its own any more"

@@ -93,7 +93,7 @@ def _new(case: Case, pool: str) -> Record:
 def _make(
     case: Case, record: Record, own: Mapping[str, DiskSeen], places: Mapping[str, Place], decided: Decided
 ) -> None:
-    """Make a filesystem on each of its disks, which are blank, let go of, or `own`: half made by a run that was cut."""
+    """Make a filesystem on each of its disks, which are blank, let go of, or `own`: made by a run that was cut."""
     problems = decided.problems
     cleared = clearing(case, case.disks, own)
     problems += [*absent(case), *cleared.problems]
@@ -148,10 +148,13 @@ def _create(record: Record, case: Case, own: Mapping[str, DiskSeen], clearing: s
         + "".join(guard.untouched(case.ids[name], disk) for name, disk in found.items() if name not in own)
         + "note making\n"
         + clearing
-        + "".join(f"clear {disk.name}\n" for disk in own.values())
-        + "".join(f"idle {disk.name}; blank {disk.name}\n" for disk in found.values())
+        # mkfs.ext4 writes the UUID last, and mkfs.xfs has a mark for what it began: what else bears ours is whole, and
+        # may have been used since.
+        + "".join(f"if half {disk.name}; then clear {disk.name}; fi\n" for disk in own.values())
+        + "".join(f"idle {disk.name}; blank {disk.name}\n" for name, disk in found.items() if name not in own)
         + "".join(
-            f"make {found[name].name} {uuid} {_mkfs(record, slot, uuid)}\n"
+            (f"only {found[name].name} {uuid} || " if name in own else "")
+            + f"make {found[name].name} {uuid} {_mkfs(record, slot, uuid)}\n"
             for slot, (uuid, name) in record.slots.items()
         )
         + "note made\n"

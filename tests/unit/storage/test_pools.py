@@ -283,6 +283,13 @@ def test_a_filesystem_that_was_made_is_kept_though_the_run_did_not_come_to_note_
     assert [each for each in says(plan) if "remember tank by its UUID" in each]
 
 
+def test_an_xfs_that_bears_its_uuid_may_be_half_made_all_the_same() -> None:
+    noted = MAKING | {"state": "formatting", "filesystem": "xfs"}
+    look = mirror(type="xfs").runs("md127", "sda", "sdb", uuid=U2, type="xfs").record("tank", **noted)
+    command = next(touched_commands(planned(look, nas(filesystem="xfs"))))
+    assert 'half "$1" || return 0\n    wipefs --all' in command and 'idle "$md"\nformat "$md"\nnote made' in command
+
+
 def test_half_of_a_mirror_with_a_filesystem_is_never_made_again() -> None:
     plan = planned(Look().mirror("sda", U1, inner=U2).disk("sdb").record("tank", **MAKING))
     assert told(plan) != "" and list(touched(plan)) == []

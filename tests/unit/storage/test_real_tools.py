@@ -429,3 +429,21 @@ def test_what_is_cleared_is_blank_wherever_it_is_looked_at(file: Callable[..., P
     zeros = "  samples" + function.partition("  samples")[2].partition("\n  sync ")[0]
     assert sh(f'{zeros}\ncontent "$1"', device(path)) == "zero\n"
     assert path.stat().st_size == 64 * MIB + 4096
+
+
+@pytest.mark.skipif(not shutil.which("xfs_db"), reason="takes xfsprogs")
+def test_an_xfs_whose_making_was_cut_is_known(file: Callable[..., Path]) -> None:
+    """mkfs.xfs writes the UUID before all else; wipefs takes such a one for whole, and the kernel mounts it never."""
+    half = "half() {" + guard.head().partition("\nhalf() {")[2].partition("\n}\n")[0] + "\n}\n"
+    path = file()
+    told = f'{half}if half "$1"; then echo half; else echo no; fi'
+    for made, says in (
+        ([], "no"),
+        (["mkfs.ext4", "-q", "-F", path], "no"),
+        (["mkfs.xfs", "-q", "-f", path], "no"),
+        (["xfs_db", "-x", "-c", "sb 0", "-c", "write inprogress 1", path], "half"),
+    ):
+        if made:
+            subprocess.run(made, check=True, capture_output=True)
+        assert sh(told, device(path)) == f"{says}\n"
+    assert '"xfs"' in sh('signed "$1"', device(path))

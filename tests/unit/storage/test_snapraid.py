@@ -303,17 +303,17 @@ def test_without_a_record_each_disk_is_needed_to_tell_which_is_which() -> None:
 #
 
 
-def test_a_making_that_was_cut_is_finished_with_the_same_uuids() -> None:
+def test_a_making_that_was_cut_is_finished_with_the_same_uuids_and_what_was_made_is_kept() -> None:
     look = there(Look(), "d1").disk("sdb").disk("sdc").record("media", **noted("making"))
     plan = planned(look, nas())
     assert told(plan) == ""
     step = plan.steps[0]
     assert step.says.startswith("finish media, whose making was cut") and step.kind == "additive"
     script = body(step.command)
-    assert re.findall(r"^clear (\w+)$", script, re.M) == ["sda"]
-    assert f"only sda {uuid('d1')} ||" in script
+    assert re.findall(r"^clear (\w+)$", script, re.M) == [] and "if half sda; then clear sda; fi\n" in script
+    assert f"\nonly sda {uuid('d1')} || make sda {uuid('d1')} mkfs.ext4" in script
     assert [line.split()[1:3] for line in script.splitlines() if line.startswith("make ")] == [
-        [DISKS[name], uuid(name)] for name in DISKS
+        [DISKS[name], uuid(name)] for name in DISKS if name != "d1"
     ]
 
 

@@ -115,12 +115,14 @@ def test_nothing_is_lost_that_was_not_let_go_of(
         script = step.command.partition("record=")[2]
         cleared = re.findall(r"^clear (sd[a-d])$", script, re.M)
         made = re.findall(r"^make (sd[a-d]) ", script, re.M)
-        assert len(made) == len(set(made)) == listed["data"] + 1
+        kept = re.findall(r"^only (sd[a-d]) \S+ \|\| make \1 ", script, re.M)
+        assert all(begun(seen.disks[device], noted) for device in kept)
+        assert len([*made, *kept]) == len({*made, *kept}) == listed["data"] + 1
         for device in {*cleared, *made}:
             disk = seen.disks[device]
             let_go = device in cleared and consent.word(disk) in step.consents
             assert disk.exclusive
-            assert (disk.is_blank and not disk.partitions) or let_go or begun(disk, noted)
+            assert (disk.is_blank and not disk.partitions) or let_go
     if not writing:
         # What is taken as it is, is one pool, each disk in a place of its own, and none of data is missing.
         found = plan.pools["media"]

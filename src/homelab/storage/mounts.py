@@ -89,6 +89,17 @@ chattr +i {at}
 """
 
 
+def beneath(pool: str) -> str:
+    """Make the mountpoint immutable also where somebody had mounted the pool before: one sees it past the mount."""
+    at, there = path(pool), "/run/homelab/beneath"
+    return f"""\
+if mountpoint -q {at}; then
+  unshare -m sh -euc 'mkdir -p {there}; mount --bind {at.rpartition("/")[0]} {there}; chattr +i {there}/{pool}' ||
+    stop 'the directory that it is mounted on cannot be made immutable'
+fi
+"""
+
+
 # Shell, for a filesystem's UUID: what udev misses while a disk is being written it looks at once more; systemd would
 # wait for the device in vain until the next boot.
 AWAKE = r"""
@@ -103,14 +114,14 @@ awake() {
 
 
 def mounted(record: Record) -> str:
-    """Enable and start the unit, see that the right filesystem is there, and lay the sentinel."""
+    """Seal what is beneath, enable and start the unit, see that the right filesystem is there, and lay the sentinel."""
     at, name = path(record.pool), unit(record.pool)
     return f"""\
 set -eu
 umask 022
 stop() {{ printf 'homelab: {at}: %s\\n' "$1" >&2; exit 1; }}
 {AWAKE.strip()}
-systemctl daemon-reload
+{beneath(record.pool)}systemctl daemon-reload
 awake {record.filesystem_uuid}
 systemctl enable --quiet {name}
 systemctl reset-failed {name} 2>/dev/null || :

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 import shutil
 import subprocess
@@ -16,8 +17,9 @@ from homelab import storage
 from homelab.model.levels import LEVELS, level
 from homelab.model.nas import Nas
 from homelab.probe import HostProbe
-from homelab.storage import asking, guard, mappings, probe, superblocks
+from homelab.storage import asking, guard, mappings, mounts, probe, superblocks
 from homelab.storage.bare import BARE, SAMPLES
+from homelab.storage.records import Record
 from homelab.storage.seen import Luks, Signature
 from homelab.storage.steps import Plan
 from tests import looks
@@ -447,3 +449,24 @@ def test_an_xfs_whose_making_was_cut_is_known(file: Callable[..., Path]) -> None
             subprocess.run(made, check=True, capture_output=True)
         assert sh(told, device(path)) == f"{says}\n"
     assert '"xfs"' in sh('signed "$1"', device(path))
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not Path("/dev/loop-control").exists(), reason="takes root and loop devices")
+def test_the_directory_beneath_a_pool_that_somebody_mounted_is_sealed(file: Callable[..., Path]) -> None:
+    path = file()
+    subprocess.run(["mkfs.ext4", "-q", "-F", path], check=True)
+    script = f"""\
+set -eu
+stop() {{ echo "$1" >&2; exit 1; }}
+mount -o loop {path} /srv; mount -t tmpfs tmpfs /run
+mkdir /srv/tank
+mount -t tmpfs tmpfs /srv/tank
+{mounts.beneath("tank")}\
+touch /srv/tank/a
+umount /srv/tank
+touch /srv/tank/b 2>/dev/null || echo sealed
+umount /srv
+"""
+    done = subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("sealed\n", "")
+    assert mounts.beneath("tank") in mounts.mounted(Record("tank", "btrfs", "raid1", "u", "btrfs", "u", {}))

@@ -131,7 +131,8 @@ def same(id_: str, disk: DiskSeen) -> str:
     """Stop unless the disk is the one that was seen."""
     if isinstance(disk, Opened) and disk.disk is not None:
         return same(id_, disk.disk) + f"mapped {disk.name} {disk.uuid} {disk.disk.name}\n"
-    partitions = "".join(f"{part.name} " for part in disk.partitions)
+    # As a shell has them: sda10 before sda2.
+    partitions = "".join(f"{name} " for name in sorted(part.name for part in disk.partitions))
     words = (id_, disk.name, disk.serial, str(disk.size), disk.sequence, partitions)
     return f"same {' '.join(map(shlex.quote, words))}\n"
 

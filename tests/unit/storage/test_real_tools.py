@@ -470,3 +470,14 @@ umount /srv
     done = subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("sealed\n", "")
     assert mounts.beneath("tank") in mounts.mounted(Record("tank", "btrfs", "raid1", "u", "btrfs", "u", {}))
+
+
+def test_a_disk_of_many_partitions_is_the_one_that_was_seen(tmp_path: Path) -> None:
+    parts = [f"sda{number}" for number in range(1, 13)]
+    for part in parts:
+        (tmp_path / "sda" / part).mkdir(parents=True)
+        (tmp_path / "sda" / part / "partition").touch()
+    disk = Look().disk("sda", parts=dict.fromkeys(parts, looks.EMPTY)).seen.disks["sda"]
+    functions = guard.head().replace("/sys/block", str(tmp_path))
+    seen = subprocess.run(["sh", "-c", f"{functions}parts sda"], capture_output=True, text=True, check=True).stdout
+    assert guard.same("ata-S-sda", disk).rstrip().endswith(f"'{seen}'")

@@ -124,8 +124,10 @@ def _command(
     lines.append(f"grep -qsxF '{number} {full}' {records.PROJECTS} || echo '{number} {full}' >>{records.PROJECTS}")
     if record.kind == "mdraid" and number:
         if found is None or found.project != number:
-            # Quotas count a file by its own mark, so that what was there before needs it too.
-            lines.append(f"chattr -R -f +P -p {number} {path} || chattr +P -p {number} {path}")
+            # Quotas count a file by its own mark, so that what was there before needs it too. The root's is last: by
+            # that the next run sees that no more is to be marked.
+            lines.append(f"find {path} -mindepth 1 -maxdepth 1 -exec chattr -R -f +P -p {number} {{}} + || :")
+            lines.append(f"chattr +P -p {number} {path}")
         lines.append(f"setquota -P {number} 0 {(volume.quota or 0) // 1024} 0 0 {mount}")
     if record.kind == "btrfs" and enable:
         lines += [

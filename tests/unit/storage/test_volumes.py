@@ -90,6 +90,17 @@ def test_a_limit_is_set_changed_and_lifted(kind: str, quota: str | None, limit: 
         assert f"btrfs qgroup limit {int(quota[0]) << 30 if quota else 'none'} /srv/tank/docs" in command
 
 
+def test_what_a_directory_holds_is_marked_before_it_is_itself() -> None:
+    """By its own mark the next run tells that all in it has one, wherever this one was cut."""
+    look = standing("mdraid").line("volume", "tank/docs", ROOT + "99", "xfs", "0")
+    _, says, command = volume(planned(look, spec(quota="1G")))
+    marks = [line for line in command.splitlines() if "chattr" in line]
+    assert "count it as project 4001" in says and marks == [
+        "find /srv/tank/docs -mindepth 1 -maxdepth 1 -exec chattr -R -f +P -p 4001 {} + || :",
+        "chattr +P -p 4001 /srv/tank/docs",
+    ]
+
+
 def test_a_project_id_stays_what_it_is() -> None:
     look = standing("mdraid").line("volume", "tank/docs", ROOT + "99", "xfs", "4007").line("project", "4002 tank/old")
     _, _, command = volume(planned(look, spec(quota="1G")))

@@ -291,7 +291,7 @@ def test_large_files_that_all_changed_or_rotted_fail_the_restore_test(standing: 
         path.write_bytes(b"new")
     times = rotten.stat()
     content = rotten.read_bytes()
-    rotten.write_bytes(b"x" + content[1:])
+    rotten.write_bytes(bytes([content[0] ^ 1]) + content[1:])
     os.utime(rotten, ns=(times.st_atime_ns, times.st_mtime_ns))
     assert standing.backup("restore-test").returncode == 1
     assert f"{rotten} is stored otherwise than it is" in standing.host.status("restore-off")["message"]

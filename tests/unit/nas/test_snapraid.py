@@ -315,7 +315,7 @@ def test_one_list_that_is_left_is_enough(tmp_path: Path) -> None:
 
 
 def test_a_list_of_another_time_stops_it(tmp_path: Path) -> None:
-    """A system that was restored brings back an old one, by which snapraid would go, and write it over the newer ones."""
+    """A system that was restored brings back an old one, by which snapraid would go, and write it over newer ones."""
     host = raid(tmp_path)
     host.fill()
     host.synced()

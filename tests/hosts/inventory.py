@@ -47,7 +47,13 @@ def ssh_config(folder: Path) -> str:
         "ssh_strict_host_key_checking": "StrictHostKeyChecking",
     }
     lines = []
-    shared = ["  BatchMode yes", "  ControlMaster auto", f"  ControlPath {folder}/%C", "  ControlPersist 60"]
+    shared = [
+        "  BatchMode yes",
+        "  ConnectTimeout 30",
+        "  ControlMaster auto",
+        f"  ControlPath {folder}/%C",
+        "  ControlPersist 60",
+    ]
     for host in home().hosts:
         given = {"ssh_hostname": str(host.address), "ssh_strict_host_key_checking": "yes", **host.ssh}
         lines += [f"Host {host.name}", *shared]

@@ -54,9 +54,13 @@ def _nodes(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
 
 
 def _nodes_refused(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
-    """All nodes, where the scheduler says that some are unfit because they are not ready."""
-    if any(taint in effect.summary for taint in _NOT_READY_TAINTS):
-        for node in snapshot.nodes:
+    """All nodes, where the scheduler says that some are unfit because they are not ready; the nodes that are tainted
+    so, where it names no taint, as it does from Kubernetes 1.35 on and in patches of 1.34."""
+    named = any(taint in effect.summary for taint in _NOT_READY_TAINTS)
+    if not named and "untolerated taint(s)" not in effect.summary:
+        return
+    for node in snapshot.nodes:
+        if named or any(taint.key in _NOT_READY_TAINTS for taint in node.taints):
             yield _node(node.name)
 
 

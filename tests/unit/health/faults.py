@@ -74,6 +74,10 @@ def one_pod(cluster: K3s, name: str) -> Json:
 # -- nodes ------------------------------------------------------------------------------------------------------------
 
 
+# From 1.35 on, and patches of 1.34, the scheduler names no taint any more (kubernetes#134740).
+_TAINTS = "taint(s)"
+
+
 def dead_node(cluster: K3s) -> Expected:
     """An agent lost power 20 minutes ago: its pods are Terminating, replacements wait for volumes and rooms."""
     since = cluster.ago(minutes=20)
@@ -94,7 +98,7 @@ def dead_node(cluster: K3s) -> Expected:
             unschedulable(
                 cluster,
                 pod,
-                "0/4 nodes are available: 1 node(s) had untolerated taint {node.kubernetes.io/unreachable: },"
+                f"0/4 nodes are available: 1 node(s) had untolerated {_TAINTS},"
                 " 3 node(s) didn't match PersistentVolume's node affinity.",
                 minutes=15,
             )
@@ -102,6 +106,14 @@ def dead_node(cluster: K3s) -> Expected:
     short(cluster, "deployments", "web", 2, since)
     short(cluster, "daemonsets", "svclb", 3, since)
     return "NODE001", "a1", CRITICAL
+
+
+def dead_node_as_older_schedulers_tell(cluster: K3s) -> Expected:
+    expected = dead_node(cluster)
+    for pod in cluster.lists["pods"]:
+        for told in pod["status"]["conditions"]:
+            told["message"] = told["message"].replace(_TAINTS, "taint {node.kubernetes.io/unreachable: }")
+    return expected
 
 
 def unschedulable(cluster: K3s, like: Json, message: str, minutes: float) -> Json:
@@ -1333,6 +1345,7 @@ def two_defaults(cluster: K3s) -> Expected:
 
 FAULTS: tuple[Fault, ...] = (
     dead_node,
+    dead_node_as_older_schedulers_tell,
     node_not_ready,
     node_never_reported,
     disk_pressure,

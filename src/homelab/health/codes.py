@@ -343,6 +343,7 @@ TABLE: tuple[Code, ...] = (
         "disruption budgets let nodes be drained",
         "kubectl get pdb {name} {-n} -o yaml; run more replicas, or let it allow one to be away",
         ("poddisruptionbudgets",),
+        ("pods",),
     ),
     Code(
         "WORK010",

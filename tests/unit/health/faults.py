@@ -1795,6 +1795,22 @@ def budgets_at_work(cluster: K3s) -> None:
     budget(cluster, 0)["status"] = {}
 
 
+def budgets_of_operators(cluster: K3s) -> None:
+    """Longhorn's of a node with volumes, which it takes away when the node is drained and others have them, and
+    CloudNativePG's of a primary, which another instance becomes before the node is drained."""
+    longhorn = {"longhorn.io/component": "instance-manager", "longhorn.io/node": "a1"}
+    primary = {"cnpg.io/cluster": "photos", "cnpg.io/instanceRole": "primary"}
+    for owned, name, labels in (
+        (("InstanceManager", "instance-manager-0f2c"), "instance-manager-0f2c", longhorn),
+        (("Cluster", "photos"), "photos-1", primary),
+    ):
+        cluster.pod("media", name, node="a1", image="", labels=labels, owner_=owned, containers=("main",))
+        cluster.pods(name)[0]["metadata"]["ownerReferences"][0]["kind"] = owned[0]
+        made = budget(cluster, 0)
+        made["metadata"]["name"] = name
+        made["spec"] = {"minAvailable": 1, "selector": {"matchLabels": labels}}
+
+
 def limits_at_work(cluster: K3s) -> None:
     """An autoscaler that is off, one that cannot scale since a moment ago, and quotas with room and of nothing."""
     autoscaler(cluster, "ScalingActive", "False", "ScalingDisabled", "", cluster.ago(hours=3))
@@ -1864,6 +1880,7 @@ QUIET: tuple[Callable[[K3s], None], ...] = (
     ingress_just_made,
     webhooks_that_are_answered,
     budgets_at_work,
+    budgets_of_operators,
     limits_at_work,
     gateways_at_work,
     certificates_at_work,

@@ -16,11 +16,11 @@ def check_policies(snapshot: Snapshot) -> Iterator[Finding]:
         selector = mapping(each.at("spec", "podSelector"))
         if each.deleting or not selector:
             continue
-        if not any(_selects(selector, pod.labels) for pod in snapshot.pods_in.get(each.namespace, ())):
+        if not any(selects(selector, pod.labels) for pod in snapshot.pods_in.get(each.namespace, ())):
             yield finding("NET008", each.ref, "selects no pod that is there")
 
 
-def _selects(selector: Json, labels: Mapping[str, str]) -> bool:
+def selects(selector: Json, labels: Mapping[str, str]) -> bool:
     """Source: meta/v1 LabelSelector. What is written in no known way selects all, so that nothing is told of it."""
     if any(labels.get(key) != value for key, value in mapping(selector.get("matchLabels")).items()):
         return False

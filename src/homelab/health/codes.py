@@ -449,7 +449,7 @@ TABLE: tuple[Code, ...] = (
         "Services have ready endpoints",
         "kubectl get endpointslices,pods {-n} -o wide; kubectl describe service {name} {-n}",
         ("services", "endpointslices", "pods"),
-        ("ingresses", "ingressroutes", *_BEHIND_SERVICES[1:]),
+        ("ingresses", "ingressroutes", *_BEHIND_SERVICES[1:], "nodes"),
     ),
     Code(
         "NET003",

@@ -1749,6 +1749,14 @@ def services_that_need_no_endpoints(cluster: K3s) -> None:
     route(cluster, "resting", {"name": "resting", "port": "http"})
 
 
+def services_of_kube_prometheus_stack(cluster: K3s) -> None:
+    """Its chart makes them to scrape pods that K3s has none of: they are in K3s' own process."""
+    for part in ("kube-scheduler", "kube-controller-manager", "etcd", "kube-proxy"):
+        name = f"kube-prometheus-stack-{part}"
+        spec = cluster.service("kube-system", name, "", [("http-metrics", 10259, "TCP")], addresses=())["spec"]
+        spec |= {"clusterIP": "None", "selector": {"k8s-app" if part == "kube-proxy" else "component": part}}
+
+
 def service_within_its_time(cluster: K3s) -> None:
     """Made four minutes ago; and one whose pods were started again as long ago."""
     cluster.service("media", "photos", "photo", [("http", 80, "TCP")])["metadata"]["creationTimestamp"] = cluster.ago(
@@ -1873,6 +1881,7 @@ QUIET: tuple[Callable[[K3s], None], ...] = (
     snapshot_failed_once,
     snapshots_once_a_week,
     services_that_need_no_endpoints,
+    services_of_kube_prometheus_stack,
     service_within_its_time,
     balancer_within_its_time,
     headless_database,

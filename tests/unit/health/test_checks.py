@@ -26,7 +26,14 @@ from homelab.health.report import Report, Status
 from homelab.health.snapshot import DEEP, DERIVED, INVENTORY, PROBES, Api
 from homelab.health.text import lines
 from tests.unit.health.cluster import NOW, VERSION, K3s
-from tests.unit.health.faults import FAULTS, QUIET, Fault, disk_full, memory_pressure
+from tests.unit.health.faults import (
+    FAULTS,
+    QUIET,
+    Fault,
+    disk_full,
+    memory_pressure,
+    services_of_kube_prometheus_stack,
+)
 
 API = Api("https://192.0.2.11:6443", "home", VERSION, latency=timedelta(seconds=0.01), skew=timedelta())
 
@@ -139,6 +146,16 @@ def test_warnings_that_come_again_and_again_are_information() -> None:
     ]
     assert (report.roots, report.exit_code) == ((), 0)
     assert [each.code for each in report.information] == ["CTRL012", "CTRL012"]
+
+
+def test_why_k3s_has_no_pods_of_what_is_in_its_own_process_is_information() -> None:
+    cluster = K3s()
+    services_of_kube_prometheus_stack(cluster)
+    told = {each.object.name: each.summary for each in look(cluster).information}
+    assert "K3s runs it in its own process" in told["kube-prometheus-stack-kube-proxy"]
+    for node in cluster.lists["nodes"]:
+        node["status"]["nodeInfo"]["kubeletVersion"] = "v1.35.6"
+    assert [each.code for each in look(cluster).roots] == ["NET002"] * 4
 
 
 def test_expected_nodes() -> None:

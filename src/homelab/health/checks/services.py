@@ -13,6 +13,13 @@ from homelab.health.report import Finding, Ref, Severity
 from homelab.health.snapshot import SYSTEM, Snapshot
 
 DNS = Ref("Service", SYSTEM, "kube-dns")
+# What kube-prometheus-stack's Services select, by their labels, and K3s runs in its own process.
+_IN_K3S = (
+    {"component": "etcd"},
+    {"component": "kube-controller-manager"},
+    {"component": "kube-scheduler"},
+    {"k8s-app": "kube-proxy"},
+)
 
 
 def pods_behind(snapshot: Snapshot, service: Service) -> list[Pod]:
@@ -78,7 +85,13 @@ def why_none(snapshot: Snapshot, service: Service) -> str:
         return f"{workloads[0].kind} {workloads[0].name} has no pods"
     if not service.selector:
         return "it selects no pods, and nobody has written any"
+    if _in_k3s(snapshot, service):
+        return "what it selects is no pod here, K3s runs it in its own process"
     return f"no pod has {_labels(service.selector)}{_nearest(snapshot, service)}"
+
+
+def _in_k3s(snapshot: Snapshot, service: Service) -> bool:
+    return service.namespace == SYSTEM and service.selector in _IN_K3S and any(node.k3s for node in snapshot.nodes)
 
 
 def _labels(labels: Mapping[str, str]) -> str:
@@ -122,6 +135,8 @@ def unserved(snapshot: Snapshot, service: Service, *, referred: bool) -> Severit
     if not service.selector:
         return CRITICAL if referred else (None if service.headless else INFO)
     pods, workloads = pods_behind(snapshot, service), workloads_behind(snapshot, service)
+    if not pods and _in_k3s(snapshot, service):
+        return INFO
     idle = workloads and not any(each.desired for each in workloads)
     if not pods and (idle or (not workloads and service.owner and not referred)):
         return INFO

@@ -441,7 +441,7 @@ TABLE: tuple[Code, ...] = (
         "LoadBalancer Services have an address",
         "kubectl describe service {name} {-n}; kubectl get pods -A -o wide | grep svclb-{name}",
         ("services",),
-        ("endpointslices", "nodes", "pods", "daemonsets"),
+        ("endpointslices", "nodes", *_BEHIND_SERVICES),
     ),
     Code(
         "NET002",

@@ -893,6 +893,24 @@ def balancer_image(cluster: K3s) -> Expected:
     return "POD002", "svclb-", CRITICAL
 
 
+def balanced_and_down(cluster: K3s) -> Expected:
+    balanced_locally(cluster)
+    endpoints(cluster, "photos", ready=False)
+    unready(one_pod(cluster, "library"), cluster.ago(minutes=40))
+    short(cluster, "deployments", "library", 0, cluster.ago(minutes=40))
+    return "POD006", "library", CRITICAL
+
+
+def balanced_locally(cluster: K3s) -> None:
+    """With externalTrafficPolicy Local ServiceLB gives no address of a node without a ready pod: none at all."""
+    service = cluster.service("media", "photos", "library", [("http", 8443, "TCP")])
+    service["spec"] |= {"type": "LoadBalancer", "externalTrafficPolicy": "Local"}
+    labels = {
+        f"svccontroller.k3s.cattle.io/{key}": value for key, value in (("svcname", "photos"), ("svcnamespace", "media"))
+    }
+    cluster.daemonset("kube-system", "svclb-photos", labels=labels, containers=("lb-tcp-8443",))
+
+
 def no_balancer(cluster: K3s) -> Expected:
     """ServiceLB is left out, and MetalLB was never installed."""
     left_out(cluster, "servicelb")
@@ -1439,6 +1457,7 @@ FAULTS: tuple[Fault, ...] = (
     balancer_port_taken_on_old_k3s,
     balancer_port_taken_lately,
     balancer_image,
+    balanced_and_down,
     no_balancer,
     class_of_no_balancer,
     selector_mistyped,
@@ -1773,6 +1792,19 @@ def balancer_within_its_time(cluster: K3s) -> None:
         pod["metadata"]["creationTimestamp"] = cluster.ago(seconds=50)
 
 
+def balanced_and_scaled_to_nothing(cluster: K3s) -> None:
+    balanced_locally(cluster)
+    no_endpoints(cluster, "photos")
+    scale_to_nothing(cluster, "library")
+
+
+def balanced_and_restarted(cluster: K3s) -> None:
+    """The same while its only pod is being replaced."""
+    balanced_locally(cluster)
+    endpoints(cluster, "photos", ready=False)
+    unready(one_pod(cluster, "library"), cluster.ago(seconds=40))
+
+
 def headless_database(cluster: K3s) -> None:
     cluster.service("media", "database", "database", [("db", 5432, "TCP")])["spec"]["clusterIP"] = "None"
 
@@ -1884,6 +1916,8 @@ QUIET: tuple[Callable[[K3s], None], ...] = (
     services_of_kube_prometheus_stack,
     service_within_its_time,
     balancer_within_its_time,
+    balanced_and_scaled_to_nothing,
+    balanced_and_restarted,
     headless_database,
     ingress_without_class,
     ingress_just_made,

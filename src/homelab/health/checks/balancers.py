@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from homelab.counting import many
 from homelab.health.checks.pods import unplaced, unready_since
-from homelab.health.codes import WARNING, finding
+from homelab.health.checks.services import ready_endpoints, unserved
+from homelab.health.codes import INFO, WARNING, finding
 from homelab.health.objects import Object, Pod, Service, Workload
 from homelab.health.report import Finding
 from homelab.health.snapshot import SYSTEM, Snapshot
@@ -41,7 +42,8 @@ def check_address(snapshot: Snapshot) -> Iterator[Finding]:
     """Every Service that wants an address of a load balancer has one, a few minutes after it was made.
 
     Waiting does not help one whose port is another's: it is told of as soon as the pods that wait for it are, also
-    where it is so on some nodes only.
+    where it is so on some nodes only. With externalTrafficPolicy Local ServiceLB gives none while no pod behind a
+    Service is ready: then that is told, where it is to be.
     """
     limit = snapshot.thresholds.network
     for each in snapshot.services:
@@ -53,12 +55,19 @@ def check_address(snapshot: Snapshot) -> Iterator[Finding]:
         evidence = {"ports": tuple(str(port) for _, port, _, _ in each.ports)}
         lately = [unready_since(pod) for pod in pods if not pod.ready]
         young = any(since and snapshot.now - since <= limit for since in (each.created, *lately))
+        if not each.addresses and pods and not lately and _unneeded(snapshot, each):
+            continue
         if not each.addresses and ((taken and len(taken) == len(pods)) or not young):
             said = f"has no address: {_why(snapshot, each, made, pods)}"
             yield finding("NET001", each.ref, said, evidence=evidence)
         elif taken:
             said = f"is not there on {len(taken)} of {many(len(pods), 'node')}: {_holder(snapshot, taken[0])}"
             yield finding("NET001", each.ref, said, severity=WARNING, evidence=evidence)
+
+
+def _unneeded(snapshot: Snapshot, wanted: Service) -> bool:
+    """Whether a Service has no ready endpoint and that is no fault: it is scaled to nothing, or may still get one."""
+    return not ready_endpoints(snapshot, wanted) and unserved(snapshot, wanted, referred=False) in (None, INFO)
 
 
 def _why(snapshot: Snapshot, wanted: Service, made: list[Workload], pods: list[Pod]) -> str:

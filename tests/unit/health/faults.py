@@ -679,6 +679,29 @@ def evicted_long_over(cluster: K3s) -> Expected:
     return "POD007", "web-", WARNING
 
 
+def rejected(cluster: K3s, like: Json) -> Json:
+    """A pod like another one, which the kubelet did not take."""
+    pod = unschedulable(cluster, like, "", minutes=60)
+    pod["spec"]["nodeName"] = like["spec"]["nodeName"]
+    pod["status"] = {
+        "phase": "Failed",
+        "reason": "UnexpectedAdmissionError",
+        "message": "Pod was rejected: Allocate failed due to no healthy devices present; cannot allocate unhealthy"
+        " devices nvidia.com/gpu, which is unexpected",
+        "startTime": cluster.ago(hours=1),
+    }
+    return pod
+
+
+def rejected_each_time(cluster: K3s) -> Expected:
+    """The plugin of the GPU does not come up: no pod gets its device."""
+    pod = one_pod(cluster, "library")
+    rejected(cluster, pod)
+    cluster.lists["pods"].remove(pod)
+    short(cluster, "deployments", "library", 0, cluster.ago(minutes=59))
+    return "POD007", "library", CRITICAL
+
+
 def pod_does_not_go(cluster: K3s) -> Expected:
     meta = one_pod(cluster, "library")["metadata"]
     meta |= {"deletionTimestamp": cluster.ago(minutes=20), "finalizers": ["example.net/hold"]}
@@ -1415,6 +1438,7 @@ FAULTS: tuple[Fault, ...] = (
     stuck_mount,
     failing_probe,
     evicted_long_over,
+    rejected_each_time,
     pod_does_not_go,
     lost_replicas,
     controller_asleep,
@@ -1540,6 +1564,11 @@ def ordered_shutdown(cluster: K3s) -> None:
     for pod in cluster.pods("web")[:1]:
         pod["status"] |= {"phase": "Failed", "reason": "Terminated", "message": "Pod was terminated in response to"}
         unready(pod, cluster.ago(hours=1))
+
+
+def rejected_after_a_reboot(cluster: K3s) -> None:
+    """The GPU's plugin came up after the pods of old; another one got its device since (k3s-io/k3s#11530)."""
+    rejected(cluster, one_pod(cluster, "library"))
 
 
 def gated_pod(cluster: K3s) -> None:
@@ -1885,6 +1914,7 @@ QUIET: tuple[Callable[[K3s], None], ...] = (
     restarted_a_moment_ago,
     whole_node_rebooted,
     ordered_shutdown,
+    rejected_after_a_reboot,
     gated_pod,
     scaled_to_nothing,
     running_job,

@@ -35,6 +35,7 @@ _START = {
 _BACK_OFF = "CrashLoopBackOff"
 # A node that shuts down in order ends its pods like this, and others take their place.
 _SHUTDOWN = {"Terminated", "NodeShutdown", "Shutdown"}
+_REJECTED = "UnexpectedAdmissionError"
 _SIGNALS = {9: "SIGKILL", 15: "SIGTERM", 11: "SIGSEGV", 6: "SIGABRT"}
 
 
@@ -266,13 +267,18 @@ def check_pod_ready(snapshot: Snapshot) -> Iterator[Finding]:
 
 
 def check_failed(snapshot: Snapshot) -> Iterator[Finding]:
-    """No pod failed lately or was evicted. A Job's pods may fail; the Job tells whether it did."""
+    """No pod failed lately or was evicted. A Job's pods may fail; the Job tells whether it did.
+
+    One that asked for a device (a GPU) before its plugin was there, as after a reboot, is rejected and stays behind; it
+    is information once another is ready in its place.
+    """
     for pod in snapshot.pods:
         if pod.phase != "Failed" or pod.deleting or _of_job(pod):
             continue
         ends = [each.end for each in pod.containers if each.end]
         since = max((end.finished for end in ends if end.finished), default=None) or unready_since(pod)
         old = since is not None and snapshot.now - since > snapshot.thresholds.failed_window
+        over = pod.reason in _SHUTDOWN or (pod.reason == _REJECTED and _replaced(snapshot, pod))
         bad = next((each for each in pod.containers if each.end and each.end.failed), None)
         why = pod.message or (_ended(bad.end, bad) if bad else "no reason is given")
         said = "was evicted" if pod.reason == "Evicted" else f"failed{f' ({pod.reason})' if pod.reason else ''}"
@@ -280,11 +286,15 @@ def check_failed(snapshot: Snapshot) -> Iterator[Finding]:
             "POD007",
             pod.ref,
             f"{said}: {_clean(why)}",
-            severity=INFO if old or pod.reason in _SHUTDOWN else WARNING,
+            severity=INFO if old or over else WARNING,
             owner=snapshot.workload(pod),
             since=since,
             evidence={"reason": pod.reason, "node": pod.node},
         )
+
+
+def _replaced(snapshot: Snapshot, pod: Pod) -> bool:
+    return pod.owner is not None and any(each.ready for each in snapshot.pods_of.get(pod.owner[:3], ()))
 
 
 def check_memory(snapshot: Snapshot) -> Iterator[Finding]:

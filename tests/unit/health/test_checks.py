@@ -33,6 +33,7 @@ from tests.unit.health.faults import (
     disk_full,
     memory_pressure,
     services_of_kube_prometheus_stack,
+    set_condition,
 )
 
 API = Api("https://192.0.2.11:6443", "home", VERSION, latency=timedelta(seconds=0.01), skew=timedelta())
@@ -156,6 +157,24 @@ def test_why_k3s_has_no_pods_of_what_is_in_its_own_process_is_information() -> N
     for node in cluster.lists["nodes"]:
         node["status"]["nodeInfo"]["kubeletVersion"] = "v1.35.6"
     assert [each.code for each in look(cluster).roots] == ["NET002"] * 4
+
+
+def test_a_sidecar_that_is_not_ready_is_named() -> None:
+    """A native one, which is an init container to the API and keeps its pod from being ready all the same."""
+    cluster = K3s()
+    pod = cluster.pods("library")[0]
+    for kind in ("Ready", "ContainersReady"):
+        message = "containers with unready status: [vpn]"
+        set_condition(pod, kind, "False", "ContainersNotReady", cluster.ago(minutes=40), message)
+    begun = {"running": {"startedAt": cluster.ago(minutes=41)}}
+    ended = {"terminated": {"exitCode": 0, "reason": "Completed"}}
+    pod["spec"]["initContainers"] = [{"name": "prepare"}, {"name": "vpn", "restartPolicy": "Always"}]
+    pod["status"]["initContainerStatuses"] = [
+        {"name": "prepare", "ready": True, "started": False, "restartCount": 0, "state": ended},
+        {"name": "vpn", "ready": False, "started": True, "restartCount": 0, "state": begun},
+    ]
+    (root,) = look(cluster).roots
+    assert (root.code, root.evidence["containers"]) == ("POD006", ("vpn",))
 
 
 def test_expected_nodes() -> None:

@@ -253,7 +253,9 @@ def check_pod_ready(snapshot: Snapshot) -> Iterator[Finding]:
             continue
         if ready.since and snapshot.now - ready.since <= snapshot.thresholds.pod_start:
             continue
-        unready = [each.name for each in pod.containers if not each.init and not each.ready]
+        # An init container that runs while the pod does is a sidecar.
+        there = (each for each in pod.containers if not each.init or each.state == "running")
+        unready = [each.name for each in there if not each.ready]
         probe = _clean(_newest_event(snapshot, pod, "Unhealthy"))
         said = f"runs but is not ready: {probe or ready.message or ready.reason or 'no reason is given'}"
         yield finding(

@@ -260,7 +260,10 @@ class K3s:
                 "v1",
                 "",
                 volume,
-                metadata={"finalizers": ["kubernetes.io/pv-protection"]},
+                metadata={
+                    "annotations": {"pv.kubernetes.io/provisioned-by": "rancher.io/local-path"},
+                    "finalizers": ["kubernetes.io/pv-protection"],
+                },
                 spec={
                     "capacity": {"storage": "5Gi"},
                     "claimRef": {"kind": "PersistentVolumeClaim", "namespace": namespace, "name": name},

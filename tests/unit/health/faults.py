@@ -653,6 +653,17 @@ def shared_filesystem_full(cluster: K3s) -> Expected:
     return "STOR008", "site", WARNING
 
 
+def data_disk_full(cluster: K3s) -> Expected:
+    """Local-path's volumes lie on one of their own, at /var/lib/rancher; the kubelet's is another."""
+    for name in ("album", "music"):
+        cluster.claim("media", name, node="s2")
+    for pod in cluster.summaries["s2"]["pods"]:
+        for volume in pod["volume"]:
+            if "pvcRef" in volume:
+                volume |= filesystem(900, 40)
+    return "STOR008", "album", WARNING
+
+
 def disk_full(cluster: K3s) -> Expected:
     """The volume of local-path on it is as full as the disk itself."""
     cluster.summaries["a1"] = summary(free=9)
@@ -1456,6 +1467,7 @@ FAULTS: tuple[Fault, ...] = (
     volume_full,
     volume_without_inodes,
     shared_filesystem_full,
+    data_disk_full,
     disk_full,
     nas_gone_for_one_node,
     share_refused,

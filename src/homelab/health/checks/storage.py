@@ -9,6 +9,9 @@ from homelab.health.objects import Claim, StorageClass, Usage, Volume
 from homelab.health.report import Finding, Ref
 from homelab.health.snapshot import Snapshot
 
+# Its volumes are folders of one disk of their node.
+_PROVISIONED, _LOCAL_PATH = "pv.kubernetes.io/provisioned-by", "rancher.io/local-path"
+
 
 def _class(snapshot: Snapshot, claim: Claim) -> StorageClass | None:
     """The class that is to make the claim's volume; None when it does not exist, or when none is wanted."""
@@ -134,9 +137,9 @@ def check_room(snapshot: Snapshot) -> Iterator[Finding]:
     """No claim's volume is nearly full, in bytes or inodes.
 
     A volume that is a folder on its node's own disk, as those of local-path are, is as full as that and not told of
-    here; of those that share one filesystem of an NFS server one stands for all, as the others' evidence. Asked of each
-    kubelet by way of the API, which takes the right to get nodes/proxy; one that does not answer within seconds is left
-    out, as are volumes that nobody may write.
+    here; of those that share one filesystem, an NFS server's or a disk that local-path has to itself, one stands for
+    all, as the others' evidence. Asked of each kubelet by way of the API, which takes the right to get nodes/proxy; one
+    that does not answer within seconds is left out, as are volumes that nobody may write.
     """
     limits = snapshot.thresholds
     disks = {each.node: each.size for each in snapshot.usages if each.claim is None}
@@ -148,7 +151,9 @@ def check_room(snapshot: Snapshot) -> Iterator[Finding]:
         if (claim and claim.fixed) or (snapshot.namespace and used.claim.namespace != snapshot.namespace):
             continue
         volume = snapshot.volume_named.get(claim.volume) if claim else None
-        place = (volume.server, str(used.size)) if volume and volume.server else used.claim
+        place: tuple[str, ...] = used.claim
+        if volume and (volume.server or volume.annotations.get(_PROVISIONED) == _LOCAL_PATH):
+            place = (volume.server or used.node, str(used.size))
         known = full.setdefault(place, {})
         if used.claim not in known or used.percent > known[used.claim].percent:
             known[used.claim] = used

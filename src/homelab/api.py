@@ -251,8 +251,8 @@ class Connection:
     @property
     def credentials(self) -> str:
         """What is wrong with what we show to be let in, as far as it can be told from here, and what to do."""
-        now = datetime.now(UTC)
-        end = self.client_certificate_end
+        now, shown = datetime.now(UTC), self.client_certificate_validity
+        end = shown[1] if shown else None
         renew = f"fetch it again from {_K3S_FILE} on a server"
         if end and end < now:
             return f"the client certificate in {self.place} expired on {end:%Y-%m-%d}; {renew}"
@@ -262,7 +262,7 @@ class Connection:
             if end and end < now:
                 return f"the token in {self.place} expired on {end:%Y-%m-%d %H:%M} UTC; write a new one"
             return f"the token in {self.place} is not (or no longer) known there; write a new one"
-        if self.client_certificate_end:
+        if shown:
             return f"the client certificate in {self.place} is of another cluster, or of this one before; {renew}"
         return f"{self.place} holds no credentials; {renew}"
 
@@ -271,11 +271,11 @@ class Connection:
         return bool(self._configuration.cert_file)
 
     @property
-    def client_certificate_end(self) -> datetime | None:
-        """When the client certificate ends; None without one."""
+    def client_certificate_validity(self) -> tuple[datetime, datetime] | None:
+        """When the client certificate begins and ends; None without one."""
         path = self._configuration.cert_file
         try:
-            return certificates.not_after(Path(path).read_text(encoding="ascii")) if path else None
+            return certificates.validity(Path(path).read_text(encoding="ascii")) if path else None
         except (OSError, UnicodeDecodeError):
             return None
 

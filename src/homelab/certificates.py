@@ -1,4 +1,4 @@
-"""When an X.509 certificate ends, without a cryptography library to load: the few bytes of DER that say it."""
+"""When an X.509 certificate begins and ends, without a cryptography library to load: a few bytes of DER."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ _SEQUENCE, _VERSION = 0x30, 0xA0
 _UTC_TIME, _GENERALIZED_TIME = 0x17, 0x18
 
 
-def not_after(pem: str) -> datetime | None:
-    """The end of the first certificate in a PEM text; None when there is none that can be read."""
+def validity(pem: str) -> tuple[datetime, datetime] | None:
+    """Begin and end of the first certificate in a PEM text; None when there is none that can be read."""
     found = _PEM.search(pem)
     if not found:
         return None
     try:
-        return not_after_der(base64.b64decode("".join(found[1].split()), validate=True))
+        return validity_der(base64.b64decode("".join(found[1].split()), validate=True))
     except binascii.Error:
         return None
 
 
-def not_after_der(der: bytes) -> datetime | None:
-    """The end of a certificate in DER; None when it cannot be read."""
+def validity_der(der: bytes) -> tuple[datetime, datetime] | None:
+    """Begin and end of a certificate in DER; None when it cannot be read."""
     try:
-        return _not_after(der)
+        return _validity(der)
     except (IndexError, ValueError):
         return None
 
 
-def _not_after(der: bytes) -> datetime:
+def _validity(der: bytes) -> tuple[datetime, datetime]:
     # RFC 5280: Certificate is a sequence of TBSCertificate first, which is a sequence of version (optional), serial
     # number, signature algorithm, issuer, validity: a sequence of notBefore and notAfter.
     _, body, _ = _element(der, 0)
@@ -44,8 +44,12 @@ def _not_after(der: bytes) -> datetime:
     tag, validity, _ = _element(body, at)
     if tag != _SEQUENCE:
         raise ValueError("no validity where it should be")
-    _, _, at = _element(validity, 0)
-    tag, value, _ = _element(validity, at)
+    begin, value, at = _element(validity, 0)
+    end, last, _ = _element(validity, at)
+    return _time(begin, value), _time(end, last)
+
+
+def _time(tag: int, value: bytes) -> datetime:
     text = value.decode("ascii")
     if tag == _UTC_TIME:
         # RFC 5280: two digits from 50 on are of the last century.

@@ -227,17 +227,17 @@ class _Reading:
     def _serving(self, answer: Answer) -> None:
         if SERVING in self.sources:
             return
-        end = certificates.not_after_der(answer.certificate) if answer.certificate else None
+        found = certificates.validity_der(answer.certificate) if answer.certificate else None
         why = "it cannot be read" if answer.certificate else "the API is not reached by TLS"
-        self._certificate(SERVING, end, why)
+        self._certificate(SERVING, found, why)
 
     def _client(self) -> None:
         why = "it cannot be read" if self.connection.shows_certificate else "we show none"
-        self._certificate(CLIENT, self.connection.client_certificate_end, why)
+        self._certificate(CLIENT, self.connection.client_certificate_validity, why)
 
-    def _certificate(self, name: str, end: datetime | None, why: str) -> None:
-        self.found[name] = end
-        self.sources[name] = Source(name, State.READ) if end else Source(name, State.NOT_SERVED, why)
+    def _certificate(self, name: str, found: tuple[datetime, datetime] | None, why: str) -> None:
+        self.found[name] = found
+        self.sources[name] = Source(name, State.READ) if found else Source(name, State.NOT_SERVED, why)
 
     def _version(self, answer: Answer) -> None:
         if VERSION in self.sources:
@@ -417,6 +417,7 @@ class _Reading:
 
     def snapshot(self) -> Snapshot:
         found: Mapping[str, Any] = self.found
+        serving, client = found.get(SERVING), found.get(CLIENT)
         api = Api(
             url=self.connection.url,
             context=self.connection.context,
@@ -425,8 +426,10 @@ class _Reading:
             unready=found.get("unready", ()),
             latency=found.get(LATENCY),
             skew=self.skew,
-            serving_end=found.get(SERVING),
-            client_end=found.get(CLIENT),
+            serving_end=serving[1] if serving else None,
+            client_end=client[1] if client else None,
+            serving_life=serving[1] - serving[0] if serving else None,
+            client_life=client[1] - client[0] if client else None,
         )
         lists, sources = dict(self.lists), dict(self.sources)
         return Snapshot(self.now(), lists, sources, api, self.namespace, usages=found.get("usages", ()))

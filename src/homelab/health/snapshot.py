@@ -74,7 +74,7 @@ class Api:
 
     `unready` are the parts of /readyz that failed, with what it says of them. `latency` is the median of a few
     small reads. `skew` is how far the server's clock is ahead of ours. `serving_end` and `client_end` are when the
-    certificates end that it showed us and we showed it.
+    certificates end that it showed us and we showed it, `serving_life` and `client_life` how long they last in all.
     """
 
     url: str = ""
@@ -86,6 +86,8 @@ class Api:
     skew: timedelta | None = None
     serving_end: datetime | None = None
     client_end: datetime | None = None
+    serving_life: timedelta | None = None
+    client_life: timedelta | None = None
 
 
 @dataclass(frozen=True)

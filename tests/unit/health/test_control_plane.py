@@ -99,6 +99,15 @@ def test_certificates_that_end(code: str, field: str) -> None:
     assert "ended on 2026-11-25 11:59" in report.roots[0].summary
 
 
+@pytest.mark.parametrize(
+    ("life", "limit"), [(365, timedelta(days=30)), (90, timedelta(days=22.5)), (30, timedelta()), (0.5, timedelta())]
+)
+def test_certificates_that_do_not_last_long_anyway(life: float, limit: timedelta) -> None:
+    for left, some in ((limit + SECOND, False), (limit, True)):
+        report = look(K3s(), client_end=NOW + left, client_life=timedelta(days=life))
+        assert (found(report, "CERT002") is not None) == some, left
+
+
 def test_the_certificate_of_a_server_that_tells_of_its_own_is_one_fault() -> None:
     cluster = K3s()
     told(cluster, SECOND)

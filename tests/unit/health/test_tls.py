@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import ipaddress
+import json
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from homelab.certificates import not_after, not_after_der
+from homelab.certificates import validity, validity_der
 from homelab.health import ClusterUnreachable, Ref, Severity, Status, read_snapshot, run_checks
 from homelab.health.snapshot import CLIENT, SERVING
 from tests.api_server import ApiServer
@@ -111,12 +112,12 @@ def test_a_cluster_is_read_over_tls_with_a_client_certificate(tmp_path: Path) ->
 
 @pytest.mark.filterwarnings("ignore:Unverified HTTPS")
 def test_certificates_that_end_soon_are_told_by_context_and_server(tmp_path: Path) -> None:
-    client = issue("system:admin", CA, days=5)
+    client = issue("system:admin", CA, begin=-360, days=5)
     user = {
         "client-certificate-data": client.data,
         "client-key-data": base64.b64encode(client.key_pem.encode()).decode(),
     }
-    with serving(tmp_path, issue("k3s", CA, days=20, addresses=("127.0.0.1",))) as server:
+    with serving(tmp_path, issue("k3s", CA, begin=-345, days=20, addresses=("127.0.0.1",))) as server:
         # Trust does not matter for when it ends.
         path = kubeconfig(tmp_path, server.url, cluster={"insecure-skip-tls-verify": True}, user=user)
         report = run_checks(read_snapshot(path))
@@ -125,6 +126,23 @@ def test_certificates_that_end_soon_are_told_by_context_and_server(tmp_path: Pat
         "CERT001": (Severity.WARNING, Ref("API", "", server.url.removeprefix("https://"))),
         "CERT002": (Severity.CRITICAL, Ref("Kubeconfig", "", "home")),
     }
+
+
+def test_certificates_that_are_short_are_renewed_as_they_go(tmp_path: Path) -> None:
+    """A client's of a day, as an exec plugin fetches one, and a server's of a Let's Encrypt that is due for renewal."""
+    client = issue("me", CA, days=0.5)
+    plugin = tmp_path / "plugin"
+    given = {"clientCertificateData": client.pem, "clientKeyData": client.key_pem}
+    credential = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": given}
+    plugin.write_text(f"#!/bin/sh\ncat <<'END'\n{json.dumps(credential)}\nEND\n")
+    plugin.chmod(0o700)
+    version = "client.authentication.k8s.io/v1"
+    user = {"exec": {"apiVersion": version, "command": str(plugin), "interactiveMode": "Never"}}
+    with serving(tmp_path, issue("lab", CA, begin=-62, days=28, addresses=("127.0.0.1",))) as server:
+        path = kubeconfig(tmp_path, server.url, cluster={"certificate-authority-data": CA.data}, user=user)
+        snapshot = read_snapshot(path)
+    assert snapshot.was_read(SERVING) and snapshot.was_read(CLIENT)
+    assert {each.code for each in run_checks(snapshot).roots} & {"CERT001", "CERT002"} == set()
 
 
 def test_without_a_client_certificate_there_is_no_word_on_one(tmp_path: Path) -> None:
@@ -201,18 +219,22 @@ def test_tls_where_none_is_wanted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("days", [-3.0, 1.0, 365.0, 3650.0, 365.0 * 40])
-def test_the_end_of_a_certificate(days: float) -> None:
+def test_begin_and_end_of_a_certificate(days: float) -> None:
     pair = issue("x", CA, begin=-5, days=days)
-    assert not_after(f"junk before\n{pair.pem}") == pair.certificate.not_valid_after_utc
+    assert validity(f"junk before\n{pair.pem}") == _validity(pair)
+
+
+def _validity(pair: Pair) -> tuple[datetime, datetime]:
+    return pair.certificate.not_valid_before_utc, pair.certificate.not_valid_after_utc
 
 
 @pytest.mark.parametrize("text", ["", "no certificate", "-----BEGIN CERTIFICATE-----\nMII=\n-----END CERTIFICATE-----"])
 def test_what_is_no_certificate_has_no_end(text: str) -> None:
-    assert not_after(text) is None
+    assert validity(text) is None
 
 
 def test_a_certificate_that_is_cut_has_no_end_or_the_right_one() -> None:
     whole = CA.certificate.public_bytes(serialization.Encoding.DER)
-    right = CA.certificate.not_valid_after_utc
-    assert {not_after_der(whole[:length]) for length in range(len(whole))} <= {None, right}
-    assert not_after_der(whole) == right
+    right = _validity(CA)
+    assert {validity_der(whole[:length]) for length in range(len(whole))} <= {None, right}
+    assert validity_der(whole) == right

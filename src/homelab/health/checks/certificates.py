@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from homelab.health.checks.control_plane import api
 from homelab.health.codes import CRITICAL, WARNING, finding
@@ -18,19 +18,29 @@ _ROTATE = "on a server: k3s certificate rotate-ca, after reading in K3s' manual 
 
 
 def check_serving(snapshot: Snapshot) -> Iterator[Finding]:
-    """The certificate that the API server shows lasts for a while."""
-    yield from _ends(snapshot, "CERT001", api(snapshot), "shows", snapshot.api.serving_end)
+    """The certificate that the API server, or who speaks TLS for it, shows lasts for a while.
+
+    Of one that lasts for months, as those of Let's Encrypt, the last quarter counts: it is renewed before. One of weeks
+    or less is renewed as it goes, and counts once it has ended.
+    """
+    yield from _ends(snapshot, "CERT001", api(snapshot), "shows", snapshot.api.serving_end, snapshot.api.serving_life)
 
 
 def check_client(snapshot: Snapshot) -> Iterator[Finding]:
-    """The certificate that lets us in lasts for a while."""
+    """The certificate that lets us in lasts for a while. One of weeks or less, which a plugin fetches whenever it is
+    asked (Teleport's), counts once it has ended."""
     ref = Ref("Kubeconfig", "", snapshot.api.context)
-    yield from _ends(snapshot, "CERT002", ref, "holds", snapshot.api.client_end)
+    yield from _ends(snapshot, "CERT002", ref, "holds", snapshot.api.client_end, snapshot.api.client_life)
 
 
-def _ends(snapshot: Snapshot, code: str, ref: Ref, verb: str, end: datetime | None) -> Iterator[Finding]:
+def _ends(
+    snapshot: Snapshot, code: str, ref: Ref, verb: str, end: datetime | None, life: timedelta | None
+) -> Iterator[Finding]:
     limits = snapshot.thresholds
-    if end is None or end - snapshot.now > limits.certificate_warning:
+    warning = limits.certificate_warning
+    if life is not None:
+        warning = min(warning, life / 4) if life > warning else timedelta()
+    if end is None or end - snapshot.now > warning:
         return
     yield finding(
         code,

@@ -29,6 +29,11 @@ from homelab import certificates, kubernetes_compat
 _CHUNK = 1 << 18
 _CONNECT = 10.0
 _K3S_FILE = "/etc/rancher/k3s/k3s.yaml"
+# OpenSSL's words where it is strict, as Python has it since 3.13, of authorities that an old K3s made, or somebody.
+_STRICT = re.compile(
+    r"Missing (?:Authority|Subject) Key Identifier|CA cert does not include key usage extension"
+    r"|Basic Constraints of CA cert not marked critical"
+)
 # What a kubeconfig of another shape makes the client's loader raise, besides its own ConfigException.
 _MALFORMED = (TypeError, KeyError, AttributeError, ValueError, IndexError)
 
@@ -239,6 +244,11 @@ class Connection:
             )
         if "WRONG_VERSION_NUMBER" in said or "wrong version number" in said or "record layer failure" in said:
             return Unconnected("no TLS is spoken there", "see address and port: the API is at 6443")
+        if found := _STRICT.search(said):
+            return Unconnected(
+                f"Python from 3.13 on refuses the API server's certificate ({found[0]})",
+                "run homelab with an older Python, or give the cluster a new authority: k3s certificate rotate-ca",
+            )
         if "CERTIFICATE_VERIFY_FAILED" in said:
             return Unconnected(
                 "the API server's certificate is not signed by the kubeconfig's authority",

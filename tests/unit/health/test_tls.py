@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3.connection
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -160,6 +161,22 @@ def test_another_clusters_authority(tmp_path: Path) -> None:
     with serving(tmp_path, issue("k3s", CA, addresses=("127.0.0.1",))) as server:
         said = told(tmp_path, server.url, ca=OTHER_CA)
     assert "not signed by the kubeconfig's authority; this kubeconfig is another cluster's" in said
+
+
+def test_an_authority_of_old_that_newer_pythons_refuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """urllib3 asks for what Python 3.13 does by default; Go before 1.15 wrote authorities without a key identifier."""
+    make = urllib3.connection.create_urllib3_context
+
+    def strict(*arguments: Any, **named: Any) -> ssl.SSLContext:
+        made = make(*arguments, **named)
+        made.verify_flags |= ssl.VERIFY_X509_STRICT
+        return made
+
+    monkeypatch.setattr(urllib3.connection, "create_urllib3_context", strict)
+    with serving(tmp_path, issue("k3s", CA, addresses=("127.0.0.1",))) as server:
+        said = told(tmp_path, server.url)
+    assert "another cluster" not in said
+    assert "Python from 3.13 on refuses the API server's certificate (" in said
 
 
 def test_a_name_that_the_certificate_does_not_have(tmp_path: Path) -> None:

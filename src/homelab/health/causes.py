@@ -12,8 +12,8 @@ from homelab.health.checks.services import DNS, pods_behind, workloads_behind
 from homelab.health.objects import Pod, Thing
 from homelab.health.probed import Way
 from homelab.health.report import Finding, Ref, Severity, ordered
+from homelab.health.shape import dig, text
 from homelab.health.shape import objects as shapes
-from homelab.health.shape import text
 from homelab.health.snapshot import Snapshot
 
 Place = tuple[str, str, str]
@@ -315,6 +315,20 @@ def _gateways(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
                 yield ("Gateway", namespace, name)
 
 
+def _issued(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
+    """cert-manager's certificates that the listeners of a Gateway are for."""
+    wanted = {
+        (text(ref.get("namespace")) or each.namespace, text(ref.get("name")))
+        for each in snapshot.things("gateways")
+        if each.ref[:3] == effect.object[:3]
+        for listener in shapes(each.at("spec", "listeners"))
+        for ref in shapes(dig(listener, "tls", "certificateRefs"))
+    }
+    for each in snapshot.things("certificates"):
+        if (each.namespace, text(each.at("spec", "secretName"))) in wanted:
+            yield each.ref[:3]
+
+
 def _webhooks(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
     """The webhook that could not be asked whether a pod may be created, by its name."""
     if "failed calling webhook" in effect.summary:
@@ -449,6 +463,7 @@ RULES: tuple[Rule, ...] = (
     *(Rule(f"POD{number:03}", ("WORK011",), _scaled) for number in _PODS),
     *(Rule(f"WORK{number:03}", ("WORK011",), _scaled) for number in (6, 2, 1, 4)),
     Rule("CTRL008", ("WORK011",), _metrics),
+    Rule("CERT004", ("NET006",), _issued),
     Rule("NET006", ("NET007",), _gateways),
     Rule("CTRL009", (*_REPLICAS, "WORK013"), _controllers),
     Rule("CTRL008", ("CTRL007",), _undiscovered),

@@ -1328,6 +1328,28 @@ def gateway_that_nobody_sets_up(cluster: K3s) -> Expected:
     return "NET006", "way-in", CRITICAL
 
 
+def listener(cluster: K3s, since: str) -> None:
+    """One listener's certificate is missing, which leaves its Gateway accepted and set up where others are well."""
+    gateway(cluster, "True", "Accepted", cluster.ago(hours=1))["status"]["listeners"] = [
+        {
+            "name": name,
+            "attachedRoutes": 1,
+            "supportedKinds": [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute"}],
+            "conditions": [
+                condition("Accepted", "True", "Accepted", since),
+                condition("ResolvedRefs", ready, "ResolvedRefs" if ready == "True" else "InvalidCertificateRef", since),
+                condition("Programmed", ready, "Programmed" if ready == "True" else "Invalid", since),
+            ],
+        }
+        for name, ready in (("http", "True"), ("https", "False"))
+    ]
+
+
+def listener_without_its_certificate(cluster: K3s) -> Expected:
+    listener(cluster, cluster.ago(hours=1))
+    return "NET006", "way-in", CRITICAL
+
+
 def certificate(cluster: K3s, ready: str, since: str, *, days: float | None, renewal: float = 30) -> Json:
     """cert-manager's, with so many days left; it is renewed when there are as many as `renewal` left."""
     status: Json = {"conditions": [condition("Ready", ready, "DoesNotExist", since, "Secret does not exist")]}
@@ -1342,6 +1364,14 @@ def certificate(cluster: K3s, ready: str, since: str, *, days: float | None, ren
 def certificate_not_issued(cluster: K3s) -> Expected:
     certificate(cluster, "False", cluster.ago(hours=2), days=None)
     return "CERT004", "photos-tls", WARNING
+
+
+def certificate_of_a_listener_not_issued(cluster: K3s) -> Expected:
+    listener(cluster, cluster.ago(hours=1))
+    tls = {"mode": "Terminate", "certificateRefs": [{"kind": "Secret", "name": "photos-tls"}]}
+    cluster.get("gateways", "way-in")["spec"]["listeners"] = [{"name": "http"}, {"name": "https", "tls": tls}]
+    certificate(cluster, "False", cluster.ago(hours=1), days=None)
+    return "CERT004", "photos-tls", CRITICAL
 
 
 def certificate_not_renewed(cluster: K3s) -> Expected:
@@ -1518,9 +1548,11 @@ FAULTS: tuple[Fault, ...] = (
     quota_nearly_used_up,
     volume_on_a_node_that_is_gone,
     certificate_not_issued,
+    certificate_of_a_listener_not_issued,
     certificate_not_renewed,
     certificate_ended,
     gateway_that_nobody_sets_up,
+    listener_without_its_certificate,
     route_with_a_parent_that_is_not_there,
     route_to_nowhere,
     autoscaler_of_what_crashes,
@@ -1908,6 +1940,7 @@ def gateways_at_work(cluster: K3s) -> None:
     gateway(cluster, "True", "Accepted", cluster.ago(hours=1))
     http_route(cluster, "ResolvedRefs", "True", cluster.ago(hours=1))
     gateway(cluster, "Unknown", "Pending", cluster.ago(seconds=40))["metadata"]["name"] = "new"
+    listener(cluster, cluster.ago(minutes=9))
 
 
 def certificates_at_work(cluster: K3s) -> None:

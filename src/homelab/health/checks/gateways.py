@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from homelab.health.codes import finding
 from homelab.health.objects import Condition, Thing
@@ -18,7 +18,7 @@ NOWHERE = "leads to what is not there"
 
 
 def _untrue(
-    snapshot: Snapshot, each: Thing, told: dict[str, Condition], names: tuple[str, ...]
+    snapshot: Snapshot, each: Thing, told: dict[str, Condition], names: tuple[str, ...], patience: timedelta
 ) -> tuple[str, str, datetime | None] | None:
     """The first of these conditions that is told and has not been true for a while, with why, and since when.
 
@@ -29,18 +29,21 @@ def _untrue(
         if said is None or said.status == "True":
             continue
         since = max((time for time in (said.since, each.created) if time), default=None)
-        if since is None or snapshot.now - since > snapshot.thresholds.network:
+        if since is None or snapshot.now - since > patience:
             return name, said.why, since
     return None
 
 
 def check_gateways(snapshot: Snapshot) -> Iterator[Finding]:
-    """Every Gateway is accepted by the controller of its class, and set up."""
+    """Every Gateway is accepted by the controller of its class, and set up, each of its listeners too.
+
+    Source: gateway.networking.k8s.io/v1: one with some good listener may be accepted and programmed all the same.
+    """
     for each in snapshot.things("gateways"):
         if each.deleting or snapshot.fresh(each):
             continue
         told = conditions(each.at("status", "conditions"))
-        untrue = _untrue(snapshot, each, told, ("Accepted", "Programmed"))
+        untrue = _untrue(snapshot, each, told, ("Accepted", "Programmed"), snapshot.thresholds.network)
         if untrue:
             name, why, since = untrue
             done = "accepted" if name == "Accepted" else "set up"
@@ -48,6 +51,18 @@ def check_gateways(snapshot: Snapshot) -> Iterator[Finding]:
         elif "Accepted" not in told:
             said = f"no controller has looked at it; its class is {text(each.at('spec', 'gatewayClassName')) or 'none'}"
             yield finding("NET006", each.ref, said)
+        elif stuck := next(_listeners(snapshot, each), None):
+            name, why, since = stuck
+            yield finding("NET006", each.ref, f"has a listener {name} that is not set up: {why}", since=since)
+
+
+def _listeners(snapshot: Snapshot, gateway: Thing) -> Iterator[tuple[str, str, datetime | None]]:
+    """The listeners that are not served, with why, and since when. A certificate that cert-manager is to issue for one
+    has its time."""
+    for each in objects(gateway.at("status", "listeners")):
+        told, names = conditions(each.get("conditions")), ("Accepted", "ResolvedRefs", "Programmed")
+        if untrue := _untrue(snapshot, gateway, told, names, snapshot.thresholds.certificate_issue):
+            yield text(each.get("name")), *untrue[1:]
 
 
 def check_routes(snapshot: Snapshot) -> Iterator[Finding]:
@@ -67,7 +82,7 @@ def check_routes(snapshot: Snapshot) -> Iterator[Finding]:
             if answer is None:
                 yield finding("NET007", each.ref, f"no controller has looked at it for its {_KIND} {name}")
                 break
-            untrue = _untrue(snapshot, each, answer, ("Accepted", "ResolvedRefs"))
+            untrue = _untrue(snapshot, each, answer, ("Accepted", "ResolvedRefs"), snapshot.thresholds.network)
             if untrue:
                 said = f"is not accepted by its {_KIND} {name}" if untrue[0] == "Accepted" else NOWHERE
                 yield finding("NET007", each.ref, f"{said}: {untrue[1]}", since=untrue[2])

@@ -400,6 +400,9 @@ _RESOLVING = ("POD001", "POD006", "POD007", "POD009", "WORK007")
 # What is short of pods, or does not get on with them, when nobody makes them.
 _REPLICAS = ("WORK001", "WORK002", "WORK003", "WORK004", "WORK005", "WORK006")
 
+# What tells why the API refused to make a pod, or a Job.
+_MAKING = ("WORK004", "WORK005", "WORK006", "WORK008", "WORK013")
+
 # In this order: what lies deeper first.
 RULES: tuple[Rule, ...] = (
     Rule("CTRL006", ("NODE005", "NODE007", "CTRL009"), _api),
@@ -442,8 +445,8 @@ RULES: tuple[Rule, ...] = (
     Rule("POD010", ("STOR002",), _users),
     Rule("POD010", ("CTRL007",), _inside),
     Rule("STOR002", ("CTRL007",), _inside),
-    Rule("CTRL011", ("WORK006", "WORK013"), _webhooks),
-    Rule("WORK012", ("WORK006", "WORK013"), _quotas),
+    Rule("CTRL011", _MAKING, _webhooks),
+    Rule("WORK012", _MAKING, _quotas),
     Rule("WORK006", ("WORK001", "WORK002"), _replicasets),
     Rule("WORK002", ("WORK001",), _same),
     Rule("NODE001", _ENDPOINTS, _behind),

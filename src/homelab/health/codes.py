@@ -316,7 +316,7 @@ TABLE: tuple[Code, ...] = (
         "StatefulSets have their replicas",
         "kubectl describe statefulset {name} {-n}",
         ("statefulsets",),
-        ("pods",),
+        ("pods", "events"),
     ),
     Code(
         "WORK005",
@@ -324,7 +324,7 @@ TABLE: tuple[Code, ...] = (
         "DaemonSets run where they should",
         "kubectl describe daemonset {name} {-n}",
         ("daemonsets",),
-        ("pods", "nodes"),
+        ("pods", "nodes", "events"),
     ),
     Code("WORK006", CRITICAL, "pods can be created", "kubectl describe replicaset {name} {-n}", ("replicasets",)),
     Code(
@@ -336,6 +336,7 @@ TABLE: tuple[Code, ...] = (
         "Jobs come to an end",
         "kubectl describe job {name} {-n}; kubectl logs job/{name} {-n}",
         ("jobs",),
+        ("events",),
     ),
     Code(
         "WORK009",

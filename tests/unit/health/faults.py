@@ -753,6 +753,27 @@ def statefulset_update_stuck(cluster: K3s) -> Expected:
     return "WORK004", "database", WARNING
 
 
+_DENIED = "is forbidden: ValidatingAdmissionPolicy 'tags' with binding 'tags' denied request: an image needs a tag"
+
+
+def statefulset_whose_pod_is_refused(cluster: K3s) -> Expected:
+    expected = statefulset_without_pod(cluster)
+    said = f'create Pod database-1 in StatefulSet database failed error: pods "database-1" {_DENIED}'
+    cluster.event("StatefulSet", "media", "database", "FailedCreate", said, minutes=4)
+    return expected
+
+
+def statefulset_whose_pod_a_webhook_holds_up(cluster: K3s) -> Expected:
+    statefulset_without_pod(cluster)
+    webhook_of_nobody(cluster)
+    said = (
+        "create Pod database-1 in StatefulSet database failed error: Internal error occurred: failed calling webhook"
+        ' "policy.example.net": no endpoints available for service "gone"'
+    )
+    cluster.event("StatefulSet", "media", "database", "FailedCreate", said, minutes=4)
+    return "CTRL011", "policy", CRITICAL
+
+
 def daemonset_without_pod(cluster: K3s) -> Expected:
     cluster.lists["pods"].remove(cluster.pods("svclb")[0])
     short(cluster, "daemonsets", "svclb", 3, cluster.ago(minutes=20))
@@ -790,6 +811,17 @@ def job_for_ever(cluster: K3s) -> Expected:
     job = cluster.job("media", "reindex", hours=20)
     job["status"] = {"active": 1, "startTime": cluster.ago(hours=20)}
     return "WORK008", "reindex", WARNING
+
+
+def job_whose_pods_are_refused(cluster: K3s) -> Expected:
+    """It tries for ever, and its CronJob, which forbids a second one, waits for it."""
+    job = cluster.job("media", "backup-29402880", cronjob="backup", hours=12)
+    cluster.lists["pods"].remove(cluster.pods("backup-29402880")[0])
+    job["status"] = {"startTime": cluster.ago(hours=12), "ready": 0, "terminating": 0}
+    said = f'Error creating: pods "backup-29402880-x2x1p" {_DENIED}'
+    cluster.event("Job", "media", "backup-29402880", "FailedCreate", said, minutes=4)
+    cluster.get("cronjobs", "backup")["status"]["active"] = [{"kind": "Job", "name": "backup-29402880"}]
+    return "WORK008", "backup-29402880", WARNING
 
 
 def cronjob_not_started(cluster: K3s) -> Expected:
@@ -1486,11 +1518,14 @@ FAULTS: tuple[Fault, ...] = (
     database_member_down,
     statefulset_without_pod,
     statefulset_update_stuck,
+    statefulset_whose_pod_is_refused,
+    statefulset_whose_pod_a_webhook_holds_up,
     daemonset_without_pod,
     quota_full,
     job_failed,
     jobs_failed_each_night,
     job_for_ever,
+    job_whose_pods_are_refused,
     cronjob_not_started,
     cronjob_never_started,
     nas_gone,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from homelab.health import cron
+from homelab.health.checks.workloads import refused
 from homelab.health.codes import finding
 from homelab.health.objects import CronJob, Job
 from homelab.health.report import Finding
@@ -89,10 +90,17 @@ def _unstarted(snapshot: Snapshot, each: CronJob) -> str:
 
 
 def check_long(snapshot: Snapshot) -> Iterator[Finding]:
-    """No Job has been at it for many hours."""
+    """No Job has been at it for many hours, or tries in vain to make its pods, as it does for ever."""
     for job in snapshot.jobs:
-        if not job.active or job.suspended or job.deleting or job.started is None or _done(job):
+        began = job.started or job.created
+        if job.suspended or job.deleting or began is None or _done(job):
             continue
-        if snapshot.now - job.started > snapshot.thresholds.job_active:
+        if job.active and job.started and snapshot.now - began > snapshot.thresholds.job_active:
             said = "is still at it after many hours"
-            yield finding("WORK008", job.ref, said, owner=job.owner, since=job.started)
+            yield finding("WORK008", job.ref, said, owner=job.owner, since=began)
+        elif (
+            not job.active
+            and snapshot.now - began > snapshot.thresholds.unavailable
+            and (why := refused(snapshot, job))
+        ):
+            yield finding("WORK008", job.ref, f"cannot make its pods: {why}", owner=job.owner, since=began)

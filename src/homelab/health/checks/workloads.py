@@ -7,7 +7,7 @@ from datetime import datetime
 
 from homelab.health.checks.pods import unready_since
 from homelab.health.codes import CRITICAL, INFO, WARNING, finding
-from homelab.health.objects import Workload
+from homelab.health.objects import Object, Workload
 from homelab.health.report import Evidence, Finding
 from homelab.health.snapshot import Snapshot
 
@@ -27,6 +27,23 @@ def rolling(workload: Workload) -> bool:
     progress = workload.conditions.get("Progressing")
     # It stays True and of another reason only while pods are being replaced and the deadline has not passed.
     return progress is not None and progress.status == "True" and progress.reason != "NewReplicaSetAvailable"
+
+
+def refused(snapshot: Snapshot, thing: Object) -> str:
+    """What the API said lately when a pod was to be made for a workload or Job, "" where nothing tells of it."""
+    for event in snapshot.events_about.get(thing.uid, ()):
+        if (
+            event.reason == "FailedCreate"
+            and event.last
+            and snapshot.now - event.last <= snapshot.thresholds.event_window
+        ):
+            return event.message
+    return ""
+
+
+def _why(snapshot: Snapshot, workload: Workload) -> str:
+    said = refused(snapshot, workload)
+    return f": {said}" if said else ""
 
 
 def _waited(snapshot: Snapshot, since: datetime | None) -> bool:
@@ -85,7 +102,7 @@ def check_statefulsets(snapshot: Snapshot) -> Iterator[Finding]:
                 yield finding(
                     "WORK004",
                     each.ref,
-                    f"has {each.available} of {each.desired} replicas available",
+                    f"has {each.available} of {each.desired} replicas available{_why(snapshot, each)}",
                     severity=WARNING if each.available else CRITICAL,
                     since=since,
                     evidence={"desired": each.desired, "available": each.available},
@@ -109,7 +126,7 @@ def check_daemonsets(snapshot: Snapshot) -> Iterator[Finding]:
                 yield finding(
                     "WORK005",
                     each.ref,
-                    f"is available on {each.available} of {each.desired} nodes",
+                    f"is available on {each.available} of {each.desired} nodes{_why(snapshot, each)}",
                     severity=CRITICAL if each.namespace == "kube-system" else WARNING,
                     since=since,
                     evidence={"desired": each.desired, "available": each.available},

@@ -516,6 +516,25 @@ def init_container_crashes(cluster: K3s) -> Expected:
     return "POD001", "library-", CRITICAL
 
 
+def initializing(cluster: K3s, pod: Json, **ago: float) -> None:
+    """A pod whose one init container runs since."""
+    since = cluster.ago(**ago)
+    waiting(pod, "PodInitializing", "", since)
+    set_condition(
+        pod, "Initialized", "False", "ContainersNotInitialized", since, "with incomplete status: [wait-for-db]"
+    )
+    pod["spec"]["initContainers"] = [{"name": "wait-for-db", "image": "busybox:1.35"}]
+    pod["status"]["initContainerStatuses"] = [
+        {"name": "wait-for-db", "ready": False, "started": True, "state": {"running": {"startedAt": since}}}
+    ]
+
+
+def init_container_that_does_not_end(cluster: K3s) -> Expected:
+    initializing(cluster, cluster.pods("database-1")[0], minutes=30)
+    short(cluster, "statefulsets", "database", 1, cluster.ago(minutes=30))
+    return "POD006", "database-1", WARNING
+
+
 def out_of_memory_once(cluster: K3s) -> Expected:
     status = one_pod(cluster, "library")["status"]["containerStatuses"][0]
     ended = {"exitCode": 137, "reason": "OOMKilled", "finishedAt": cluster.ago(hours=3)}
@@ -1502,6 +1521,7 @@ FAULTS: tuple[Fault, ...] = (
     crashing_backup,
     out_of_memory_loop,
     init_container_crashes,
+    init_container_that_does_not_end,
     out_of_memory_once,
     restarts,
     missing_config_map,
@@ -1648,6 +1668,16 @@ def ordered_shutdown(cluster: K3s) -> None:
 def rejected_after_a_reboot(cluster: K3s) -> None:
     """The GPU's plugin came up after the pods of old; another one got its device since (k3s-io/k3s#11530)."""
     rejected(cluster, one_pod(cluster, "library"))
+
+
+def init_containers_at_work(cluster: K3s) -> None:
+    """One fetches a model, and a Job's restores something large."""
+    initializing(cluster, one_pod(cluster, "library"), minutes=9)
+    rolling = cluster.get("deployments", "library")
+    set_condition(rolling, "Progressing", "True", "ReplicaSetUpdated", cluster.ago(minutes=9))
+    short(cluster, "deployments", "library", 0, cluster.ago(minutes=9))
+    running_job(cluster)
+    initializing(cluster, cluster.pods("reindex")[0], hours=2)
 
 
 def gated_pod(cluster: K3s) -> None:
@@ -1994,6 +2024,7 @@ QUIET: tuple[Callable[[K3s], None], ...] = (
     restarted_a_moment_ago,
     whole_node_rebooted,
     ordered_shutdown,
+    init_containers_at_work,
     rejected_after_a_reboot,
     gated_pod,
     scaled_to_nothing,

@@ -242,8 +242,19 @@ def check_creating(snapshot: Snapshot) -> Iterator[Finding]:
 
 
 def check_pod_ready(snapshot: Snapshot) -> Iterator[Finding]:
-    """Every pod that runs is ready within a few minutes."""
+    """Every pod that runs is ready within a few minutes; init containers have as long as a rollout before that."""
     for pod in _live(snapshot):
+        if begun := _initializing(snapshot, pod):
+            yield finding(
+                "POD006",
+                pod.ref,
+                f"waits for its init container {begun.name} to end or, if it is a sidecar, to start up",
+                severity=WARNING,
+                owner=snapshot.workload(pod),
+                since=begun.running_since,
+                evidence={"containers": (begun.name,), "node": pod.node},
+            )
+            continue
         ready = pod.conditions.get("Ready")
         if pod.phase != "Running" or ready is None or ready.status == "True" or ready.reason == "PodCompleted":
             continue
@@ -266,6 +277,18 @@ def check_pod_ready(snapshot: Snapshot) -> Iterator[Finding]:
             since=ready.since,
             evidence={"containers": tuple(unready), "node": pod.node},
         )
+
+
+def _initializing(snapshot: Snapshot, pod: Pod) -> Container | None:
+    """The init container that has kept a pod from going on for too long; a Job's may take their time."""
+    done = pod.conditions.get("Initialized")
+    if pod.phase != "Pending" or not done or done.status == "True" or _of_job(pod) or _stage(snapshot, pod):
+        return None
+    # Sidecars go on running, so that the last one is what is waited for.
+    last = next((each for each in reversed(pod.containers) if each.init and each.state == "running"), None)
+    if last is None or last.running_since is None:
+        return None
+    return last if snapshot.now - last.running_since > snapshot.thresholds.rollout else None
 
 
 def check_failed(snapshot: Snapshot) -> Iterator[Finding]:

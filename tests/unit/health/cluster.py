@@ -414,14 +414,19 @@ class K3s:
                     ]
                 },
             )
-        for number, location in enumerate(("file:///var/lib/rancher/k3s/server/db/snapshots/", "s3://kept/home/")):
+        snapshot = "etcd-snapshot-s1-1764028800"
+        for place, kept in (
+            ("local", {"location": f"file:///var/lib/rancher/k3s/server/db/snapshots/{snapshot}"}),
+            ("s3", {"location": f"s3://kept/home/{snapshot}", "s3": {"bucket": "kept", "prefix": "home"}}),
+        ):
             self.add(
                 "etcdsnapshotfiles",
                 "ETCDSnapshotFile",
                 "k3s.cattle.io/v1",
                 "",
-                f"local-etcd-snapshot-s1-{number}",
-                spec={"snapshotName": "etcd-snapshot-s1-1764028800", "nodeName": "s1", "location": location},
+                f"{place}-{snapshot}-0f2c4e",
+                metadata={"labels": {"etcd.k3s.cattle.io/snapshot-storage-node": "s1" if place == "local" else "s3"}},
+                spec={"snapshotName": snapshot, "nodeName": "s1", **kept},
                 status={"creationTime": self.ago(hours=12), "readyToUse": True, "size": "12Mi"},
             )
         for name in NODES:

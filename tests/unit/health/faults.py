@@ -392,6 +392,7 @@ def no_snapshot_ever(cluster: K3s) -> Expected:
 
 
 def failed_snapshot(cluster: K3s, number: int, message: str, **age: float) -> Json:
+    """One that was not taken, which is nowhere then, or not sent to S3."""
     like = cluster.lists["etcdsnapshotfiles"][number]
     return cluster.add(
         "etcdsnapshotfiles",
@@ -399,7 +400,7 @@ def failed_snapshot(cluster: K3s, number: int, message: str, **age: float) -> Js
         "k3s.cattle.io/v1",
         "",
         f"{like['metadata']['name']}-failed",
-        spec=dict(like["spec"]),
+        spec={**like["spec"], "location": like["spec"]["location"] if "s3" in like["spec"] else ""},
         status={
             "creationTime": cluster.ago(**age),
             "readyToUse": False,
@@ -422,6 +423,13 @@ def snapshot_kept_failing(cluster: K3s) -> Expected:
 
 def snapshot_not_in_s3(cluster: K3s) -> Expected:
     failed_snapshot(cluster, 1, "Access Denied.", hours=1)
+    return "ETCD005", "etcd", WARNING
+
+
+def s3_not_reached(cluster: K3s) -> Expected:
+    """Then K3s does not tell which server it was, but by the snapshot's name."""
+    spec = failed_snapshot(cluster, 1, "failed to initialize S3 client: bucket kept does not exist", hours=1)["spec"]
+    spec |= {"location": "", "nodeName": "s3"}
     return "ETCD005", "etcd", WARNING
 
 
@@ -1513,6 +1521,7 @@ FAULTS: tuple[Fault, ...] = (
     snapshot_failed,
     snapshot_kept_failing,
     snapshot_not_in_s3,
+    s3_not_reached,
     full_disk_of_a_server,
     bad_image,
     fresh_bad_image,
@@ -1876,6 +1885,8 @@ def restarted_k3s(cluster: K3s) -> None:
 def snapshot_failed_once(cluster: K3s) -> None:
     """And again on a server that has been taken away since."""
     failed_snapshot(cluster, 0, "etcdserver: too many requests", hours=30)
+    spec = failed_snapshot(cluster, 1, "failed to initialize S3 client: timeout", hours=29)["spec"]
+    spec |= {"location": "", "nodeName": "s3"}
     failed_snapshot(cluster, 0, "no space left on device", hours=1)["spec"]["nodeName"] = "s9"
 
 

@@ -188,8 +188,7 @@ def test_nodes_that_may_not_be_read_are_the_reason_for_etcd_too() -> None:
 
 def test_snapshots_on_the_servers_alone_are_information() -> None:
     cluster = K3s()
-    for file in cluster.lists["etcdsnapshotfiles"]:
-        file["spec"]["location"] = "file:///var/lib/rancher/k3s/server/db/snapshots/x"
+    del cluster.lists["etcdsnapshotfiles"][1]
     report = look(cluster)
     assert [each.code for each in report.information] == ["ETCD006"]
     assert (report.roots, report.exit_code) == ((), 0)

@@ -19,7 +19,6 @@ from homelab.health.shape import median, text, when
 from homelab.health.snapshot import Snapshot
 
 _VOTER = "EtcdIsVoter"
-_LOCAL = "file://"
 _UNFINISHED = timedelta(minutes=10)
 CLUSTER = Ref("Etcd", "", "etcd")  # Kubernetes has no object for it
 
@@ -103,7 +102,16 @@ def _usable(file: Thing) -> bool:
 
 
 def _local(file: Thing) -> bool:
-    return text(file.at("spec", "location")).startswith(_LOCAL)
+    """Whether a snapshot is, or was to be, on its server's own disk: one that failed has no location."""
+    return not file.at("spec", "s3")
+
+
+def _taker(snapshot: Snapshot, file: Thing) -> str:
+    """The name of the member that took a snapshot. Where S3 is not reached at all K3s writes "s3" for it, and only the
+    snapshot's own name tells: PREFIX-MEMBER-SECONDS."""
+    told, name = text(file.at("spec", "nodeName")), text(file.at("spec", "snapshotName")).rpartition("-")[0]
+    named = [node.name for node in _members(snapshot) if name.endswith(f"-{node.name}")]
+    return max(named, key=len, default=told) if told == "s3" else told
 
 
 def check_snapshot_age(snapshot: Snapshot) -> Iterator[Finding]:
@@ -144,7 +152,7 @@ def check_snapshot_failed(snapshot: Snapshot) -> Iterator[Finding]:
         taken = _taken(file)
         if taken is None or (not _usable(file) and not _error(file) and snapshot.now - taken <= _UNFINISHED):
             continue
-        place = (_local(file), text(file.at("spec", "nodeName")))
+        place = (_local(file), _taker(snapshot, file))
         last[place] = max(
             last.get(place, (taken, file.name, file)), (taken, file.name, file), key=lambda each: each[:2]
         )
@@ -153,7 +161,7 @@ def check_snapshot_failed(snapshot: Snapshot) -> Iterator[Finding]:
         # A member that is gone takes no more snapshots.
         if _usable(file) or (local and node is None):
             continue
-        where = "" if local else f" in {text(file.at('spec', 'location')).partition('://')[0] or 'another place'}"
+        where = "" if local else " in S3"
         said = f"could not keep its last snapshot of etcd{where}: {_error(file) or 'no reason is given'}"
         evidence = {"node": name if node else "a server", "snapshot": text(file.at("spec", "snapshotName"))}
         yield finding("ETCD005", node.ref if local and node else CLUSTER, said, since=taken, evidence=evidence)

@@ -411,7 +411,7 @@ RULES: tuple[Rule, ...] = (
     *(Rule(f"NODE{number:03}", ("CTRL009",), _holder) for number in (1, 5, 7)),
     Rule("CTRL009", ("NODE007",), _controllers),
     Rule("NODE008", ("ETCD003",), _missing_servers),
-    Rule("ETCD002", ("ETCD003",), _members),
+    Rule("ETCD002", ("ETCD001", "ETCD003"), _members),
     Rule("NODE002", ("ETCD005", "NODE012", "NODE016"), _same),
     Rule("ETCD005", ("ETCD004",), _members),
     Rule("CERT003", ("CERT001",), _asked),

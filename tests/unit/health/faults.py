@@ -362,6 +362,19 @@ def learner_for_ever(cluster: K3s) -> Expected:
     return "ETCD002", "s3", WARNING
 
 
+def member_ill(cluster: K3s) -> Expected:
+    """Its kubelet is well and its etcd is not: the leader asks each member every 15 seconds."""
+    said = "failed to check etcd member status: context deadline exceeded"
+    set_condition(cluster.get("nodes", "s3"), "EtcdIsVoter", "False", "Unhealthy", cluster.ago(minutes=4), said)
+    return "ETCD002", "s3", WARNING
+
+
+def no_member_any_more(cluster: K3s) -> Expected:
+    said = "Node is not a member of the etcd cluster"
+    set_condition(cluster.get("nodes", "s3"), "EtcdIsVoter", "False", "NotAMember", cluster.ago(minutes=20), said)
+    return "ETCD002", "s3", WARNING
+
+
 def no_member(cluster: K3s, name: str) -> None:
     """A server without etcd."""
     node = cluster.get("nodes", name)
@@ -1514,6 +1527,8 @@ FAULTS: tuple[Fault, ...] = (
     authority_ends,
     etcd_server_down,
     learner_for_ever,
+    member_ill,
+    no_member_any_more,
     two_members,
     snapshots_stopped,
     one_snapshot_missed,

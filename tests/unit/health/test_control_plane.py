@@ -13,7 +13,15 @@ from homelab.health import Expected, Report, Severity, Snapshot, run_checks
 from homelab.health.report import Status
 from homelab.health.snapshot import Api, Source, State
 from tests.unit.health.cluster import NOW, VERSION, K3s, micro, stamp
-from tests.unit.health.faults import failed_snapshot, node_certificates, set_condition, sqlite, two_members, unavailable
+from tests.unit.health.faults import (
+    failed_snapshot,
+    member_ill,
+    node_certificates,
+    set_condition,
+    sqlite,
+    two_members,
+    unavailable,
+)
 
 API = Api("https://192.0.2.11:6443", "home", VERSION, latency=timedelta(seconds=0.01), skew=timedelta())
 INFO, WARNING, CRITICAL = Severity.INFO, Severity.WARNING, Severity.CRITICAL
@@ -117,10 +125,15 @@ def test_the_certificate_of_a_server_that_tells_of_its_own_is_one_fault() -> Non
     assert [each.code for each in report.consequences(report.roots[0])] == ["CERT001"]
 
 
-def test_two_of_three_servers_down_are_a_quorum_lost() -> None:
+@pytest.mark.parametrize("told", [False, True])
+def test_two_of_three_servers_down_are_a_quorum_lost(told: bool) -> None:
+    """K3s tells of a member that does not answer since 1.28.6 and 1.29.1, where it can."""
     cluster = K3s()
     for name in ("s2", "s3"):
-        set_condition(cluster.get("nodes", name), "Ready", "Unknown", "NodeStatusUnknown", cluster.ago(minutes=6))
+        node = cluster.get("nodes", name)
+        set_condition(node, "Ready", "Unknown", "NodeStatusUnknown", cluster.ago(minutes=6))
+        if told:
+            set_condition(node, "EtcdIsVoter", "False", "Unhealthy", cluster.ago(minutes=6), "connection refused")
     report = look(cluster)
     assert {(each.code, each.object.name) for each in report.roots} == {("NODE001", "s2"), ("NODE001", "s3")}
     (etcd,) = [each for each in report.findings if each.code == "ETCD001"]
@@ -192,6 +205,15 @@ def test_snapshots_on_the_servers_alone_are_information() -> None:
     report = look(cluster)
     assert [each.code for each in report.information] == ["ETCD006"]
     assert (report.roots, report.exit_code) == ((), 0)
+
+
+def test_a_member_that_is_ill_is_missed_by_the_others() -> None:
+    cluster = K3s()
+    member_ill(cluster)
+    report = look(cluster)
+    (etcd,) = report.consequences(report.roots[0])
+    assert (etcd.code, etcd.severity, etcd.evidence["down"]) == ("ETCD001", WARNING, ("s3",))
+    assert "does not answer as it should" in report.roots[0].summary and "learner" not in report.roots[0].remedy
 
 
 def test_a_snapshot_that_is_being_taken_is_no_failure() -> None:

@@ -1,7 +1,9 @@
 """etcd inside K3s: how many members there are, which of them vote, and the snapshots that they take.
 
 Nothing but the API is asked: K3s gives each member's node a role and, in later versions, the condition EtcdIsVoter, and
-lists all members' snapshots as objects. A member whose node is down keeps that condition, so both are looked at.
+lists all members' snapshots as objects. That is False of a learner, of a member that does not answer the leader or has
+an alarm (Unhealthy), and of a node that is no member any more (NotAMember). Older versions leave it True when the node
+is down, so both are looked at.
 """
 
 from __future__ import annotations
@@ -18,8 +20,9 @@ from homelab.health.report import Finding, Ref
 from homelab.health.shape import median, text, when
 from homelab.health.snapshot import Snapshot
 
-_VOTER = "EtcdIsVoter"
+_VOTER, _ILL, _NONE = "EtcdIsVoter", "Unhealthy", "NotAMember"
 _UNFINISHED = timedelta(minutes=10)
+_ETCD_LOG = "on {name}: journalctl -u k3s -e | grep -i etcd"
 CLUSTER = Ref("Etcd", "", "etcd")  # Kubernetes has no object for it
 
 
@@ -30,13 +33,21 @@ def _members(snapshot: Snapshot) -> list[Node]:
 def _votes(node: Node) -> bool:
     """Whether a member votes. Versions of K3s that do not tell have no other members for more than a moment."""
     told = node.conditions.get(_VOTER)
-    return told is None or told.status != "False"
+    return told is None or told.status != "False" or told.reason == _ILL
+
+
+def _ill(snapshot: Snapshot, node: Node) -> bool:
+    """Whether the leader has not got through to a member for a while, or it has an alarm."""
+    told = node.conditions.get(_VOTER)
+    if told is None or told.status != "False" or told.reason != _ILL:
+        return False
+    return told.since is None or snapshot.now - told.since > snapshot.thresholds.node_not_ready
 
 
 def check_quorum(snapshot: Snapshot) -> Iterator[Finding]:
     """So many voting members are there that etcd can do without one more. A single one never can: that is no fault."""
     voters = [node for node in _members(snapshot) if _votes(node)]
-    down = [node.name for node in voters if not_ready(snapshot, node)]
+    down = [node.name for node in voters if not_ready(snapshot, node) or _ill(snapshot, node)]
     there, quorum = len(voters) - len(down), len(voters) // 2 + 1
     if not down or there > quorum:
         return
@@ -52,15 +63,21 @@ def check_quorum(snapshot: Snapshot) -> Iterator[Finding]:
 
 
 def check_voters(snapshot: Snapshot) -> Iterator[Finding]:
-    """Each member that is up votes; one that only learns holds up every other that would join."""
+    """Each member that is up votes and answers the others; one that only learns holds up all that would join."""
     for node in _members(snapshot):
         told = node.conditions.get(_VOTER)
         if told is None or told.status != "False" or not_ready(snapshot, node):
             continue
+        if told.reason == _ILL:
+            if _ill(snapshot, node):
+                said = f"is a member of etcd that does not answer as it should: {told.why}"
+                yield finding("ETCD002", node.ref, said, since=told.since, remedy=_ETCD_LOG)
+            continue
         if told.since and snapshot.now - told.since <= snapshot.thresholds.etcd_learner:
             continue
-        said = f"is a member of etcd without a vote: {told.why}"
-        yield finding("ETCD002", node.ref, said, since=told.since)
+        none = told.reason == _NONE
+        said = "is no member of etcd any more" if none else f"is a member of etcd without a vote: {told.why}"
+        yield finding("ETCD002", node.ref, said, since=told.since, remedy=_ETCD_LOG if none else None)
 
 
 def check_odd(snapshot: Snapshot) -> Iterator[Finding]:

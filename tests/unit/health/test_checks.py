@@ -31,6 +31,7 @@ from tests.unit.health.faults import (
     QUIET,
     Fault,
     disk_full,
+    http_route,
     memory_pressure,
     services_of_kube_prometheus_stack,
     set_condition,
@@ -157,6 +158,14 @@ def test_why_k3s_has_no_pods_of_what_is_in_its_own_process_is_information() -> N
     for node in cluster.lists["nodes"]:
         node["status"]["nodeInfo"]["kubeletVersion"] = "v1.35.6"
     assert [each.code for each in look(cluster).roots] == ["NET002"] * 4
+
+
+def test_what_takes_a_route_is_called_by_its_kind() -> None:
+    """The parent of a mesh's is a Service (Gateway API, GAMMA)."""
+    cluster = K3s()
+    route = http_route(cluster, "Accepted", "True", cluster.ago(hours=1))
+    route["spec"]["parentRefs"] = [{"group": "", "kind": "Service", "name": "web", "port": 80}]
+    assert [each.summary for each in look(cluster).roots] == ["no controller has looked at it for its Service web"]
 
 
 def test_a_sidecar_that_is_not_ready_is_named() -> None:

@@ -78,13 +78,14 @@ def check_routes(snapshot: Snapshot) -> Iterator[Finding]:
             for answer in objects(each.at("status", "parents"))
         }
         for wanted in objects(each.at("spec", "parentRefs")):
-            name, answer = text(wanted.get("name")), answers.get(_parent(each, wanted))
+            kind, name = text(wanted.get("kind")) or _KIND, text(wanted.get("name"))
+            answer = answers.get(_parent(each, wanted))
             if answer is None:
-                yield finding("NET007", each.ref, f"no controller has looked at it for its {_KIND} {name}")
+                yield finding("NET007", each.ref, f"no controller has looked at it for its {kind} {name}")
                 break
             untrue = _untrue(snapshot, each, answer, ("Accepted", "ResolvedRefs"), snapshot.thresholds.network)
             if untrue:
-                said = f"is not accepted by its {_KIND} {name}" if untrue[0] == "Accepted" else NOWHERE
+                said = f"is not accepted by its {kind} {name}" if untrue[0] == "Accepted" else NOWHERE
                 yield finding("NET007", each.ref, f"{said}: {untrue[1]}", since=untrue[2])
                 break
 

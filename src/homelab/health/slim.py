@@ -324,7 +324,8 @@ def node(item: Json) -> Node:
 
 
 def _disabled(arguments: object) -> frozenset[str]:
-    """What K3s' own arguments, as it writes them on its node, say not to bring along: `--disable a,b --disable=c`."""
+    """What K3s' own arguments, as it writes them on its node, say not to bring along: `--disable a,b --disable=c`, and
+    "helm-controller" where it is without that."""
     try:
         told = json.loads(arguments) if isinstance(arguments, str) else None
     except (ValueError, RecursionError):
@@ -334,6 +335,9 @@ def _disabled(arguments: object) -> frozenset[str]:
     # K3s parts --key=value in two by itself.
     words = [word for each in told if isinstance(each, str) for word in each.split("=", 1)]
     names = [value for key, value in pairwise(words) if key in ("--disable", "--no-deploy")]
+    # A switch on the command line has nothing behind it, one of the file of settings a value.
+    if any(key == "--disable-helm-controller" and value != "false" for key, value in pairwise([*words, ""])):
+        names.append("helm-controller")
     return frozenset(name.strip() for each in names for name in each.split(",") if name.strip())
 
 

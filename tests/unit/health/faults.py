@@ -1816,6 +1816,18 @@ def traefik_left_out(cluster: K3s) -> None:
     scale_service_away(cluster, "traefik")
 
 
+def traefik_without_helm(cluster: K3s) -> None:
+    """Without its Helm controller K3s installs no chart, though it has the manifest (k3s-io/k3s#8228)."""
+    remove_deployment(cluster, "traefik")
+    scale_service_away(cluster, "traefik")
+    cluster.lists["jobs"] = [each for each in cluster.lists["jobs"] if "helm" not in each["metadata"]["name"]]
+    for chart in cluster.lists["helmcharts"]:
+        chart["status"] = {}
+    for name in ("s1", "s2", "s3"):
+        arguments = json.dumps(["server", "--disable-helm-controller", "true"])
+        cluster.get("nodes", name)["metadata"]["annotations"]["k3s.io/node-args"] = arguments
+
+
 def traefik_skipped(cluster: K3s) -> None:
     """By a file beside the manifest: K3s does not apply it, and has no Addon for it."""
     cluster.lists["addons"].remove(cluster.get("addons", "traefik"))
@@ -2067,6 +2079,7 @@ QUIET: tuple[Callable[[K3s], None], ...] = (
     just_back,
     dns_restarted,
     traefik_left_out,
+    traefik_without_helm,
     traefik_skipped,
     traefik_on_each_node,
     first_start,

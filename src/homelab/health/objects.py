@@ -330,6 +330,7 @@ class HelmChart(Object):
     """A chart that K3s installs, with the name of the Job that does it."""
 
     job: str
+    conditions: dict[str, Condition]
 
 
 @record

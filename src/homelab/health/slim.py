@@ -640,7 +640,8 @@ def ingress_route(item: Json) -> Ingress:
 
 
 def helm_chart(item: Json) -> HelmChart:
-    return HelmChart(*_head("HelmChart", item), text(dig(item, "status", "jobName")))
+    status = mapping(item.get("status"))
+    return HelmChart(*_head("HelmChart", item), text(status.get("jobName")), conditions(status.get("conditions")))
 
 
 def event(item: Json) -> Event:

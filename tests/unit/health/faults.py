@@ -1229,6 +1229,22 @@ def chart_failed(cluster: K3s) -> Expected:
     return "ADDON003", "traefik", CRITICAL
 
 
+def chart_not_taken(cluster: K3s) -> Expected:
+    """Of Helm 2: K3s makes no Job for it, and says so in the chart itself."""
+    told = [
+        {"type": "JobCreated", "status": "False"},
+        {
+            "type": "Failed",
+            "status": "True",
+            "reason": "Unsupported version",
+            "message": "Only Helm v3 charts are supported",
+        },
+    ]
+    chart = cluster.add("helmcharts", "HelmChart", "helm.cattle.io/v1", "media", "old", spec={"helmVersion": "v2"})
+    chart["status"] = {"conditions": told}
+    return "ADDON003", "old", WARNING
+
+
 def chart_crashes(cluster: K3s) -> Expected:
     """The definitions fail, and so does what needs them."""
     for name in ("helm-install-traefik", "helm-install-traefik-crd"):
@@ -1597,6 +1613,7 @@ FAULTS: tuple[Fault, ...] = (
     traefik_deleted,
     metrics_scaled_to_nothing,
     chart_failed,
+    chart_not_taken,
     chart_crashes,
     balancer_port_taken,
     balancer_port_taken_on_old_k3s,

@@ -18,6 +18,7 @@ _ADDONS = (
     ("metrics-server", "metrics-server-deployment", "metrics-server"),
     ("traefik", "traefik", "traefik"),
 )
+_DESCRIBE = "kubectl describe helmchart {name} {-n}"
 
 
 def disabled(snapshot: Snapshot, name: str) -> bool:
@@ -80,12 +81,17 @@ def check_there(snapshot: Snapshot) -> Iterator[Finding]:
 
 
 def check_charts(snapshot: Snapshot) -> Iterator[Finding]:
-    """The charts that K3s installs are installed; tries that failed before one succeeded mean nothing."""
+    """The charts that K3s installs are installed; tries that failed before one succeeded mean nothing. One that K3s
+    does not take at all, as of Helm 2, has no Job."""
     jobs = {(each.namespace, each.name): each for each in snapshot.jobs}
     bad: dict[tuple[str, str], tuple[HelmChart, Job, str]] = {}
     for chart in snapshot.helm_charts:
-        job = jobs.get((chart.namespace, chart.job))
-        if job and not chart.deleting and (why := _unfinished(snapshot, job)):
+        job, failed = jobs.get((chart.namespace, chart.job)), chart.conditions.get("Failed")
+        if not job and failed and failed.status == "True" and not chart.deleting:
+            severity = CRITICAL if chart.namespace == SYSTEM else WARNING
+            said = f"is not installed: {failed.why}"
+            yield finding("ADDON003", chart.ref, said, severity=severity, since=failed.since, remedy=_DESCRIBE)
+        elif job and not chart.deleting and (why := _unfinished(snapshot, job)):
             bad[chart.namespace, chart.name] = chart, job, why
     for (namespace, name), (chart, job, why) in bad.items():
         # What needs the definitions of another chart fails with it.

@@ -13,6 +13,7 @@ import logging
 import os
 import re
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -134,7 +135,20 @@ class Connection:
         self.place = place
         self.url = str(configuration.host)
         self._configuration = configuration
-        self._transport = _official.RESTClientObject(configuration)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", errors.DependencyWarning)
+                self._transport = _official.RESTClientObject(configuration)
+        except ImportError:
+            # kubectl brings SOCKS along (`ssh -D`), the transport wants PySocks for it.
+            raise ClusterUnreachable(
+                f"{place}: to go by a SOCKS proxy takes another package: pip install pysocks"
+            ) from None
+        except (errors.ProxySchemeUnknown, errors.LocationParseError):
+            proxy = str(configuration.proxy).rpartition("@")[2]  # before it may be a password
+            raise ClusterUnreachable(
+                f"{place}: the proxy {proxy} is no URL of http or https; see proxy-url and HTTPS_PROXY"
+            ) from None
         # Compression pays on a wire; on one machine it costs both ends.
         self._headers = {"Accept": "application/json", "User-Agent": "homelab"}
         if not _loopback(self.url):

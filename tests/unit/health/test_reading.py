@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -345,6 +346,22 @@ def test_a_token_of_two_lines_is_refused_and_not_shown(tmp_path: Path) -> None:
     with serving() as server:
         path = kubeconfig(tmp_path, server.url, user={"token": "secret\ntoken"})
         assert "the token holds a line break" in line(tmp_path, lambda: read_snapshot(path))
+
+
+@pytest.mark.parametrize(
+    ("proxy", "told"),
+    [
+        ("socks5://127.0.0.1:1", "to go by a SOCKS proxy takes another package: pip install pysocks"),
+        ("proxy.lan:3128", "the proxy proxy.lan:3128 is no URL of http or https; see proxy-url and HTTPS_PROXY"),
+        ("ftp://proxy.lan", "the proxy ftp://proxy.lan is no URL of http or https; see proxy-url and HTTPS_PROXY"),
+    ],
+)
+def test_a_proxy_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, proxy: str, told: str) -> None:
+    monkeypatch.setitem(sys.modules, "socks", None)
+    path = kubeconfig(tmp_path, "https://192.0.2.11:6443", cluster={"proxy-url": proxy})
+    with pytest.raises(ClusterUnreachable) as error:
+        read_snapshot(path, timeout=5)
+    assert str(error.value) == f"{path}: {told}"
 
 
 def test_a_plugin_that_fails(tmp_path: Path) -> None:

@@ -281,8 +281,10 @@ def check_pod_ready(snapshot: Snapshot) -> Iterator[Finding]:
 
 def _initializing(snapshot: Snapshot, pod: Pod) -> Container | None:
     """The init container that has kept a pod from going on for too long; a Job's may take their time."""
+    if pod.phase != "Pending" or _of_job(pod) or _stage(snapshot, pod):
+        return None
     done = pod.conditions.get("Initialized")
-    if pod.phase != "Pending" or not done or done.status == "True" or _of_job(pod) or _stage(snapshot, pod):
+    if done is None or done.status == "True":
         return None
     # Sidecars go on running, so that the last one is what is waited for.
     last = next((each for each in reversed(pod.containers) if each.init and each.state == "running"), None)

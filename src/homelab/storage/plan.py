@@ -88,10 +88,15 @@ class _Draft:
         for record in joined:
             self.problems += branches.volume_problems(self.host, self.nas, record, self.probe)
         self.warnings += self._kept(known)
+        made = {
+            name
+            for name, decided in decisions.items()
+            if any(step.kind in ("additive", "destructive") for step in decided.steps)
+        }
         return Plan(
             steps=tuple(self.steps),
             volumes=(
-                *volumes.steps(self.nas, self.seen, self.pools, self.projects),
+                *volumes.steps(self.nas, self.seen, self.pools, self.projects, made),
                 *(step for record in joined for step in branches.volumes(self.nas, record, self.seen, self.probe)),
             ),
             problems=tuple(dict.fromkeys(self.problems)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 
 from homelab.model.nas import Nas, Volume
 from homelab.model.problems import Problem
@@ -54,8 +54,10 @@ def numbers(nas: Nas, seen: Seen, pools: Mapping[str, Record]) -> dict[str, int]
     return result
 
 
-def steps(nas: Nas, seen: Seen, pools: Mapping[str, Record], projects: Mapping[str, bool]) -> Iterator[Step]:
-    """What makes the volumes as they are listed; what is in them is never touched."""
+def steps(
+    nas: Nas, seen: Seen, pools: Mapping[str, Record], projects: Mapping[str, bool], new: Container[str]
+) -> Iterator[Step]:
+    """What makes the volumes as they are listed; what is in them is never touched. `new` pools hold none yet."""
     ids = numbers(nas, seen, pools)
     limited = {v.pool for v in nas.volumes.values() if v.quota}
     for name, volume in nas.volumes.items():
@@ -63,9 +65,13 @@ def steps(nas: Nas, seen: Seen, pools: Mapping[str, Record], projects: Mapping[s
         if record is None or record.kind == "snapraid":
             continue
         full = f"{volume.pool}/{name}"
-        found = seen.volumes.get(full) if seen.mounted(nas.mountpoint(volume.pool)) else None
+        mounted = seen.mounted(nas.mountpoint(volume.pool))
+        found = seen.volumes.get(full) if mounted else None
         number = ids.get(full, 0) if projects.get(volume.pool, True) else 0
         todo = list(_differences(volume, found, record, number, full in seen.projects))
+        if not mounted and volume.pool not in new:
+            # A pool that is taken over, or was down: its command looks.
+            todo = ["make it, unless it is there"]
         at = nas.path(name)
         if not todo:
             yield Step("noop", f"volume {name}", f"{at} is as it should be")

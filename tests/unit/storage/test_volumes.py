@@ -140,6 +140,6 @@ def test_a_volume_that_is_listed_no_more_is_kept() -> None:
 
 def test_an_unmounted_pool_shows_nothing_of_its_volumes() -> None:
     look = mirror(type="xfs").record("tank", **NOTED)
-    assert volume(planned(look, spec()))[1] == "/srv/tank/docs: make it"
+    assert volume(planned(look, spec()))[1] == "/srv/tank/docs: make it, unless it is there"
     record = Record("tank", "mdraid", "raid1", U1, "xfs", U2, {})
     assert record.sentinel in volume(planned(look, spec()))[2]

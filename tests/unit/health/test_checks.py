@@ -168,6 +168,22 @@ def test_what_takes_a_route_is_called_by_its_kind() -> None:
     assert [each.summary for each in look(cluster).roots] == ["no controller has looked at it for its Service web"]
 
 
+def test_of_what_never_started_no_log_is_asked_for() -> None:
+    """containerd's word for a command that is not there; nothing of it has ever run."""
+    cluster = K3s()
+    said = 'exec: "photos": executable file not found in $PATH'
+    end = {"exitCode": 128, "reason": "StartError", "message": said, "finishedAt": cluster.ago(minutes=2)}
+    looping = {
+        "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+        "lastState": {"terminated": end},
+        "restartCount": 9,
+    }
+    cluster.pods("library")[0]["status"]["containerStatuses"][0] |= looping
+    (root,) = look(cluster).roots
+    assert (root.code, root.remedy) == ("POD001", f"kubectl describe pod {root.object.name} -n media")
+    assert said in root.summary
+
+
 def test_a_sidecar_that_is_not_ready_is_named() -> None:
     """A native one, which is an init container to the API and keeps its pod from being ready all the same."""
     cluster = K3s()

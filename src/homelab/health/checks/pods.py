@@ -36,6 +36,8 @@ _BACK_OFF = "CrashLoopBackOff"
 # A node that shuts down in order ends its pods like this, and others take their place.
 _SHUTDOWN = {"Terminated", "NodeShutdown", "Shutdown"}
 _REJECTED = "UnexpectedAdmissionError"
+# What to do about a crash of its own kind: a container that could not be started has no log.
+_REMEDIES = {"OOMKilled": "POD008", "StartError": "POD003"}
 _SIGNALS = {9: "SIGKILL", 15: "SIGTERM", 11: "SIGSEGV", 6: "SIGABRT"}
 
 
@@ -144,7 +146,7 @@ def check_crash_loop(snapshot: Snapshot) -> Iterator[Finding]:
         said = f"crashes again and again in container {names}: {_ended(end, container)}"
         # A Job tries again until it has had enough, and then tells.
         severity = WARNING if _of_job(pod) else CRITICAL
-        remedy = CODES["POD008"].remedy if end and end.reason == "OOMKilled" else None
+        fitter = _REMEDIES.get(end.reason) if end else None
         yield finding(
             "POD001",
             pod.ref,
@@ -152,7 +154,7 @@ def check_crash_loop(snapshot: Snapshot) -> Iterator[Finding]:
             severity=severity,
             owner=snapshot.workload(pod),
             evidence=evidence,
-            remedy=remedy,
+            remedy=CODES[fitter].remedy if fitter else None,
         )
 
 

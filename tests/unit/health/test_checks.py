@@ -30,6 +30,7 @@ from tests.unit.health.faults import (
     FAULTS,
     QUIET,
     Fault,
+    claim_does_not_go,
     disk_full,
     http_route,
     memory_pressure,
@@ -182,6 +183,17 @@ def test_of_what_never_started_no_log_is_asked_for() -> None:
     (root,) = look(cluster).roots
     assert (root.code, root.remedy) == ("POD001", f"kubectl describe pod {root.object.name} -n media")
     assert said in root.summary
+
+
+def test_a_pod_that_is_done_holds_no_claim() -> None:
+    """Kubernetes' own protection of claims leaves pods out that have ended; here a snapshot is being made."""
+    cluster = K3s()
+    claim_does_not_go(cluster)
+    held = "snapshot.storage.kubernetes.io/pvc-as-source-protection"
+    cluster.get("persistentvolumeclaims", "library")["metadata"]["finalizers"] = [held]
+    cluster.pods("library")[0]["status"] |= {"phase": "Succeeded", "containerStatuses": []}
+    told = {each.code: each.summary for each in look(cluster).roots}
+    assert told["STOR002"] == f"was deleted and does not go: held by {held}"
 
 
 def test_a_sidecar_that_is_not_ready_is_named() -> None:

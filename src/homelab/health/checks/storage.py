@@ -68,7 +68,8 @@ def check_go(snapshot: Snapshot) -> Iterator[Finding]:
     for each in (*snapshot.claims, *snapshot.volumes):
         if each.deleting is None or snapshot.now - each.deleting <= snapshot.thresholds.terminating:
             continue
-        users = snapshot.pods_using.get((each.namespace, each.name), ()) if isinstance(each, Claim) else ()
+        using = snapshot.pods_using.get((each.namespace, each.name), ()) if isinstance(each, Claim) else ()
+        users = [pod for pod in using if not pod.done]
         held = (
             f"used by pod {users[0].name}" if users else f"held by {', '.join(each.finalizers) or 'nothing it names'}"
         )

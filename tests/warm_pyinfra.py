@@ -19,12 +19,14 @@ from pathlib import Path
 
 # Nothing here may be imported before pyinfra's command, which makes gevent replace parts of the standard library.
 _FORKS = """
-import json, os, signal, sys
+import gc, json, os, signal, sys
 import pyinfra_cli.main
 import homelab.pyinfra_compat
 import homelab.operations.charts, homelab.operations.cluster, homelab.operations.storage
 from gevent.monkey import get_original
 fork, wait = get_original("os", "fork"), get_original("os", "waitpid")
+gc.collect()
+gc.freeze()  # what all of them have loaded, no child looks through again
 for line in sys.stdin:
     asked = json.loads(line)
     child = fork()

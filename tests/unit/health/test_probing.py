@@ -423,7 +423,7 @@ def test_one_request_that_hangs_does_not_take_the_time_of_the_others(
     _, report, told = try_out(timeout=60)
     assert (silent, told, ours(server)) == ([], [], [])
     assert (report.roots, report.exit_code) == ((), 3)
-    assert [bool(re.search("not within [12] s$", each.why)) for each in report.unread] == [True]
+    assert [bool(re.search("not within [0-2] s$", each.why)) for each in report.unread] == [True]
     judged = {each.code for each in report.runs if each.status is Status.OK and each.code.startswith("DEEP")}
     assert (
         judged

@@ -162,9 +162,9 @@ def test_pods_conform_to_the_restricted_standard(serve: Callable[..., ApiServer]
     kubelet = Kubelet()
     serve(kubelet)
     try_out()
-    for made in kubelet.made:
-        if made["kind"] != "Pod":
-            continue
+    pods = [made for made in kubelet.made if made["kind"] == "Pod"]
+    assert pods
+    for made in pods:
         spec, (container,) = made["spec"], made["spec"]["containers"]
         assert not {"hostNetwork", "hostPID", "hostIPC", "initContainers"} & spec.keys()
         assert {key for each in spec["volumes"] for key in each} <= {"name", "emptyDir", "persistentVolumeClaim"}
@@ -810,10 +810,10 @@ def test_one_that_hangs_is_counted_from_when_it_was_seen_to_run(
             return {"phase": "Running", "containerStatuses": [{"state": {"running": {"startedAt": began}}}]}
 
     serve(Old())
-    _, report, _ = try_out(timeout=1, codes=["DEEP004"])
-    assert report.roots == () and why(report, "DEEP004")[1].endswith("did not come to an end within 1 s")
+    _, report, _ = try_out(timeout=3, codes=["DEEP004"])
+    assert report.roots == () and why(report, "DEEP004")[1].endswith("did not come to an end within 3 s")
     monkeypatch.setattr("homelab.health.probes.HANGS", timedelta(seconds=0.2))
-    assert roots(try_out(timeout=2, codes=["DEEP004"])[1]) == [("DEEP004", "StorageClass local-path")]
+    assert roots(try_out(timeout=3, codes=["DEEP004"])[1]) == [("DEEP004", "StorageClass local-path")]
 
 
 # -- the command ------------------------------------------------------------------------------------------------------

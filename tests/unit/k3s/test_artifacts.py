@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -102,9 +104,27 @@ def test_the_committed_table_comes_before_a_file_in_the_cache(tmp_path: Path, mo
     assert artifacts.find(tmp_path, VERSION, "amd64", "k3s").sha256 == "c" * 64
 
 
+def misfits(pinned: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """What in such a table is no version of K3s, no asset of it or no hash."""
+    versions = [version for version in pinned if not (version.startswith("v") and "+k3s" in version)]
+    rows = [(asset, total) for sums in pinned.values() for asset, total in sums.items()]
+    assets = [asset for asset, _ in rows if not asset.startswith("k3s")]
+    return versions + assets + [total for _, total in rows if not re.fullmatch("[0-9a-f]{64}", total)]
+
+
 def test_committed_hashes_are_hashes_of_assets_that_exist() -> None:
-    for version, sums in artifacts.PINNED.items():
-        assert version.startswith("v") and "+k3s" in version
-        for asset, total in sums.items():
-            assert asset.startswith("k3s")
-            assert len(total) == 64 and int(total, 16) > 0
+    assert misfits(artifacts.PINNED) == []
+
+
+@pytest.mark.parametrize(
+    ("pinned", "wrong"),
+    [
+        ({VERSION: {"k3s": "c" * 64}}, []),
+        ({"1.35.6": {}}, ["1.35.6"]),
+        ({VERSION: {"k0s": "c" * 64}}, ["k0s"]),
+        ({VERSION: {"k3s": "c" * 63}}, ["c" * 63]),
+        ({VERSION: {"k3s": "C" * 64}}, ["C" * 64]),
+    ],
+)
+def test_a_slip_in_that_table_is_seen(pinned: dict[str, dict[str, str]], wrong: list[str]) -> None:
+    assert misfits(pinned) == wrong

@@ -250,11 +250,12 @@ def full(kind: str, **pool: object) -> Nas:
 
 
 SCRIPTS = scripts()
+TELLING = telling(SCRIPTS)
 
 
-@pytest.mark.parametrize("name", telling(SCRIPTS))
+@pytest.mark.parametrize("name", TELLING)
 def test_a_script_is_sound_shell(name: str) -> None:
-    assert_sound(SCRIPTS[name], *ASSEMBLED)
+    assert_sound(TELLING[name], *ASSEMBLED)
 
 
 def test_every_script_is_parsed() -> None:

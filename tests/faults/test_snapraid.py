@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.conftest import pools, power, storage
+from tests.faults.conftest import pools, power, sandbox, storage
 from tests.faults.test_nas import clear, deploy, disk, start, until
 from tests.faults.test_nas import lab as lab  # the sandbox's NAS, deployed
 from tests.sandbox.lab import Lab
@@ -91,25 +91,30 @@ def test_too_many_deletions_stop_the_sync_and_everything_comes_back(lab: Lab, fi
 
 def test_without_a_disk_of_data_nothing_is_joined_and_nothing_synced(lab: Lab, films: str) -> None:
     lab.ssh("nas", "systemctl stop srv-.disks-films-data1.mount")
+    assert "no" in lab.ssh("nas", "mountpoint -q /srv/films || echo no"), "the pool went with its disk"
+    sandbox("detach-disk", "nas", 5)
     try:
-        assert "no" in lab.ssh("nas", "mountpoint -q /srv/films || echo no"), "the pool went with its disk"
+        gone = f"[ -e /dev/disk/by-id/{SPARE[0]} ] || echo gone"
+        until("the disk is gone", lambda: lab.ssh("nas", gone, check=False), 60)
         tried = lab.ssh(
             "nas",
-            "systemctl mask --runtime srv-.disks-films-data1.mount >/dev/null 2>&1;"
-            " systemctl start srv-films.mount >/dev/null 2>&1; mountpoint -q /srv/films || echo down;"
+            "systemctl start srv-films.mount >/dev/null 2>&1; mountpoint -q /srv/films || echo down;"
             " touch /srv/films/x /srv/.disks/films/data1/x 2>/dev/null || echo sealed;"
             " /usr/local/lib/homelab/homelab-snapraid films sync >/dev/null 2>&1 || echo stopped",
+            timeout=400,
         )
         assert tried.split() == ["down", "sealed", "stopped"]
         assert "data1 (d5, serial homelab-d5) is not mounted" in lab.ssh("nas", STATUS)
     finally:
-        lab.ssh("nas", "systemctl unmask --runtime srv-.disks-films-data1.mount; systemctl start srv-films.mount")
+        sandbox("attach-disk", "nas", 5)
+        lab.ssh("nas", "systemctl start srv-films.mount", timeout=400)
     whole(lab)
 
 
 def test_with_its_record_lost_it_is_known_again_by_its_disks(lab: Lab, films: str) -> None:
-    uuids = "blkid -p -o value -s UUID $(findmnt -no SOURCE /srv/.disks/films/data1 /srv/.disks/films/parity1)"
+    uuids = "for each in data1 parity1; do findmnt -no UUID /srv/.disks/films/$each; done"
     before = lab.ssh("nas", uuids)
+    assert len(before.split()) == len(PLACES)
     lab.ssh("nas", "rm /var/lib/homelab/pools/films")
     done = deploy(lab, inventory=films)
     assert done.code == 0, done.reasons

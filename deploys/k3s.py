@@ -6,7 +6,7 @@ from pyinfra import host, local
 
 from homelab.k3s import config, paths, plan, unit
 from homelab.k3s.plan import Step
-from homelab.operations import artifact, files, kubeconfig, labels, node, token
+from homelab.operations import artifact, files, kubeconfig, labels, node, systemd, token
 from homelab.operations.barrier import barrier
 from homelab.operations.cluster import cluster
 from homelab.operations.survey import survey
@@ -39,16 +39,22 @@ def install() -> None:
         files.file(name=f"Write {wanted.path}", wanted=wanted, current=probe.files.get(wanted.path))
 
 
+def lay() -> None:
+    """Lay what K3s reads when it starts."""
+    for wanted in host.loop(mine.started_with(me.role)):
+        write = systemd.unit_file if wanted.path == paths.unit_file(me.role) else files.file
+        write(name=f"Write {wanted.path}", wanted=wanted, current=probe.files.get(wanted.path))
+    if not k3s.has_registries:
+        path = paths.REGISTRIES
+        files.absent(name=f"Remove {path}", path=path, current=probe.files.get(path))
+
+
 def start(together: tuple[Step, ...]) -> None:
     """Lay what K3s reads when it starts, and start it, on all nodes of these steps at once."""
     if step.joins:
         token.tokens(name="Lay the token", cluster=k3s, step=step)
         files.file(name="Say how to join", wanted=config.join(step.via), current=probe.files.get(paths.JOIN))
-    for wanted in host.loop(mine.started_with(me.role)):
-        files.file(name=f"Write {wanted.path}", wanted=wanted, current=probe.files.get(wanted.path))
-    if not k3s.has_registries:
-        path = paths.REGISTRIES
-        files.absent(name=f"Remove {path}", path=path, current=probe.files.get(path))
+    lay()
     current = probe.unit(paths.unit(me.role))
     node.started(
         name=f"Start K3s on {plan.told(together)}",
@@ -79,6 +85,11 @@ if me.role is not None:
 
     local.include(str(Path(__file__).resolve().parent / "base.py"))
     install()
+    if step is None:
+        # It runs with all of this; on the disk a hand may have changed it since, and the next start would tell.
+        lay()
+        current = probe.unit(paths.unit(me.role))
+        node.started(name="Start K3s at boot", role=me.role, current=current, restart=False)
 
     # Members that are down need each other to come up, so they start together, and nothing goes on before all are up.
     standing = me.role == "server" and plan.member(probe)

@@ -9,7 +9,8 @@ from tests.sandbox.lab import Lab
 
 pytestmark = pytest.mark.long
 
-EDITED, UNIT = "/etc/apt/apt.conf.d/90homelab", "/etc/systemd/system/k3s-agent.service"
+EDITED, NAMED = "/etc/apt/apt.conf.d/90homelab", "Install security upgrades unattended, without a reboot"
+UNIT, CONFIG = "/etc/systemd/system/k3s-agent.service", "/etc/rancher/k3s/config.yaml"
 
 
 def plan(lab: Lab, code: int) -> dict[str, list[str]]:
@@ -23,14 +24,19 @@ def test_what_a_hand_changed_is_named_and_stays_until_the_next_deploy(whole: Lab
     assert plan(whole, 0) == {}
     try:
         whole.ssh("s2", f"echo '// by hand' >>{EDITED}")
+        whole.ssh("s3", f"echo 'node-label: [by=hand]' >>{CONFIG}")
         whole.ssh("a1", f"rm {UNIT}")
         before = state(whole)
         named = plan(whole, 2)
-        assert [hosts for name, hosts in named.items() if EDITED in name] == [["s2"]], named
-        assert [hosts for name, hosts in named.items() if UNIT in name] == [["a1"]], named
-        assert {host for hosts in named.values() for host in hosts} == {"s2", "a1"}, named
+        assert {name: hosts for name, hosts in named.items() if hosts != ["a1"]} == {
+            NAMED: ["s2"],
+            f"Write {CONFIG}": ["s3"],
+        }
+        assert named[f"Write {UNIT}"] == ["a1"], named
         assert state(whole) == before, "a plan touches nothing"
     finally:
+        started = whole.starts(["s3", "a1"])
         done = whole.deploy("site")
     assert done.code == 0, done.reasons
+    assert whole.starts(["s3", "a1"]) == started, "what runs is as described, and is not restarted"
     assert plan(whole, 0) == {}

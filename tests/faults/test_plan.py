@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.faults.conftest import state
 from tests.sandbox.lab import Lab
-
-pytestmark = pytest.mark.long
 
 EDITED, NAMED = "/etc/apt/apt.conf.d/90homelab", "Install security upgrades unattended, without a reboot"
 UNIT, CONFIG = "/etc/systemd/system/k3s-agent.service", "/etc/rancher/k3s/config.yaml"

@@ -24,10 +24,13 @@ def test_one_that_hangs_is_told_with_what_it_said(tmp_path: Path) -> None:
 def test_that_nothing_forks_it_any_more_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     command = [sys.executable, "-c", "raise SystemExit(7)"]
     pipe = subprocess.PIPE
-    # What it was asked is still to be written when it is closed.
-    with suppress(BrokenPipeError), subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as ended:
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as ended:
         ended.wait(60)
         monkeypatch.setattr(warm_pyinfra, "_server", lambda: ended)
         for _ in range(2):
             with pytest.raises(AssertionError, match=r"^what forks pyinfra has ended, with 7"):
                 warm_pyinfra.pyinfra(("--version",), tmp_path, {})
+        assert ended.stdin
+        # What it was asked is still to be written when it is closed.
+        with suppress(BrokenPipeError):
+            ended.stdin.close()

@@ -7,14 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from homelab.model import Home, Host
+from homelab.model import Home, Host, InventoryError
 from tests.hosts import inventory
 
 
 def pytest_configure(config: pytest.Config) -> None:
     folder = Path(tempfile.mkdtemp(prefix="homelab-"))
     file = folder / "ssh_config"
-    file.write_text(inventory.ssh_config(folder), encoding="utf-8")
+    try:
+        file.write_text(inventory.ssh_config(folder), encoding="utf-8")
+    except InventoryError as error:
+        raise pytest.UsageError(str(error)) from None
     config.option.ssh_config = str(file)
 
 

@@ -6,22 +6,21 @@ import os
 from functools import cache
 from pathlib import Path
 
-import pytest
-
-from homelab.model import Home, Host, InventoryError, choose, load
+from homelab.model import Home, Host, InventoryError, Problem, choose, load
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 @cache
 def home() -> Home:
-    """The inventory under test. HOMELAB_ENV has to name it, so that no test reaches a home by accident."""
+    """The inventory under test. HOMELAB_ENV has to name it, so that no test reaches a home by accident.
+
+    Raise InventoryError where it names none, or one that is wrong.
+    """
     if not os.environ.get("HOMELAB_ENV"):
-        raise pytest.UsageError("HOMELAB_ENV: is not set; write HOMELAB_ENV=sandbox, or the inventory you mean")
-    try:
-        return load(choose(ROOT / "inventory", os.environ))
-    except InventoryError as error:
-        raise pytest.UsageError(str(error)) from None
+        remedy = "write HOMELAB_ENV=sandbox, or the inventory you mean"
+        raise InventoryError([Problem("HOMELAB_ENV", "is not set", remedy)])
+    return load(choose(ROOT / "inventory", os.environ))
 
 
 def hosts(*kinds: str) -> list[str]:

@@ -10,6 +10,7 @@ from tests.bench import __main__ as bench
 from tests.bench.baseline import Machine
 from tests.bench.figures import Figure, Measured
 from tests.bench.remote import Absent, Bench, Broken
+from tests.hosts import inventory
 
 MACHINE = Machine("qemu", "x86_64", 2, 1453, "Debian GNU/Linux 12 (bookworm)", "6.1.0-56-amd64")
 FIGURES = (Figure("network", (100.0,), "MB/s"), Figure("NFS", (80.0,), "MB/s", of=("network",)))
@@ -70,6 +71,16 @@ def test_wrong_usage_is_told(arguments: list[str], said: str, capsys: pytest.Cap
         bench.main(arguments)
     assert ended.value.code == 2
     assert said in capsys.readouterr().err
+
+
+def test_an_inventory_that_is_none_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inventory.home.cache_clear()
+    monkeypatch.setenv("HOMELAB_ENV", "nowhere")
+    assert bench.main(["good"]) == 1
+    said = capsys.readouterr()
+    assert said.err.startswith("HOMELAB_ENV=nowhere: no inventory") and said.err.count("\n") == 1 and not said.out
 
 
 def test_a_run_is_kept_and_the_next_is_held_against_it(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from tests.faults.test_nas import lab as lab  # the sandbox's NAS, deployed
 from tests.faults.test_nas import start, until
 from tests.hosts import inventory
 from tests.sandbox import machines
-from tests.sandbox.hosts import ROOT, read_table
+from tests.sandbox.hosts import table
 from tests.sandbox.lab import Lab
 
 pytestmark = pytest.mark.long
@@ -110,7 +110,7 @@ def test_a_power_cut_is_told_at_once_and_so_is_its_end(lab: Lab, powered: str) -
 
 
 def test_with_a_low_battery_the_node_goes_down_and_the_nas_after_it(lab: Lab, powered: str) -> None:
-    hosts, _ = read_table((ROOT / "Vagrantfile").read_text())
+    hosts, _ = table()
     _, providers = machines.planned()
 
     def on(name: str) -> bool:

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from . import boxes, identity, libvirt, machines, network
-from .hosts import ROOT, Host, Placed, Refused, choose, read_table
+from .hosts import ROOT, Host, Placed, Refused, choose, chosen_set, table
 from .progress import say, step
 from .system import CommandFailed
 
@@ -29,16 +29,10 @@ def state_folder() -> Path:
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "homelab-sandbox"
 
 
-def table() -> tuple[dict[str, Host], dict[str, tuple[str, ...]]]:
-    return read_table((ROOT / "Vagrantfile").read_text())
-
-
 def place() -> tuple[str, list[Placed]]:
     """The chosen set and how its hosts are run here."""
     hosts, sets = table()
-    chosen = os.environ.get("SANDBOX") or "small"
-    if chosen not in sets:
-        raise Refused(f"SANDBOX={chosen}: no such set; write one of {', '.join(sets)}")
+    chosen = chosen_set(os.environ)
     cpuinfo = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     placed = choose(sets[chosen], hosts, os.environ, cpuinfo, os.access("/dev/kvm", os.R_OK | os.W_OK))
     if any(one.built for one in placed) and os.geteuid() != 0:

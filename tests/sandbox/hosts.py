@@ -81,6 +81,20 @@ def read_table(vagrantfile: str) -> tuple[dict[str, Host], dict[str, tuple[str, 
     return hosts, sets
 
 
+def table() -> tuple[dict[str, Host], dict[str, tuple[str, ...]]]:
+    """The hosts and the sets of them that there are."""
+    return read_table((ROOT / "Vagrantfile").read_text())
+
+
+def chosen_set(env: Mapping[str, str]) -> str:
+    """The name in SANDBOX, `small` unless it is given; raise Refused when there is no such set."""
+    chosen = env.get("SANDBOX") or "small"
+    _, sets = table()
+    if chosen not in sets:
+        raise Refused(f"SANDBOX={chosen}: no such set; write one of {', '.join(sets)}")
+    return chosen
+
+
 def choose(
     names: tuple[str, ...],
     hosts: Mapping[str, Host],

@@ -15,7 +15,7 @@ from functools import partial
 from importlib.metadata import version as installed
 from pathlib import Path
 
-from .hosts import ROOT, read_table
+from .hosts import ROOT, Refused, chosen_set, table
 from .lab import BIN, LOGS, SANDBOX, Deployed, Lab, Release, environment, release
 from .progress import say, step
 from .report import Part, Report
@@ -79,12 +79,12 @@ def unchanged(lab: Lab, what: str) -> None:
 
 def nodes(lab: Lab) -> tuple[str, ...]:
     """The hosts of a set that are K3s nodes."""
-    _, sets = read_table((ROOT / "Vagrantfile").read_text())
+    _, sets = table()
     return tuple(name for name in sets[lab.size] if name != "nas")
 
 
 def has_nas(lab: Lab) -> bool:
-    _, sets = read_table((ROOT / "Vagrantfile").read_text())
+    _, sets = table()
     return "nas" in sets[lab.size]
 
 
@@ -103,7 +103,7 @@ def pytest(lab: Lab, *arguments: str) -> None:
 
 def systems(lab: Lab) -> dict[str, str]:
     """The operating system of each host of a set, as the host tells it."""
-    _, sets = read_table((ROOT / "Vagrantfile").read_text())
+    _, sets = table()
     return {name: lab.ssh(name, '. /etc/os-release; echo "$PRETTY_NAME"').strip() for name in sets[lab.size]}
 
 
@@ -161,10 +161,7 @@ def whole(size: str, chosen: Release, report: Report, marked: tuple[str, ...] = 
 
 def sandbox() -> int:
     """`make sandbox`: 0 when all is well, 3 when there was no K3s to check."""
-    size = os.environ.get("SANDBOX") or "small"
-    _, sets = read_table((ROOT / "Vagrantfile").read_text())
-    if size not in sets:
-        raise Failed(f"SANDBOX={size}: no such set; write one of {', '.join(sets)}")
+    size = chosen_set(os.environ)
     chosen, report = release(), Report(SANDBOX / "report.json")
     say(f"K3s {chosen.version or 'is skipped'}: {chosen.why}")
     started = time.monotonic()
@@ -226,7 +223,7 @@ def main(arguments: list[str]) -> int:
             case _:
                 say("usage: python -m tests.sandbox.run sandbox | test | test-all")
                 return 1
-    except (Failed, AssertionError) as problem:
+    except (Failed, Refused, AssertionError) as problem:
         say(str(problem))
         return 1
     except KeyboardInterrupt:

@@ -5,10 +5,10 @@ from subprocess import CompletedProcess
 import pytest
 
 from tests.sandbox import libvirt, machines
-from tests.sandbox.hosts import ROOT, read_table
+from tests.sandbox.hosts import table
 from tests.sandbox.system import CommandFailed
 
-HOST = read_table((ROOT / "Vagrantfile").read_text())[0]["nas"]
+HOST = table()[0]["nas"]
 VERBS = {"lxc-start", "lxc-stop", "start", "destroy"}
 
 

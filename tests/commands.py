@@ -53,3 +53,11 @@ def apart(arguments: tuple[str, ...], cwd: Path, environ: Mapping[str, str]) -> 
         check=False,
     )
     return Done(done.returncode, done.stdout, done.stderr)
+
+
+def redirected(words: str, cwd: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run it with these words and redirections, as a shell does; what is given is added to the environment."""
+    # Streams are buffered as users have them: what a buffer keeps is what changes an exit code.
+    environment = {**os.environ, "PYTHONUNBUFFERED": "", **environ}
+    command = ["sh", "-c", f'exec "$1" {words}', "sh", str(HOMELAB)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=environment, timeout=120, check=False)

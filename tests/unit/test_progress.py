@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from homelab.progress import say, tell
-from tests.commands import HOMELAB
+from tests.commands import redirected
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -64,16 +63,9 @@ def test_what_a_stderr_cannot_take_for_a_while_is_lost_and_nothing_else(monkeypa
     os.close(read)
 
 
-def command(arguments: str, redirected: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    run = ["sh", "-c", f'exec "$1" {arguments} {redirected}', "sh", str(HOMELAB)]
-    # Streams are buffered as users have them: what a buffer keeps is what changes an exit code.
-    environment = {**os.environ, "PYTHONUNBUFFERED": "", **environ}
-    return subprocess.run(run, cwd=REPOSITORY, capture_output=True, text=True, env=environment)
-
-
-@pytest.mark.parametrize("redirected", ["2>&-", "2>/dev/full"])
-def test_what_a_program_reads_is_alone_on_stdout_whatever_stderr_is(redirected: str) -> None:
-    done = command("inventory --format json", redirected, HOMELAB_ENV="rehearsal")
+@pytest.mark.parametrize("to", ["2>&-", "2>/dev/full"])
+def test_what_a_program_reads_is_alone_on_stdout_whatever_stderr_is(to: str) -> None:
+    done = redirected(f"inventory --format json {to}", REPOSITORY, HOMELAB_ENV="rehearsal")
     assert done.returncode == 0 and json.loads(done.stdout)["environment"] == "rehearsal"
-    wrong = command("inventory --format json", redirected, HOMELAB_ENV="nowhere")
+    wrong = redirected(f"inventory --format json {to}", REPOSITORY, HOMELAB_ENV="nowhere")
     assert (wrong.returncode, wrong.stdout) == (2, "")

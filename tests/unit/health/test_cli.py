@@ -17,7 +17,7 @@ from homelab.health.checks import CHECKS
 from homelab.health.codes import TABLE
 from tests import api_server
 from tests.api_server import ApiServer
-from tests.commands import HOMELAB, Done, apart, here
+from tests.commands import HOMELAB, Done, apart, here, redirected
 from tests.json_schema import wrong
 from tests.unit.health import faults
 from tests.unit.health.cluster import K3s
@@ -297,13 +297,6 @@ def unread(stream: str, *arguments: str, cwd: Path, **environ: str) -> subproces
         os.close(write)
 
 
-def redirected(words: str, cwd: Path, **environ: str) -> subprocess.CompletedProcess[str]:
-    """Run it with these options and redirections, as a shell does."""
-    command = ["sh", "-c", f'exec "$1" health {words}', "sh", str(HOMELAB)]
-    environment = {**os.environ, **environ}
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=environment, timeout=120, check=False)
-
-
 @pytest.mark.parametrize("arguments", [(), ("--format", "json"), ("--watch", "60")])
 @pytest.mark.parametrize("colour", ["", "1"])
 def test_who_stops_reading_has_had_enough(
@@ -328,7 +321,7 @@ def test_a_report_that_cannot_be_printed_is_could_not_check(
 ) -> None:
     """Neither 0, which says that all is well, nor 1, which is a warning."""
     serve(faults.crash_loop)
-    done = redirected(to, tmp_path, FORCE_COLOR=colour)
+    done = redirected(f"health {to}", tmp_path, FORCE_COLOR=colour)
     assert (done.returncode, done.stderr, done.stdout) == (3, said, "")
 
 
@@ -348,7 +341,7 @@ def test_a_wait_ends_with_its_exit_code_whatever_cannot_be_told(
     serve: Callable[..., ApiServer], tmp_path: Path, options: str, to: str, code: int, colour: str
 ) -> None:
     serve(faults.crash_loop)
-    done = redirected(f"--for 1s {options} {to}", tmp_path, FORCE_COLOR=colour)
+    done = redirected(f"health --for 1s {options} {to}", tmp_path, FORCE_COLOR=colour)
     assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
     assert ("POD001" in done.stdout) is (code == 2)
 

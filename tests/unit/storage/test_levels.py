@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ def named(each: Level) -> str:
     return f"{each.kind}-{each.name}"
 
 
-def every(levels: list[Level] = list(LEVELS)) -> pytest.MarkDecorator:  # noqa: B006
+def every(levels: Sequence[Level] = LEVELS) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("each", levels, ids=named)
 
 

@@ -2038,7 +2038,6 @@ def budgets_of_operators(cluster: K3s) -> None:
         (("Cluster", "photos"), "photos-1", primary),
     ):
         cluster.pod("media", name, node="a1", image="", labels=labels, owner_=owned, containers=("main",))
-        cluster.pods(name)[0]["metadata"]["ownerReferences"][0]["kind"] = owned[0]
         made = budget(cluster, 0)
         made["metadata"]["name"] = name
         made["spec"] = {"minAvailable": 1, "selector": {"matchLabels": labels}}

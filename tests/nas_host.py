@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -101,6 +102,11 @@ class NasHost:
         return subprocess.run(
             command, input=stdin, capture_output=True, text=True, env=environment, timeout=120, check=False
         )
+
+    def job(self, name: str, result: str = "ok", good: int | None = None) -> None:
+        """A script has written of its last run that it ended so, and when it was last good: a moment ago."""
+        good = int(time.time()) if good is None else good
+        self.write(f"/var/lib/homelab/status/{name}", f"time=1\nresult={result}\ngood={good}\nmessage=as it went\n")
 
     def status(self, name: str) -> dict[str, str]:
         """What a script wrote of its last run."""

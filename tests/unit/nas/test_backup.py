@@ -6,7 +6,6 @@ import hashlib
 import os
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -318,7 +317,7 @@ def test_an_empty_file_proves_nothing_where_there_are_others(standing: Real) -> 
 
 def test_what_was_noted_while_the_clock_was_ahead_is_due_again(standing: Real) -> None:
     for job in ("check", "restore"):
-        standing.host.write(f"/var/lib/homelab/status/{job}-off", "result=ok\ngood=9999999999\n")
+        standing.host.job(f"{job}-off", good=9_999_999_999)
     assert standing.backup().returncode == 0
     assert all(int(standing.host.status(f"{job}-off")["good"]) < 9_999_999_999 for job in ("check", "restore"))
 
@@ -356,7 +355,7 @@ def test_a_volume_on_btrfs_is_frozen_while_it_is_read(tmp_path: Path) -> None:
 esac""",
     )
     for job in ("check", "restore"):
-        host.write(f"/var/lib/homelab/status/{job}-off", f"result=ok\ngood={int(time.time())}\n")
+        host.job(f"{job}-off")
     with on_btrfs(host, tmp_path / "disk"):
         done = host.run("homelab-backup", "off", mounts=True)
         assert (host.status("backup-off")["result"], host.path("/argv").read_text().split()[-1]) == ("ok", str(media))

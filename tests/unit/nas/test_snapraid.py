@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -404,13 +403,7 @@ class Alerted(Raid):
         alert = self.path("/usr/local/lib/homelab/homelab-alert")
         alert.write_text('#!/bin/sh\n{ echo "$2: $3"; cat; } >>"$HOMELAB_ROOT/sent"\n')
         for job in ("sync", "scrub", "snapraid"):
-            self.job(job)
-
-    def job(self, name: str, result: str = "ok", good: int | None = None) -> None:
-        good = int(time.time()) if good is None else good
-        self.write(
-            f"/var/lib/homelab/status/{name}-media", f"time=1\nresult={result}\ngood={good}\nmessage=so it went\n"
-        )
+            self.job(f"{job}-media")
 
     def look(self) -> str:
         sent = self.path("/sent")
@@ -427,24 +420,24 @@ def test_the_watch_has_nothing_to_say_of_a_pool_that_is_well(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("job", "says"),
     [
-        ("sync", "pool media: what changed since its last sync is not protected: so it went"),
-        ("scrub", "pool media was not scrubbed well: so it went"),
-        ("snapraid", "pool media: so it went"),
+        ("sync", "pool media: what changed since its last sync is not protected: as it went"),
+        ("scrub", "pool media was not scrubbed well: as it went"),
+        ("snapraid", "pool media: as it went"),
     ],
 )
 def test_the_watch_tells_once_of_a_job_that_failed_and_of_its_end(tmp_path: Path, job: str, says: str) -> None:
     host = Alerted(tmp_path / "nas")
-    host.job(job, "failed", 1)
+    host.job(f"{job}-media", "failed", 1)
     assert says in host.look()
     assert host.look() == ""
-    host.job(job)
+    host.job(f"{job}-media")
     assert f"over: {says}" in host.look()
 
 
 @pytest.mark.parametrize("job", ["sync", "scrub"])
 def test_the_watch_tells_of_a_job_that_has_not_run(tmp_path: Path, job: str) -> None:
     host = Alerted(tmp_path / "nas")
-    host.job(job, good=1_000_000)
+    host.job(f"{job}-media", good=1_000_000)
     assert re.search(r"pool media.* for \d+ hours", host.look())
 
 
@@ -461,7 +454,7 @@ def test_the_watch_names_the_disk_that_keeps_a_pool_down_and_nothing_that_follow
     host = Alerted(tmp_path / "nas")
     (host.disk("data2") / ".homelab-mounted").unlink()
     (host.path("/srv/media") / ".mounted").unlink()
-    host.job("sync", "failed", 1)
+    host.job("sync-media", "failed", 1)
     said = host.look()
     assert "is not mounted: data2 (d2, serial S2) is not mounted at" in said
     assert "protected" not in said

@@ -55,10 +55,6 @@ class Watched(NasHost):
         used, free = percent * 10, 1000 - percent * 10
         self.fake("df", f'echo "Filesystem 1024-blocks Used Available"; echo "/dev/md127 1000 {used} {free}"')
 
-    def job(self, name: str, result: str = "ok", good: int | None = None) -> None:
-        good = int(time.time()) if good is None else good
-        self.write(f"/var/lib/homelab/status/{name}", f"time=1\nresult={result}\ngood={good}\nmessage=as it went\n")
-
     def metrics(self) -> str:
         return self.path("/var/lib/homelab/metrics/homelab.prom").read_text()
 
@@ -593,7 +589,7 @@ def test_a_scrub_that_was_noted_while_the_clock_was_ahead_is_due(tmp_path: Path)
     host = NasHost(tmp_path, nas())
     host.path("/srv/tank/.mounted").unlink()
     for good, code in ((int(time.time()), 0), (9_999_999_999, 1)):
-        host.write("/var/lib/homelab/status/scrub-tank", f"result=ok\ngood={good}\n")
+        host.job("scrub-tank", good=good)
         assert host.run("homelab-scrub", "tank").returncode == code
 
 

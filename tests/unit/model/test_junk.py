@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from homelab.model import InventoryError, keys, load, ssh
@@ -33,7 +33,6 @@ hosts = st.tuples(st.sampled_from(["s1", "s2", "@fake/s1", "@x", "S_1"]), data)
 groups = st.one_of(values, st.lists(st.one_of(hosts, values), max_size=3), st.tuples(st.lists(hosts, max_size=2), data))
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.dictionaries(st.sampled_from(["k3s_servers", "k3s_agents", "nas", "printers"]), groups, max_size=3))
 def test_junk_is_refused_in_lines(inventory: dict[str, object]) -> None:
     with tempfile.TemporaryDirectory() as folder:

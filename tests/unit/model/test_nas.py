@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
@@ -194,7 +194,6 @@ def references() -> Iterator[tuple[str, ...]]:
     yield "backups", "near", "volumes", "0"
 
 
-@settings(deadline=None)
 @given(st.sampled_from(list(references())), st.text(st.sampled_from("abcdefxyz"), min_size=1, max_size=12))
 def test_a_name_that_nothing_has_is_one_problem_at_its_place(where: tuple[str, ...], wrong: str) -> None:
     own = right()
@@ -270,7 +269,7 @@ pieces = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=400)
 @given(pieces)
 def test_what_is_taken_fits_together(own: dict[str, Any]) -> None:
     before = copy.deepcopy(own)

@@ -47,14 +47,13 @@ retentions = st.builds(
 
 
 @given(st.lists(moments, max_size=80, unique=True), retentions)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_the_script_deletes_what_the_plan_says(times: list[datetime], keep: Snapshots) -> None:
     names = [named(when) for when in times]
     assert by_script(names, keep) == snapshots.thinned(names, keep, NOW)
 
 
 @given(st.lists(moments, max_size=60, unique=True), retentions)
-@settings(deadline=None)
 def test_the_newest_stays_and_a_second_thinning_deletes_nothing(times: list[datetime], keep: Snapshots) -> None:
     names = sorted(named(when) for when in times)
     going = snapshots.thinned(names, keep, NOW)

@@ -59,7 +59,7 @@ def test_md4_is_that_of_its_rfc(message: str, digest: str) -> None:
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl to compare with")
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.binary(max_size=200))
 def test_md4_is_openssls(message: bytes) -> None:
     asked = subprocess.run(

@@ -155,7 +155,7 @@ def made(plan: Plan) -> list[tuple[str, str, list[str]]]:
     return found
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     states=st.lists(state, min_size=5, max_size=5),
     pools=st.fixed_dictionaries({"tank": pool}, optional={"media": pool}),
@@ -219,7 +219,6 @@ def test_nothing_is_lost_that_was_not_let_go_of(
             assert forbidden not in step.command.partition("mkfs")[2].partition("\n")[0]
 
 
-@settings(max_examples=100, deadline=None)
 @given(states=st.lists(state, min_size=5, max_size=5), pools=st.fixed_dictionaries({"tank": pool}))
 def test_without_consent_only_blank_disks_are_written_to(states: list[dict[str, Any]], pools: dict[str, Any]) -> None:
     look = look_at(states, {})
@@ -236,7 +235,6 @@ def test_without_consent_only_blank_disks_are_written_to(states: list[dict[str, 
             assert all(seen.disks[device].is_blank for device in devices) and inside <= encrypted
 
 
-@settings(max_examples=100, deadline=None)
 @given(state, state)
 def test_two_disks_have_one_consent_only_if_they_hold_the_same(one: dict[str, Any], other: dict[str, Any]) -> None:
     absent = {**one, "holds": "absent"}

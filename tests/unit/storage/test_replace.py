@@ -381,7 +381,7 @@ def test_without_a_record_nothing_is_replaced() -> None:
 state = st.sampled_from(["blank", "data", "mounted", "partition", "member", *looks.KINDS])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(each=st.sampled_from(REDUNDANT), holds=state, dead=st.booleans(), offered=st.booleans())
 def test_no_disk_that_is_not_blank_joins_without_consent(each: Level, holds: str, dead: bool, offered: bool) -> None:
     look = lost(each) if dead else whole(each)

@@ -86,7 +86,7 @@ def begun(disk: DiskSeen, noted: dict[str, Any] | None) -> bool:
     return bool(noted and noted["state"] == "making" and place is not None and place.pool == noted["uuid"])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     states=st.lists(state, min_size=4, max_size=4),
     listed=pool,
@@ -132,7 +132,6 @@ def test_nothing_is_lost_that_was_not_let_go_of(
         }
 
 
-@settings(max_examples=100, deadline=None)
 @given(states=st.lists(state, min_size=4, max_size=4), listed=pool)
 def test_without_consent_only_blank_disks_are_written_to(states: list[dict[str, Any]], listed: dict[str, Any]) -> None:
     look = look_at(states, None)

@@ -18,6 +18,7 @@ def plan(lab: Lab, code: int) -> dict[str, list[str]]:
 
 def test_what_a_hand_changed_is_named_and_stays_until_the_next_deploy(whole: Lab) -> None:
     assert plan(whole, 0) == {}
+    started = whole.starts(["s3", "a1"])
     try:
         whole.ssh("s2", f"echo '// by hand' >>{EDITED}")
         whole.ssh("s3", f"echo 'node-label: [by=hand]' >>{CONFIG}")
@@ -31,7 +32,6 @@ def test_what_a_hand_changed_is_named_and_stays_until_the_next_deploy(whole: Lab
         assert named[f"Write {UNIT}"] == ["a1"], named
         assert state(whole) == before, "a plan touches nothing"
     finally:
-        started = whole.starts(["s3", "a1"])
         done = whole.deploy("site")
     assert done.code == 0, done.reasons
     assert whole.starts(["s3", "a1"]) == started, "what runs is as described, and is not restarted"

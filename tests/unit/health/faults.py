@@ -1302,6 +1302,35 @@ def budget_that_lets_none_go(cluster: K3s) -> Expected:
     return "WORK009", "web", WARNING
 
 
+def operated(cluster: K3s, kind: str, owned: str, name: str, labels: dict[str, str]) -> None:
+    """A pod that an operator makes for an object of its own."""
+    cluster.pod("media", name, node="a1", image="", labels=labels, owner_=(kind, owned), containers=("main",))
+
+
+def budget_of(cluster: K3s, name: str, labels: dict[str, str]) -> Json:
+    made = budget(cluster, 0)
+    made["metadata"]["name"] = name
+    made["spec"] = {"minAvailable": 1, "selector": {"matchLabels": labels}}
+    return made
+
+
+def database(cluster: K3s, instances: int) -> None:
+    """CloudNativePG's, with its budget of the primary."""
+    labels = {"cnpg.io/cluster": "photos", "cnpg.io/instanceRole": "primary"}
+    for number in range(1, instances + 1):
+        role = labels if number == 1 else labels | {"cnpg.io/instanceRole": "replica"}
+        operated(cluster, "Cluster", "photos", f"photos-{number}", role)
+    owners = cluster.pods("photos-1")[0]["metadata"]["ownerReferences"]
+    budget_of(cluster, "photos-primary", labels)["metadata"]["ownerReferences"] = owners
+
+
+def budget_of_the_only_instance(cluster: K3s) -> Expected:
+    """There is none that could become the primary; another cluster's cannot."""
+    database(cluster, 1)
+    operated(cluster, "Cluster", "notes", "notes-1", {"cnpg.io/cluster": "notes"})
+    return "WORK009", "photos-primary", WARNING
+
+
 def autoscaler(cluster: K3s, condition: str, status: str, reason: str, message: str, since: str) -> Json:
     told = {"type": condition, "status": status, "reason": reason, "message": message, "lastTransitionTime": since}
     return cluster.add(
@@ -1639,6 +1668,7 @@ FAULTS: tuple[Fault, ...] = (
     webhook_of_nobody,
     webhook_that_may_be_missed,
     budget_that_lets_none_go,
+    budget_of_the_only_instance,
     autoscaler_of_nobody,
     autoscaler_without_metrics,
     quota_nearly_used_up,
@@ -2031,16 +2061,11 @@ def budgets_at_work(cluster: K3s) -> None:
 def budgets_of_operators(cluster: K3s) -> None:
     """Longhorn's of a node with volumes, which it takes away when the node is drained and others have them, and
     CloudNativePG's of a primary, which another instance becomes before the node is drained."""
-    longhorn = {"longhorn.io/component": "instance-manager", "longhorn.io/node": "a1"}
-    primary = {"cnpg.io/cluster": "photos", "cnpg.io/instanceRole": "primary"}
-    for owned, name, labels in (
-        (("InstanceManager", "instance-manager-0f2c"), "instance-manager-0f2c", longhorn),
-        (("Cluster", "photos"), "photos-1", primary),
-    ):
-        cluster.pod("media", name, node="a1", image="", labels=labels, owner_=owned, containers=("main",))
-        made = budget(cluster, 0)
-        made["metadata"]["name"] = name
-        made["spec"] = {"minAvailable": 1, "selector": {"matchLabels": labels}}
+    for node in ("a1", "s1"):
+        labels = {"longhorn.io/component": "instance-manager", "longhorn.io/node": node}
+        operated(cluster, "InstanceManager", f"instance-manager-{node}", f"instance-manager-{node}", labels)
+        budget_of(cluster, f"instance-manager-{node}", labels)
+    database(cluster, 2)
 
 
 def limits_at_work(cluster: K3s) -> None:

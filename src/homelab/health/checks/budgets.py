@@ -19,8 +19,9 @@ _OWN = ("ReplicaSet", "StatefulSet", "DaemonSet", "Job", "ReplicationController"
 def check_budgets(snapshot: Snapshot) -> Iterator[Finding]:
     """Every disruption budget lets a pod go while all of its pods are well, or no drain of their nodes ever ends.
 
-    Where pods are not well they are what to look at. Pods that an operator makes itself are information: Longhorn takes
-    its budgets away when a node is drained and its volumes are safe elsewhere, CloudNativePG moves its primary first.
+    Where pods are not well they are what to look at. Pods that an operator makes itself are information, where it has
+    others to go on with: Longhorn takes its budgets away when a node is drained and its volumes are safe elsewhere,
+    CloudNativePG moves its primary first, and has nothing to move that to in a cluster of one instance.
     """
     for each in snapshot.things("poddisruptionbudgets"):
         expected, healthy = number(each.at("status", "expectedPods")), number(each.at("status", "currentHealthy"))
@@ -37,8 +38,16 @@ def check_budgets(snapshot: Snapshot) -> Iterator[Finding]:
 
 
 def _operated(snapshot: Snapshot, budget: Thing) -> Ref | None:
-    """The first owner of a budget's pods, where all of them are an operator's."""
+    """The first owner of a budget's pods, where all of them are an operator's, which has others of the kind besides:
+    of the same owner, where the budget is made for that one."""
     selector = mapping(budget.at("spec", "selector"))
-    owners = [pod.owner for pod in snapshot.pods_in.get(budget.namespace, ()) if selects(selector, pod.labels)]
-    operated = [owner for owner in owners if owner and owner.kind not in _OWN]
-    return operated[0] if operated and len(operated) == len(owners) else None
+    inside: list[Ref | None] = []
+    others: list[Ref | None] = []
+    for pod in snapshot.pods_in.get(budget.namespace, ()):
+        (inside if selects(selector, pod.labels) else others).append(pod.owner)
+    operated = [owner for owner in inside if owner and owner.kind not in _OWN]
+    if not operated or len(operated) < len(inside):
+        return None
+    first = operated[0]
+    alike = [owner for owner in others if owner and owner.kind == first.kind]
+    return first if (first in alike if budget.owner == first else alike) else None

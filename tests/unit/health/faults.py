@@ -753,6 +753,15 @@ def rejected_each_time(cluster: K3s) -> Expected:
     return "POD007", "library", CRITICAL
 
 
+def rejected_beside_another(cluster: K3s) -> Expected:
+    """The other replica is ready as it was before; none has taken this one's place."""
+    pod = cluster.pods("web")[0]
+    rejected(cluster, pod)
+    cluster.lists["pods"].remove(pod)
+    short(cluster, "deployments", "web", 1, cluster.ago(minutes=59))
+    return "POD007", "web", WARNING
+
+
 def pod_does_not_go(cluster: K3s) -> Expected:
     meta = one_pod(cluster, "library")["metadata"]
     meta |= {"deletionTimestamp": cluster.ago(minutes=20), "finalizers": ["example.net/hold"]}
@@ -1601,6 +1610,7 @@ FAULTS: tuple[Fault, ...] = (
     failing_probe,
     evicted_long_over,
     rejected_each_time,
+    rejected_beside_another,
     pod_does_not_go,
     lost_replicas,
     controller_asleep,
@@ -1738,7 +1748,9 @@ def ordered_shutdown(cluster: K3s) -> None:
 
 def rejected_after_a_reboot(cluster: K3s) -> None:
     """The GPU's plugin came up after the pods of old; another one got its device since (k3s-io/k3s#11530)."""
-    rejected(cluster, one_pod(cluster, "library"))
+    pod = one_pod(cluster, "library")
+    rejected(cluster, pod)
+    pod["metadata"]["creationTimestamp"] = cluster.ago(minutes=59)
 
 
 def init_containers_at_work(cluster: K3s) -> None:

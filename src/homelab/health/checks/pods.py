@@ -299,15 +299,18 @@ def check_failed(snapshot: Snapshot) -> Iterator[Finding]:
     """No pod failed lately or was evicted. A Job's pods may fail; the Job tells whether it did.
 
     One that asked for a device (a GPU) before its plugin was there, as after a reboot, is rejected and stays behind; it
-    is information once another is ready in its place.
+    is information once one made later is ready in its place.
     """
+    newest = _newest_ready(snapshot)
     for pod in snapshot.pods:
         if pod.phase != "Failed" or pod.deleting or _of_job(pod):
             continue
         ends = [each.end for each in pod.containers if each.end]
         since = max((end.finished for end in ends if end.finished), default=None) or unready_since(pod)
         old = since is not None and snapshot.now - since > snapshot.thresholds.failed_window
-        over = pod.reason in _SHUTDOWN or (pod.reason == _REJECTED and _replaced(snapshot, pod))
+        later = newest.get(pod.owner[:3]) if pod.owner else None
+        replaced = bool(later and pod.created and later > pod.created)
+        over = pod.reason in _SHUTDOWN or (pod.reason == _REJECTED and replaced)
         bad = next((each for each in pod.containers if each.end and each.end.failed), None)
         why = pod.message or (_ended(bad.end, bad) if bad else "no reason is given")
         said = "was evicted" if pod.reason == "Evicted" else f"failed{f' ({pod.reason})' if pod.reason else ''}"
@@ -322,8 +325,14 @@ def check_failed(snapshot: Snapshot) -> Iterator[Finding]:
         )
 
 
-def _replaced(snapshot: Snapshot, pod: Pod) -> bool:
-    return pod.owner is not None and any(each.ready for each in snapshot.pods_of.get(pod.owner[:3], ()))
+def _newest_ready(snapshot: Snapshot) -> dict[tuple[str, str, str], datetime]:
+    """When the newest pod that is ready was made, by owner."""
+    found: dict[tuple[str, str, str], datetime] = {}
+    for pod in snapshot.pods:
+        if pod.ready and pod.owner and pod.created:
+            key = pod.owner[:3]
+            found[key] = max(found.get(key, pod.created), pod.created)
+    return found
 
 
 def check_memory(snapshot: Snapshot) -> Iterator[Finding]:

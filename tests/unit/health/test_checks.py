@@ -34,6 +34,7 @@ from tests.unit.health.faults import (
     disk_full,
     http_route,
     memory_pressure,
+    route,
     services_of_kube_prometheus_stack,
     set_condition,
 )
@@ -156,6 +157,9 @@ def test_why_k3s_has_no_pods_of_what_is_in_its_own_process_is_information() -> N
     services_of_kube_prometheus_stack(cluster)
     told = {each.object.name: each.summary for each in look(cluster).information}
     assert "K3s runs it in its own process" in told["kube-prometheus-stack-kube-proxy"]
+    route(cluster, "etcd", {"name": "kube-prometheus-stack-etcd", "namespace": "kube-system", "port": 10259})
+    (led,) = look(cluster).roots
+    assert (led.code, led.object.name, led.severity) == ("NET002", "kube-prometheus-stack-etcd", Severity.CRITICAL)
     for node in cluster.lists["nodes"]:
         node["status"]["nodeInfo"]["kubeletVersion"] = "v1.35.6"
     assert [each.code for each in look(cluster).roots] == ["NET002"] * 4

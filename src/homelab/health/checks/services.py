@@ -135,7 +135,7 @@ def unserved(snapshot: Snapshot, service: Service, *, referred: bool) -> Severit
     if not service.selector:
         return CRITICAL if referred else (None if service.headless else INFO)
     pods, workloads = pods_behind(snapshot, service), workloads_behind(snapshot, service)
-    if not pods and _in_k3s(snapshot, service):
+    if not pods and not referred and _in_k3s(snapshot, service):
         return INFO
     idle = workloads and not any(each.desired for each in workloads)
     if not pods and (idle or (not workloads and service.owner and not referred)):

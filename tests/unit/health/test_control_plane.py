@@ -12,6 +12,7 @@ import pytest
 from homelab.health import Expected, Report, Severity, Snapshot, run_checks
 from homelab.health.report import Status
 from homelab.health.snapshot import Api, Source, State
+from homelab.health.thresholds import Thresholds
 from tests.unit.health.cluster import NOW, VERSION, K3s, micro, stamp
 from tests.unit.health.faults import (
     failed_snapshot,
@@ -114,6 +115,13 @@ def test_certificates_that_do_not_last_long_anyway(life: float, limit: timedelta
     for left, some in ((limit + SECOND, False), (limit, True)):
         report = look(K3s(), client_end=NOW + left, client_life=timedelta(days=life))
         assert (found(report, "CERT002") is not None) == some, left
+
+
+def test_who_wants_to_know_earlier_is_told_of_certificates_of_months_too() -> None:
+    limits = Thresholds(certificate_warning=timedelta(days=120))
+    asked = replace(API, serving_end=NOW + timedelta(days=20), serving_life=timedelta(days=90))
+    report = run_checks(Snapshot.from_lists(K3s().lists, now=NOW, api=asked), limits)
+    assert found(report, "CERT001") is WARNING
 
 
 def test_the_certificate_of_a_server_that_tells_of_its_own_is_one_fault() -> None:

@@ -15,6 +15,7 @@ from homelab.health.snapshot import Snapshot
 
 _LEAF, _AUTHORITY = "CertificateExpirationWarning", "CACertificateExpirationWarning"
 _ROTATE = "on a server: k3s certificate rotate-ca, after reading in K3s' manual what that takes"
+_SHORT = timedelta(days=30)  # what lasts no longer is renewed as it goes
 
 
 def check_serving(snapshot: Snapshot) -> Iterator[Finding]:
@@ -39,7 +40,7 @@ def _ends(
     limits = snapshot.thresholds
     warning = limits.certificate_warning
     if life is not None:
-        warning = min(warning, life / 4) if life > warning else timedelta()
+        warning = min(warning, life / 4) if life > _SHORT else timedelta()
     if end is None or end - snapshot.now > warning:
         return
     yield finding(

@@ -704,6 +704,14 @@ def data_disk_full(cluster: K3s) -> Expected:
     return "STOR008", "album", WARNING
 
 
+def one_of_two_disks_full(cluster: K3s) -> Expected:
+    """Local-path's volumes lie on two of one size; the other one is not as full."""
+    for name, free in (("album", 100), ("music", 9)):
+        cluster.claim("media", name, node="s2")
+        cluster.mounted("s2", "media", name, **filesystem(900, free))
+    return "STOR008", "music", CRITICAL
+
+
 def disk_full(cluster: K3s) -> Expected:
     """The volume of local-path on it is as full as the disk itself."""
     cluster.summaries["a1"] = summary(free=9)
@@ -1632,6 +1640,7 @@ FAULTS: tuple[Fault, ...] = (
     volume_without_inodes,
     shared_filesystem_full,
     data_disk_full,
+    one_of_two_disks_full,
     disk_full,
     nas_gone_for_one_node,
     share_refused,

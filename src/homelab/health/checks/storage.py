@@ -159,7 +159,8 @@ def check_room(snapshot: Snapshot) -> Iterator[Finding]:
         if used.claim not in known or used.percent > known[used.claim].percent:
             known[used.claim] = used
     for _, shared in sorted(full.items()):
-        ref = min(shared)
+        # Two disks of one size pass for one: what is critical must not be hidden by what is not.
+        ref = min(shared, key=lambda each: (shared[each].percent <= limits.volume_use_critical, each))
         used = shared[ref]
         critical = used.percent > limits.volume_use_critical
         least = 100 - (limits.volume_use_critical if critical else limits.volume_use_warning)

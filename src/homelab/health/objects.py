@@ -293,7 +293,7 @@ class EndpointSlice(Object):
 class Service(Object):
     """`ports` are name, port, target and protocol; the target is the number or name of a container's port. `selector`
     is empty where somebody else writes the endpoints; `addresses` are those that a load balancer gave, `ip` is the
-    cluster's own, "" where there is none."""
+    cluster's own, "" where there is none. `local` means that nodes without a pod of it take nothing from outside."""
 
     type: str
     headless: bool
@@ -302,6 +302,7 @@ class Service(Object):
     addresses: tuple[str, ...]
     balancer: str
     ip: str
+    local: bool
 
 
 @record

@@ -578,6 +578,7 @@ def service(item: Json) -> Service:
         _balanced(item),
         text(spec.get("loadBalancerClass")),
         _address(spec.get("clusterIP")),
+        spec.get("externalTrafficPolicy") == "Local",
     )
 
 

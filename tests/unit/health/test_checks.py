@@ -30,6 +30,7 @@ from tests.unit.health.faults import (
     FAULTS,
     QUIET,
     Fault,
+    balanced_and_scaled_to_nothing,
     claim_does_not_go,
     disk_full,
     http_route,
@@ -171,6 +172,14 @@ def test_what_takes_a_route_is_called_by_its_kind() -> None:
     route = http_route(cluster, "Accepted", "True", cluster.ago(hours=1))
     route["spec"]["parentRefs"] = [{"group": "", "kind": "Service", "name": "web", "port": 80}]
     assert [each.summary for each in look(cluster).roots] == ["no controller has looked at it for its Service web"]
+
+
+def test_a_service_that_rests_has_an_address_where_any_node_gives_one() -> None:
+    """Only with externalTrafficPolicy Local ServiceLB waits for a pod behind it."""
+    cluster = K3s()
+    balanced_and_scaled_to_nothing(cluster)
+    cluster.get("services", "photos")["spec"]["externalTrafficPolicy"] = "Cluster"
+    assert [(each.code, each.object.name) for each in look(cluster).roots] == [("NET001", "photos")]
 
 
 def test_of_what_never_started_no_log_is_asked_for() -> None:

@@ -55,7 +55,7 @@ def check_address(snapshot: Snapshot) -> Iterator[Finding]:
         evidence = {"ports": tuple(str(port) for _, port, _, _ in each.ports)}
         lately = [unready_since(pod) for pod in pods if not pod.ready]
         young = any(since and snapshot.now - since <= limit for since in (each.created, *lately))
-        if not each.addresses and pods and not lately and _unneeded(snapshot, each):
+        if not each.addresses and pods and not lately and each.local and _unneeded(snapshot, each):
             continue
         if not each.addresses and ((taken and len(taken) == len(pods)) or not young):
             said = f"has no address: {_why(snapshot, each, made, pods)}"

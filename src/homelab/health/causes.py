@@ -12,8 +12,8 @@ from homelab.health.checks.services import DNS, pods_behind, workloads_behind
 from homelab.health.objects import Pod, Thing
 from homelab.health.probed import Way
 from homelab.health.report import Finding, Ref, Severity, ordered
-from homelab.health.shape import dig, text
 from homelab.health.shape import objects as shapes
+from homelab.health.shape import text
 from homelab.health.snapshot import Snapshot
 
 Place = tuple[str, str, str]
@@ -316,13 +316,13 @@ def _gateways(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
 
 
 def _issued(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
-    """cert-manager's certificates that the listeners of a Gateway are for."""
+    """cert-manager's certificates of a Gateway's listeners that miss what they refer to. By a Gateway that is not
+    served for another reason cert-manager may not get a certificate either."""
     wanted = {
         (text(ref.get("namespace")) or each.namespace, text(ref.get("name")))
         for each in snapshot.things("gateways")
         if each.ref[:3] == effect.object[:3]
-        for listener in shapes(each.at("spec", "listeners"))
-        for ref in shapes(dig(listener, "tls", "certificateRefs"))
+        for ref in gateways.unresolved(each)
     }
     for each in snapshot.things("certificates"):
         if (each.namespace, text(each.at("spec", "secretName"))) in wanted:

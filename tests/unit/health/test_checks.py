@@ -31,6 +31,7 @@ from tests.unit.health.faults import (
     QUIET,
     Fault,
     balanced_and_scaled_to_nothing,
+    certificate_of_a_listener_not_issued,
     claim_does_not_go,
     disk_full,
     http_route,
@@ -172,6 +173,16 @@ def test_what_takes_a_route_is_called_by_its_kind() -> None:
     route = http_route(cluster, "Accepted", "True", cluster.ago(hours=1))
     route["spec"]["parentRefs"] = [{"group": "", "kind": "Service", "name": "web", "port": 80}]
     assert [each.summary for each in look(cluster).roots] == ["no controller has looked at it for its Service web"]
+
+
+@pytest.mark.parametrize("status", ["True", "Unknown"])
+def test_a_certificate_is_no_cause_of_a_listener_that_has_what_it_refers_to(status: str) -> None:
+    """Its port is another's, or no controller has looked at it; the certificate is not issued for that, if anything."""
+    cluster = K3s()
+    certificate_of_a_listener_not_issued(cluster)
+    for told in cluster.get("gateways", "way-in")["status"]["listeners"]:
+        set_condition({"status": told}, "ResolvedRefs", status, "Odd", cluster.ago(hours=1))
+    assert [each.code for each in look(cluster).roots] == ["NET006", "CERT004"]
 
 
 def test_a_service_that_rests_has_an_address_where_any_node_gives_one() -> None:

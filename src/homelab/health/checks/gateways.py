@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from homelab.health.codes import finding
 from homelab.health.objects import Condition, Thing
 from homelab.health.report import Finding
-from homelab.health.shape import Json, mapping, number, objects, text
+from homelab.health.shape import Json, dig, mapping, number, objects, text
 from homelab.health.slim import conditions
 from homelab.health.snapshot import Snapshot
 
@@ -63,6 +63,18 @@ def _listeners(snapshot: Snapshot, gateway: Thing) -> Iterator[tuple[str, str, d
         told, names = conditions(each.get("conditions")), ("Accepted", "ResolvedRefs", "Programmed")
         if untrue := _untrue(snapshot, gateway, told, names, snapshot.thresholds.certificate_issue):
             yield text(each.get("name")), *untrue[1:]
+
+
+def unresolved(gateway: Thing) -> Iterator[Json]:
+    """The references to certificates of the listeners that do not get what they refer to."""
+    told = {
+        text(each.get("name")): conditions(each.get("conditions"))
+        for each in objects(gateway.at("status", "listeners"))
+    }
+    for each in objects(gateway.at("spec", "listeners")):
+        said = told.get(text(each.get("name")), {}).get("ResolvedRefs")
+        if said and said.status == "False":
+            yield from objects(dig(each, "tls", "certificateRefs"))
 
 
 def check_routes(snapshot: Snapshot) -> Iterator[Finding]:

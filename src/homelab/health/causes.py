@@ -225,6 +225,13 @@ def _members(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
             yield _node(node.name)
 
 
+def _down(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
+    """The members that etcd misses."""
+    names = effect.evidence.get("down")
+    for name in names if isinstance(names, tuple) else ():
+        yield _node(name)
+
+
 def _missing_servers(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
     """The servers that an inventory describes."""
     for name, role in snapshot.expected.nodes.items() if snapshot.expected else ():
@@ -407,11 +414,12 @@ _MAKING = ("WORK004", "WORK005", "WORK006", "WORK008", "WORK013")
 RULES: tuple[Rule, ...] = (
     Rule("CTRL006", ("NODE005", "NODE007", "CTRL009"), _api),
     Rule("NODE001", ("NODE",), _same),
-    Rule("NODE001", ("ETCD001",), _members),
+    Rule("NODE001", ("ETCD001",), _down),
     *(Rule(f"NODE{number:03}", ("CTRL009",), _holder) for number in (1, 5, 7)),
     Rule("CTRL009", ("NODE007",), _controllers),
     Rule("NODE008", ("ETCD003",), _missing_servers),
-    Rule("ETCD002", ("ETCD001", "ETCD003"), _members),
+    Rule("ETCD002", ("ETCD001",), _down),
+    Rule("ETCD002", ("ETCD003",), _members),
     Rule("NODE002", ("ETCD005", "NODE012", "NODE016"), _same),
     Rule("ETCD005", ("ETCD004",), _members),
     Rule("CERT003", ("CERT001",), _asked),

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from homelab.health import Expected, Report, Severity, Snapshot, run_checks
+from homelab.health.checks import CHECKS
 from homelab.health.report import Status
 from homelab.health.snapshot import Api, Source, State
 from homelab.health.thresholds import Thresholds
@@ -17,6 +18,7 @@ from tests.unit.health.cluster import NOW, VERSION, K3s, micro, stamp
 from tests.unit.health.faults import (
     failed_snapshot,
     member_ill,
+    no_member_any_more,
     node_certificates,
     set_condition,
     sqlite,
@@ -147,6 +149,17 @@ def test_two_of_three_servers_down_are_a_quorum_lost(told: bool) -> None:
     (etcd,) = [each for each in report.findings if each.code == "ETCD001"]
     assert (etcd.severity, etcd.evidence["down"]) == (CRITICAL, ("s2", "s3"))
     assert etcd.summary == "has 1 of 3 voting members, fewer than its quorum" and etcd.caused_by
+
+
+def test_a_member_that_never_counted_is_no_cause_of_a_quorum_lost() -> None:
+    """Nor where nobody asks for what the nodes are like that are missed."""
+    cluster = K3s()
+    no_member_any_more(cluster)
+    for name in ("s1", "s2"):
+        set_condition(cluster.get("nodes", name), "Ready", "Unknown", "NodeStatusUnknown", cluster.ago(minutes=6))
+    snapshot = Snapshot.from_lists(cluster.lists, now=NOW, api=API)
+    report = run_checks(snapshot, checks=[each for each in CHECKS if each[0] in ("ETCD001", "ETCD002")])
+    assert [(each.code, each.severity) for each in report.roots] == [("ETCD001", CRITICAL), ("ETCD002", WARNING)]
 
 
 @pytest.mark.parametrize(

@@ -130,9 +130,11 @@ def _command(
     lines.append(f"grep -qsxF '{number} {full}' {records.PROJECTS} || echo '{number} {full}' >>{records.PROJECTS}")
     if record.kind == "mdraid" and number:
         if found is None or found.project != number:
-            # Quotas count a file by its own mark, so that what was there before needs it too. The root's is last: by
-            # that the next run sees that no more is to be marked.
-            lines.append(f"find {path} -mindepth 1 -maxdepth 1 -exec chattr -R -f +P -p {number} {{}} + || :")
+            # Quotas count a file by its own mark, so that what was there before needs it too. +P, by which what is new
+            # inherits it, is for directories: ext4 refuses it of a file, and chattr then does not come to the mark. The
+            # root's is last: by that the next run sees that no more is to be marked.
+            for type_, mark in (("d", f"+P -p {number}"), ("f", f"-p {number}")):
+                lines.append(f"find {path} -mindepth 1 -type {type_} -exec chattr -f {mark} {{}} + || :")
             lines.append(f"chattr +P -p {number} {path}")
         lines.append(f"setquota -P {number} 0 {(volume.quota or 0) // 1024} 0 0 {mount}")
     if record.kind == "btrfs" and enable:

@@ -195,8 +195,9 @@ def _finish(case: Case, record: Record, ours: Mapping[str, Place], decided: Deci
         found = f"its making was cut on the serials {begun}, and {', '.join(dict.fromkeys(others))} is not as begun"
         decided.problems.append(Problem(case.place, found, "list the disks that it was begun with, as then"))
         return
-    if set(ours) == set(case.pool.members):
-        # The last of them was made: nothing is left to do but to write that down.
+    if set(ours) == set(case.pool.members) and record.filesystem != "xfs":
+        # The last of them was made: nothing is left to do but to write that down. An XFS bears its UUID before all
+        # else, so whether its making came to its end is looked at there.
         decided.record = replace(record, state="made")
         return
     _make(case, replace(record, state="making"), {name: case.disks[name] for name in ours}, {}, decided)

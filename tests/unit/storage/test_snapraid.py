@@ -328,6 +328,17 @@ def test_one_that_was_made_to_the_end_is_only_written_down() -> None:
     assert plan.steps[0].file is not None and "state=made" in plan.steps[0].file.content
 
 
+def test_an_xfs_that_bears_its_uuid_may_be_half_made_and_is_looked_at_first() -> None:
+    plan = planned(whole(type="xfs").record("media", **noted("making", filesystem="xfs")), nas(filesystem="xfs"))
+    assert told(plan) == "" and plan.pools["media"].state == "made"
+    script = body(plan.steps[0].command)
+    assert plan.steps[0].says.startswith("finish media, whose making was cut")
+    for name, device in DISKS.items():
+        assert f"if half {device}; then clear {device}; fi\n" in script
+        assert f"\nonly {device} {uuid(name)} || make {device} {uuid(name)} mkfs.xfs" in script
+    assert re.findall(r"^(?:clear|make) \w+", script, re.M) == []
+
+
 @pytest.mark.parametrize(
     ("look", "spec", "says"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
@@ -335,6 +336,19 @@ def test_a_list_of_another_time_stops_it(tmp_path: Path) -> None:
     assert host.run("homelab-snapraid", "media", "diff").returncode in (0, 2)
     mine.write_bytes(now)
     host.synced()
+
+
+def test_lists_that_a_sync_is_laying_are_not_compared(tmp_path: Path) -> None:
+    """Some of them are new by then, and to copy one over the others is the last that should be advised."""
+    host = raid(tmp_path)
+    host.fill()
+    host.synced()
+    (host.disk("data1") / ".homelab-snapraid.content").write_bytes(b"new")
+    with host.path("/var/lib/homelab/snapraid/media/lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = host.run("homelab-snapraid", "media", "-d", "data1", "fix")
+    assert (done.returncode, done.stderr) == (1, "media: a sync or scrub is running\n")
+    assert "the list of what the parity protects is another" in host.run("homelab-snapraid", "media", "fix").stderr
 
 
 def test_a_word_of_no_use_is_refused(tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ UNIT = "homelab-firewall.service"
 LOADED = "/run/homelab/firewall.loaded"
 _UFW = "ufw.service"
 OTHERS = (_UFW, "firewalld.service")
-# Ubuntu brings ufw with every installation, its unit active and it itself off: what it is told here counts.
+# Ubuntu brings ufw with every installation, its unit active and it itself off: what it is told here counts. The file
+# stays when the package is removed.
 UFW_CONF = "/etc/ufw/ufw.conf"
 
 _RECORD = f"mkdir -p /run/homelab; nft -sn list table inet homelab | sha256sum | cut -d' ' -f1 >{LOADED}"
@@ -66,8 +67,8 @@ _WIREGUARD = 51820
 
 def others(probe: HostProbe) -> tuple[str, ...]:
     """The units of other firewalls that filter on this host."""
-    ufw = re.search(r"(?mi)^ENABLED=\W?yes", probe.text.get(UFW_CONF, ""))
-    return tuple(unit for unit in OTHERS if (ufw if unit == _UFW else probe.unit(unit).active == "active"))
+    on = re.search(r"(?mi)^ENABLED=\W?yes", probe.text.get(UFW_CONF, "")) and probe.unit(_UFW).load == "loaded"
+    return tuple(unit for unit in OTHERS if (on if unit == _UFW else probe.unit(unit).active == "active"))
 
 
 def lan(home: Home, host: Host, probe: HostProbe) -> tuple[Network, ...]:

@@ -202,6 +202,8 @@ def test_a_foreign_firewall_and_a_service_behind_ours_are_said():
     assert "firewall" not in said(units=ufw, text=on, reachable={8096: "jellyfin"}, base=Base(firewall=False))
     # As Ubuntu is installed.
     assert "ufw" not in said(units=ufw, text={"/etc/ufw/ufw.conf": "ENABLED=no\n"})
+    # As a package that is removed, and not purged, leaves it: its unit gone or masked.
+    assert "ufw" not in said(text=on) and "ufw" not in said(units={"ufw.service": UnitState(load="masked")}, text=on)
     assert "firewalld.service filters as well" in said(units={"firewalld.service": ufw["ufw.service"]})
 
 

@@ -30,7 +30,6 @@ def refusals(home: Home, probes: Mapping[str, HostProbe]) -> list[Problem]:
             if host.role:
                 problems += _node(home, host, probes[host.name])
     problems += _same_machine(probes)
-    problems += _node_ports(home)
     return problems
 
 
@@ -128,17 +127,6 @@ def _node(home: Home, host: Host, probe: HostProbe) -> Iterator[Problem]:
         )
     yield from _pods_way(home, host, probe)
     yield from _overlaps(home, host, probe)
-
-
-def _node_ports(home: Home) -> Iterator[Problem]:
-    """NodePorts that strangers would reach: only K3s's own range is closed to them."""
-    given = home.cluster.server_config.get("service-node-port-range") if home.cluster else None
-    if home.base.firewall and given not in (None, firewall.NODE_PORTS):
-        yield Problem(
-            "server_config.service-node-port-range",
-            f"the firewall closes {firewall.NODE_PORTS} to strangers, and these would be open to them",
-            "leave it out, or write firewall = False and close them yourself",
-        )
 
 
 def _pods_way(home: Home, host: Host, probe: HostProbe) -> Iterator[Problem]:

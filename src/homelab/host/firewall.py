@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from homelab.files import ManagedFile
 from homelab.host.guard import Trial
 from homelab.model import Home, Host
+from homelab.model.native import NODE_PORTS
 from homelab.probe import Address, HostProbe, Network
 
 RULES = "/etc/homelab/firewall.nft"
@@ -60,7 +61,6 @@ _PEER = re.compile(r"(?m)^# SSH also from (\S+)$")
 # TCP 445 SMB, 2049 NFS, TCP and UDP 3702 WS-Discovery: how Windows finds a share.
 _NAS_TCP, _NAS_UDP = "445, 2049, 3702", "3702"
 _NUT = "3493"
-NODE_PORTS = "30000-32767"
 # A tunnel into the home that ends here is perhaps the very way this run came in: its replies still pass, for now.
 _WIREGUARD = 51820
 

@@ -37,6 +37,7 @@ def validate(raw: RawInventory) -> Home:
         problems += found
         if cluster:
             problems += rules.check_networks(seats, cluster, base)
+            problems += rules.check_node_ports(seats, cluster, base)
             problems += rules.check_charts(seats, cluster, raw)
     if problems:
         # A group's value is judged once for each host that has it; it is one problem.

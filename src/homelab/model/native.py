@@ -99,6 +99,9 @@ SECRET: Mapping[str, str] = {
     "vpn-auth": "write vpn-auth-file, a file on the host",
 }
 
+# The ports of Services of type NodePort, unless service-node-port-range says otherwise.
+NODE_PORTS = "30000-32767"
+
 # A server that differs in one of these cannot join ("critical configuration value mismatch",
 # k3s-io/k3s#12745) or makes the API answer differently depending on which server was asked.
 CLUSTER_WIDE = words(
@@ -169,3 +172,16 @@ def check(config: Mapping[object, object], role: Role, of_one_host: bool) -> Ite
         wrong = check_key(key, role, of_one_host) or check_value(value)
         if wrong:
             yield str(key), *wrong
+
+
+def node_ports(config: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Each key of a server_config by which the ports of NodePorts are set, with what they are set to."""
+    for key, value in config.items():
+        name = key.removesuffix("+")
+        for each in value if isinstance(value, list | tuple) else (value,):
+            # kube-apiserver's own flag comes after K3s's and wins.
+            flag, _, given = str(each).lstrip("-").partition("=")
+            if name == "service-node-port-range":
+                yield key, str(each)
+            elif name == "kube-apiserver-arg" and flag == "service-node-port-range":
+                yield key, given

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from pydantic_core import PydanticCustomError
 
-from homelab.model import chart_rules, nas_rules, storage_classes
+from homelab.model import chart_rules, nas_rules, native, storage_classes
 from homelab.model.base import Base
 from homelab.model.cluster import Cluster
 from homelab.model.networks import AnyNetwork, overlap
@@ -123,6 +123,18 @@ def check_networks(seats: list[Seat], cluster: Cluster, base: Base) -> Iterator[
         if seat.host and seat.host.address.version not in families:
             found = f"{seat.host.address} is IPv{seat.host.address.version}, but the pods' network is not"
             yield Problem(f"{seat.place}.address", found, "write an address of the family of cluster_cidr")
+
+
+def check_node_ports(seats: list[Seat], cluster: Cluster, base: Base) -> Iterator[Problem]:
+    """NodePorts that strangers would reach: the firewall closes K3s's own range to them, and no other."""
+    given = next((seat.raw.shared["server_config"] for seat in seats if "server_config" in seat.raw.shared), None)
+    for key, ports in native.node_ports(cluster.server_config):
+        if given and base.firewall and ports != native.NODE_PORTS:
+            yield Problem(
+                f"{given.place}.{key}",
+                f"the firewall closes {native.NODE_PORTS} to strangers, and other NodePorts would be open to them",
+                "leave service-node-port-range out, or write firewall = False and close them yourself",
+            )
 
 
 def check_charts(seats: list[Seat], cluster: Cluster, raw: RawInventory) -> Iterator[Problem]:

@@ -92,15 +92,6 @@ def test_a_node_is_told_by_the_address_that_its_traffic_comes_from():
     assert refused(addresses=both, subnets={}) == "", "alone it meets nobody"
 
 
-def test_node_ports_that_the_firewall_does_not_close_are_refused():
-    own = {"service-node-port-range": "20000-22767"}
-    assert refused(known=home(node(), server_config=own)).startswith(
-        "server_config.service-node-port-range: the firewall closes 30000-32767 to strangers"
-    )
-    assert refused(known=home(node(), server_config=own, base=Base(firewall=False))) == ""
-    assert refused(known=home(node(), server_config={"service-node-port-range": "30000-32767"})) == ""
-
-
 def test_a_wrong_interface_is_told_with_the_right_one():
     assert refused(node(interface="eth1")) == (
         'b3.interface: 10.17.77.93 is on eth0, not on eth1; write "eth0", or leave it out'

@@ -210,6 +210,7 @@ def test_a_pool_that_fills_up_is_said_at_each_step_and_not_at_its_edge(
     [
         ("/srv/vault", "ro,errors=continue", "0", ["nobody can write"]),
         ("/srv/vault", "rw,emergency_ro", "3", ["nobody can write", "ext4 has found errors"]),
+        ("/srv/vault", "rw,shutdown", "0", ["nobody can write"]),
         ("/srv/.disks/vault/data1", "rw", "3", ["ext4 has found errors"]),
         ("/srv/vault", "rw,prjquota", "0", []),
         ("/srv/vaults", "ro", "3", []),
@@ -226,6 +227,15 @@ def test_a_filesystem_that_is_damaged_or_takes_no_more_writing(
     said = "\n".join(host.look())
     assert [words for words in ("nobody can write", "ext4 has found errors") if words in said] == told
     assert not told or at in said
+
+
+def test_a_filesystem_that_has_given_up_is_not_told_as_another_one(host: Watched) -> None:
+    """ext4 and XFS, shut down: of both nothing can be read, and of XFS mountpoint says that there is none."""
+    broken = 'case $* in */.homelab-pool) echo "cat: $1: Input/output error" >&2; exit 1 ;; esac'
+    host.fake("cat", f'{broken}\nexec /bin/cat "$@"')
+    host.path("/srv/vault/.mounted").unlink()
+    said = host.look()
+    assert "/srv/vault cannot be read, its filesystem has given up after an error; see 'journalctl -k'" in said[0]
 
 
 def test_an_array_that_did_not_start_is_found(host: Watched) -> None:

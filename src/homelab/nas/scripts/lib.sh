@@ -23,6 +23,13 @@ setting() { [ ! -r "$1" ] || sed -n "s/^$2=//p" "$1" | head -n 1; }
 # pool_ready POOL: whether it is mounted and, by its sentinel, the filesystem that is meant; else `why` says what is not.
 # shellcheck disable=SC2034
 pool_ready() {
+  # It still stands among the mounts, and yet mountpoint takes an XFS like that for none.
+  case $(cat "$srv/$1/.homelab-pool" 2>&1) in
+    *"Input/output error")
+      why="$srv/$1 cannot be read, its filesystem has given up after an error; see 'journalctl -k'"
+      return 1
+      ;;
+  esac
   if ! mountpoint -q "$srv/$1"; then
     why="$srv/$1 is not mounted"
     return 1

@@ -370,6 +370,14 @@ def test_the_nas_waits_no_longer_than_it_was_told(there: Powered) -> None:
     assert there.path("/did").read_text() == "systemctl -i poweroff\n"
 
 
+def test_a_disk_that_hangs_does_not_keep_the_nas_up(there: Powered) -> None:
+    there.write("/etc/homelab/ups", "wait=0\nnodes=\n")
+    there.fake("systemctl", 'echo "systemctl $*" >>"$HOMELAB_ROOT/did"')
+    there.fake("sync", 'until [ -e "$HOMELAB_ROOT/did" ]; do sleep 0.1; done')
+    assert there.shutdown().returncode == 0
+    assert there.path("/did").read_text() == "systemctl -i poweroff\n"
+
+
 def test_the_watch_is_told_of_the_ups() -> None:
     files = {each.path: each.content for each in watch.files(nas(ups={}), "nas", {})}
     assert "ups ups\n" in files[watch.CONFIG]

@@ -157,11 +157,15 @@ def _pods_way(home: Home, host: Host, probe: HostProbe) -> Iterator[Problem]:
         None,
     )
     # Without a firewall of ours the others take it from there as well.
-    if home.base.firewall and host.address.version == 4 and carrier and first != host.address:
+    if home.base.firewall and host.address.version == 4 and carrier and first and first != host.address:
+        # One that moves between machines (/32, as keepalived and kube-vip set it) is nobody's own.
+        moves = first in probe.subnets and probe.subnets[first].num_addresses == 1
         yield Problem(
             f"{host.name}.address",
             f"{carrier} has {first} before {host.address}, and the other nodes' firewalls drop what comes from it",
-            f'write "{first}", or take that one off {carrier}',
+            f"restart what sets {first}, so that it comes after"
+            if moves
+            else f'write "{first}", or take it off {carrier}',
         )
 
 

@@ -84,8 +84,11 @@ def test_a_node_is_told_by_the_address_that_its_traffic_comes_from():
     both = {ip_address("127.0.0.1"): "lo", leased: "eth0", mine: "eth0"}
     assert refused(known=home(*two), addresses=both, subnets={}) == (
         "b3.address: eth0 has 10.17.77.180 before 10.17.77.93, and the other nodes' firewalls drop what comes "
-        'from it; write "10.17.77.180", or take that one off eth0'
+        'from it; write "10.17.77.180", or take it off eth0'
     )
+    moving = {leased: ip_network("10.17.77.180/32"), mine: ip_network("10.17.77.0/24")}
+    found = refused(known=home(*two), addresses={leased: "eth0", mine: "eth0"}, subnets=moving)
+    assert found.endswith("; restart what sets 10.17.77.180, so that it comes after")
     assert refused(known=home(*two), addresses={local: "eth0", mine: "eth0", leased: "eth0"}, subnets={}) == ""
     assert refused(known=home(*two), addresses={leased: "wlan0", mine: "eth0"}, subnets={}) == ""
     assert refused(known=home(*two, base=Base(firewall=False)), addresses=both, subnets={}) == ""

@@ -296,7 +296,19 @@ def test_large_files_that_all_changed_or_rotted_fail_the_restore_test(standing: 
     assert f"{rotten} is stored otherwise than it is" in standing.host.status("restore-off")["message"]
     rotten.write_bytes(b"new")
     assert standing.backup("restore-test").returncode == 1
-    assert "too large to be laid down, and all have changed" in standing.host.status("restore-off")["message"]
+    assert "docs: all of its files have changed since" in standing.host.status("restore-off")["message"]
+
+
+def test_where_all_small_files_have_changed_a_large_one_is_compared(standing: Real) -> None:
+    log = standing.docs / "log"
+    log.write_bytes(b"one line")
+    assert standing.backup().returncode == 0
+    no_room(standing)
+    log.write_bytes(b"one line, and another")
+    done = standing.backup("restore-test")
+    assert done.returncode == 0, done.stderr
+    status = standing.host.status("restore-off")
+    assert (status["compared"], status["changed"]) == ("1", "1")
 
 
 def test_an_empty_file_proves_nothing_where_there_are_others(standing: Real) -> None:
@@ -307,7 +319,7 @@ def test_an_empty_file_proves_nothing_where_there_are_others(standing: Real) -> 
     for path in files:
         path.write_bytes(b"new")
     assert standing.backup("restore-test").returncode == 1
-    assert "too large to be laid down, and all have changed" in standing.host.status("restore-off")["message"]
+    assert "docs: all of its files have changed since" in standing.host.status("restore-off")["message"]
     for path in files:
         path.unlink()
     assert standing.backup().returncode == 0

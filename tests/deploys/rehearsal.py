@@ -13,5 +13,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 def pyinfra(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("HOMELAB", "PYINFRA", "SANDBOX"))}
-    env = {**kept, "HOMELAB_ENV": "rehearsal", "PYINFRA_PROGRESS": "off", **environ}
+    # What this machine has in its artifact cache is no part of it.
+    nothing = {"XDG_CACHE_HOME": "/nonexistent/cache"}
+    env = {**kept, **nothing, "HOMELAB_ENV": "rehearsal", "PYINFRA_PROGRESS": "off", **environ}
     return warm_pyinfra.pyinfra(arguments, REPOSITORY, env)

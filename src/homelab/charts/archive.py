@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import json
@@ -14,10 +15,12 @@ from pathlib import Path
 
 import yaml
 
-from homelab.model.chart_folder import ChartFolder
+from homelab.model.chart_folder import ChartError, ChartFolder, Dependency
 
 # What Helm does not read of a chart, or what is fetched as a release of its own.
 _LEFT_OUT = ("charts", "Chart.lock")
+# An object of Kubernetes is at most 1.5 MiB (etcd, --max-request-bytes), and its archive is in there as base64.
+_LARGEST = 1 << 20
 # What Go's YAML does not take as it is, and JSON does not escape.
 _UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
@@ -50,6 +53,32 @@ def archive(name: str, packed: Mapping[str, bytes]) -> bytes:
             entry.size, entry.mode = len(packed[path]), 0o644
             tar.addfile(entry, io.BytesIO(packed[path]))
     return _gzip(held.getvalue())
+
+
+def kept(folder: Path, chart: Dependency) -> bytes | None:
+    """The archive of an upstream chart that somebody has put into `folder`, as upstream names it; None without one.
+
+    Raise ChartError when it is not that chart, or too large to be embedded.
+    """
+    path = folder / f"{chart.name}-{chart.version}.tgz"
+    remedy = "put upstream's archive there, or delete it, then the cluster fetches it"
+    try:
+        if (size := path.stat().st_size) > _LARGEST:
+            raise ChartError(f"{path}: has {size} bytes, and an embedded chart at most {_LARGEST}", "delete it")
+        held = path.read_bytes()
+        # Unpacked to its end, where its checksum is.
+        with tarfile.open(fileobj=io.BytesIO(gzip.decompress(held))) as tar:
+            described = tar.extractfile(f"{chart.name}/Chart.yaml")
+            told = yaml.safe_load(described) if described else None
+    except FileNotFoundError:
+        return None
+    except (OSError, EOFError, KeyError, tarfile.TarError, zlib.error, yaml.YAMLError):
+        raise ChartError(f"{path}: is no chart's archive, or cannot be read", remedy) from None
+    found = {key: told.get(key) for key in ("name", "version")} if isinstance(told, dict) else {}
+    if found != {"name": chart.name, "version": chart.version}:
+        said = " ".join(str(each) for each in found.values()) or "nothing"
+        raise ChartError(f"{path}: holds {said}, not {chart.name} {chart.version}", remedy)
+    return held
 
 
 def _left_out(name: str) -> bool:

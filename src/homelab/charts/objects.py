@@ -9,6 +9,7 @@ import base64
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from homelab.charts import archive
@@ -54,13 +55,27 @@ class Wanted:
         return f"{self.chart} {self.version}".strip() + f" in {self.namespace}"
 
 
-def releases(home: Home, folder: Path) -> tuple[Wanted, ...]:
-    """Every release that the inventory lists, in its order; a chart's dependency stands before it."""
+def dependencies(home: Home, folder: Path) -> tuple[chart_folder.Dependency, ...]:
+    """The upstream charts that the inventory's releases take, each once."""
     assert home.cluster is not None
-    return tuple(each for release in home.cluster.charts or () for each in _wanted(home, release, folder))
+    listed = (release for release in home.cluster.charts or () if release.name not in PACKAGED)
+    found = (chart_folder.read(folder / release.of).dependency for release in listed)
+    return tuple(dict.fromkeys(each for each in found if each is not None))
 
 
-def _wanted(home: Home, release: Release, folder: Path) -> Iterator[Wanted]:
+Archives = Mapping[chart_folder.Dependency, bytes]
+
+
+def releases(home: Home, folder: Path, archives: Archives = MappingProxyType({})) -> tuple[Wanted, ...]:
+    """Every release that the inventory lists, in its order; a chart's dependency stands before it.
+
+    Dependencies of which there are `archives` are embedded; the cluster fetches the others.
+    """
+    assert home.cluster is not None
+    return tuple(each for release in home.cluster.charts or () for each in _wanted(home, release, folder, archives))
+
+
+def _wanted(home: Home, release: Release, folder: Path, archives: Archives) -> Iterator[Wanted]:
     if release.name in PACKAGED:
         manifest = _object("HelmChartConfig", release.name, {"valuesContent": content(release.values)})
         yield Wanted(release.name, release.name, NAMESPACE, "", release.values, manifest)
@@ -74,14 +89,11 @@ def _wanted(home: Home, release: Release, folder: Path) -> Iterator[Wanted]:
         # Without templates the dependency is the release; with them it is one beside it.
         name = chart.dependency.name if chart.has_templates else release.name
         mine = {} if chart.has_templates else release.secrets
-        yield _upstream(name, release, chart.dependency, inner, mine)
+        yield _upstream(name, release, chart.dependency, inner, mine, archives.get(chart.dependency))
     if chart.has_templates:
         packed = archive.files(chart)
-        encoded = base64.b64encode(archive.archive(chart.name, packed)).decode()
         spec = {
-            # Before 2022-10 the controller uninstalls only what has a `chart`, whatever chartContent says.
-            "chart": chart.name,
-            "chartContent": encoded,
+            **_embedded(chart.name, archive.archive(chart.name, packed)),
             "targetNamespace": release.runs_in,
             "valuesContent": content(values),
             **_GUARD,
@@ -97,18 +109,28 @@ def _upstream(
     chart: chart_folder.Dependency,
     values: Mapping[str, Any],
     secrets: Mapping[str, SecretRef],
+    held: bytes | None,
 ) -> Wanted:
-    # Of a registry the chart itself is named, K3s: "Using OCI"; a repository has an index.
-    oci = chart.repository.startswith("oci://")
     spec = {
-        **({"chart": f"{chart.repository}/{chart.name}"} if oci else {"chart": chart.name, "repo": chart.repository}),
-        "version": chart.version,
+        **(_fetched(chart) if held is None else _embedded(chart.name, held)),
         "targetNamespace": release.runs_in,
         "valuesContent": content(values),
         **_GUARD,
     }
     manifest = _object("HelmChart", name, spec)
     return Wanted(name, chart.name, release.runs_in, chart.version, values, manifest, secrets)
+
+
+def _embedded(name: str, held: bytes) -> Object:
+    # Before 2022-10 the controller uninstalls only what has a `chart`, whatever chartContent says.
+    return {"chart": name, "chartContent": base64.b64encode(held).decode()}
+
+
+def _fetched(chart: chart_folder.Dependency) -> Object:
+    # Of a registry the chart itself is named, K3s: "Using OCI"; a repository has an index.
+    if chart.repository.startswith("oci://"):
+        return {"chart": f"{chart.repository}/{chart.name}", "version": chart.version}
+    return {"chart": chart.name, "repo": chart.repository, "version": chart.version}
 
 
 def _object(kind: str, name: str, spec: Object) -> Object:

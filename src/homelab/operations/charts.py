@@ -17,18 +17,19 @@ from pyinfra import host, logger, state
 from pyinfra.api.command import FunctionCommand, StringCommand
 from pyinfra.api.operation import operation
 
-from homelab.charts import objects
+from homelab.charts import archive, objects
 from homelab.charts import state as found
 from homelab.charts.objects import NAMESPACE, Wanted
 from homelab.k3s import kubeconfig
 from homelab.k3s.kubeconfig import KubeconfigError
 from homelab.model import Home, Host, storage_classes
+from homelab.model.chart_folder import ChartError, Dependency
 from homelab.operations import api as apis
 from homelab.operations.api import Api, ApiError
 from homelab.operations.kubeconfig import write
 from homelab.operations.survey import Survey
 from homelab.pyinfra_compat import Refusal, charts_folder
-from homelab.settings import SecretError, resolve_secret
+from homelab.settings import SecretError, Settings, resolve_secret
 
 # The job's image, the chart and the workloads' images may all have to be fetched.
 DEADLINE = 300
@@ -144,8 +145,9 @@ def _first(site: Survey) -> Host:
 def _charts(home: Home, first: Host, folder: Path, k3s_before: bool = False) -> Charts:
     if home.cluster is None or home.cluster.charts is None:
         raise Refusal(['the inventory lists no charts; write charts = [{"name": "ntfy", ...}] in group_data'])
-    wanted = objects.releases(home, folder)
-    secrets, problems = {}, []
+    archives, problems = _archives(objects.dependencies(home, folder))
+    wanted = objects.releases(home, folder, archives)
+    secrets = {}
     for release in wanted:
         held = {}
         for key, reference in release.secrets.items():
@@ -174,6 +176,19 @@ def _charts(home: Home, first: Host, folder: Path, k3s_before: bool = False) -> 
     if problems:
         raise Refusal(problems)
     return made
+
+
+def _archives(listed: Iterable[Dependency]) -> tuple[dict[Dependency, bytes], list[str]]:
+    """The archives of these charts that the artifact cache has, and what is wrong with others there."""
+    folder = Settings.read().artifacts / "charts"
+    archives, problems = {}, []
+    for each in listed:
+        try:
+            if (kept := archive.kept(folder, each)) is not None:
+                archives[each] = kept
+        except ChartError as error:
+            problems.append(str(error))
+    return archives, problems
 
 
 def _unfit(charts: Charts, api: Api, wanted: tuple[Wanted, ...]) -> list[str]:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import re
 import shutil
 import tarfile
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,7 @@ import yaml
 
 from homelab.charts import archive
 from homelab.model import chart_folder
+from tests.unit.charts.archives import upstream
 
 CHARTS = Path(__file__).parents[3] / "charts"
 
@@ -79,3 +83,41 @@ def test_where_an_archive_is_cut_does_not_depend_on_the_machines_zlib() -> None:
     # A header of 10 bytes, four blocks of 5 and what they hold, of which the first is full, and a sum of 8.
     assert len(made) == 10 + 4 * 5 + len(data) + 8
     assert made[10:15] == b"\0\xff\xff\0\0"
+
+
+UPSTREAM = chart_folder.Dependency("upstream", "1.2.3", "https://charts.example.org")
+
+
+def test_an_upstream_chart_is_taken_as_it_was_kept_and_from_nowhere_else(tmp_path: Path) -> None:
+    assert archive.kept(tmp_path / "none", UPSTREAM) is None
+    held = upstream(tmp_path, "upstream", "1.2.3")
+    assert archive.kept(tmp_path, UPSTREAM) == held
+    assert archive.kept(tmp_path, replace(UPSTREAM, version="1.2.4")) is None
+
+
+@pytest.mark.parametrize(
+    ("kept", "told"),
+    [
+        *(
+            (kept, "is no chart's archive, or cannot be read; put upstream's archive there, or delete it, .+")
+            for kept in (
+                lambda held: held[:40],
+                lambda held: held[:-300],
+                lambda held: b"<!DOCTYPE html>",
+                lambda held: b"",
+                lambda held: archive.archive("other", {"Chart.yaml": b"{}"}),
+                lambda held: archive.archive("upstream", {"Chart.yaml": b"a: ["}),
+            )
+        ),
+        (lambda held: archive.archive("upstream", {"Chart.yaml": b"[]"}), "holds nothing, not upstream 1.2.3; put .+"),
+        (lambda held: bytes((1 << 20) + 1), "has 1048577 bytes, and an embedded chart at most 1048576; delete it"),
+    ],
+)
+def test_what_is_not_that_chart_is_refused_in_one_line(
+    tmp_path: Path, kept: Callable[[bytes], bytes], told: str
+) -> None:
+    path = tmp_path / "upstream-1.2.3.tgz"
+    path.write_bytes(kept(upstream(tmp_path, "upstream", "1.2.3")))
+    with pytest.raises(chart_folder.ChartError) as refused:
+        archive.kept(tmp_path, UPSTREAM)
+    assert re.fullmatch(f"{re.escape(str(path))}: {told}", str(refused.value)), refused.value

@@ -16,6 +16,7 @@ from homelab.operations.api import ApiError
 from homelab.operations.charts import Charts, Gone
 from homelab.pyinfra_compat import Refusal
 from tests.charts_api import ChartsApi, crd
+from tests.unit.charts.archives import upstream
 from tests.unit.charts.homes import CHARTS, NTFY, READER, REPOSITORY, STORAGE, home
 
 FIELDS = ("chart", "chartContent", "targetNamespace", "valuesContent", "repo", "version", "failurePolicy")
@@ -35,6 +36,7 @@ def deploy(api: ChartsApi, tmp_path: Path, host: Any, state: Any, monkeypatch: p
     """What a run with these charts begins with; the API is the one of the kubeconfig."""
     monkeypatch.chdir(REPOSITORY)
     monkeypatch.setenv("NTFY_USERS", "anna:$2a$10$hash:admin")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     file = tmp_path / "kube" / "config"
     file.parent.mkdir()
     api.kubeconfig(file, "homelab-sandbox")
@@ -103,6 +105,29 @@ def test_a_changed_value_a_changed_secret_and_a_hand_edit_are_each_set_right(
     assert live["spec"]["valuesContent"] == '{"hostname": "other.home.arpa"}'
     assert live["metadata"]["annotations"] and live["status"], "what the controller writes is its own"
     assert apply(deploy(changed)) == 0
+
+
+def test_a_chart_that_is_in_the_artifact_cache_is_embedded_and_no_longer_fetched(
+    api: ChartsApi, deploy: Any, tmp_path: Path
+) -> None:
+    assert apply(deploy(STORAGE)) == 2
+    kept = tmp_path / "cache" / "homelab" / "artifacts" / "charts"
+    kept.mkdir(parents=True)
+    held = upstream(kept, "csi-driver-nfs", "4.13.4")
+    assert apply(deploy(STORAGE)) == 1
+    spec = api.objects[f"{HELMCHARTS}/csi-driver-nfs"]["spec"]
+    assert base64.b64decode(spec["chartContent"]) == held
+    assert (spec["chart"], "repo" in spec, "version" in spec) == ("csi-driver-nfs", False, False)
+    assert apply(deploy(STORAGE)) == 0
+    upstream(kept, "csi-driver-nfs", "4.13.4", says="4.13.3")
+    with pytest.raises(Refusal) as told:
+        deploy(STORAGE, {**NTFY, "secrets": {"users": "env:NOBODY"}})
+    wrong, missing = str(told.value.message).splitlines()
+    assert wrong.endswith(
+        "csi-driver-nfs-4.13.4.tgz: holds csi-driver-nfs 4.13.3, not csi-driver-nfs 4.13.4; "
+        "put upstream's archive there, or delete it, then the cluster fetches it"
+    )
+    assert missing.startswith("charts: ntfy.secrets.users: ")
 
 
 def test_a_secret_that_is_described_no_more_is_taken_out_of_the_cluster(api: ChartsApi, deploy: Any) -> None:

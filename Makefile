@@ -28,7 +28,7 @@ check: setup ## format, lint, types, unit tests, rehearsal, charts; needs no mac
 		$(VENV)/bin/pytest -q -n 2 --dist worksteal tests/unit tests/deploys tests/charts; tests=$$?; \
 	wait $$types; types=$$?; cat $$said; exit $$((tests + types))
 
-sandbox: setup ## simulated hosts, deployed, verified and healthy; SANDBOX=small|ha|full
+sandbox: setup ## simulated hosts, deployed, verified and healthy; SANDBOX=small|ha|full|nfs
 	@$(PY) -m tests.sandbox.run sandbox
 
 sandbox-down: setup ## remove every trace of the simulated hosts

@@ -1,6 +1,6 @@
 """The simulated hosts that the Vagrantfile boots; `make sandbox` brings them up and deploys to them.
 
-SANDBOX chooses which: small (default), ha or full. tests/sandbox compares this table with the Vagrantfile's.
+SANDBOX chooses which: small (default), ha, full or nfs. tests/sandbox compares this table with the Vagrantfile's.
 """
 
 import os as _os
@@ -15,6 +15,7 @@ _HOSTS = {
     "s3": "10.17.77.13",
     "a1": "10.17.77.21",
     "a2": "10.17.77.22",
+    "a3": "10.17.77.23",
     "nas": "10.17.77.31",
 }
 
@@ -23,6 +24,7 @@ _SIZES = {
     "small": (["s1"], ["a1"], ["nas"]),
     "ha": (["s1", "s2", "s3"], ["a1"], []),
     "full": (["s1", "s2", "s3"], ["a1", "a2"], ["nas"]),
+    "nfs": (["s1"], ["a2", "a3"], ["nas"]),
 }
 
 _size = _os.environ.get("SANDBOX") or "small"

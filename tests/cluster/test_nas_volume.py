@@ -1,7 +1,7 @@
 """A pod's volume on the NAS: the export of a class of nas-storage, mounted with the class's own options.
 
 The driver's image cannot be had everywhere, so the volume is a plain NFS one in the folder that the driver would make.
-Only an agent with a kernel of its own can mount NFS here, so this is for SANDBOX=full.
+Only an agent with a kernel of its own can mount NFS here, so this is for SANDBOX=full or nfs.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from homelab.charts import objects
 from homelab.model import Home, load
 from tests.charts_engine import CHARTS, rendered
 from tests.cluster.conftest import until
+from tests.cluster.nas_share import shared
 from tests.cluster.test_pods import IMAGE
 from tests.sandbox.lab import Lab
 
 pytestmark = pytest.mark.long
 
-NODE, SHARE, UID = "a2", "kube", 10001
+NODE, UID = "a2", 10001
 # A number that grows by one each second, on the disk before it counts.
 COUNT = """
 cd /data
@@ -50,25 +51,12 @@ def storage(home: Home, lab: Lab) -> Iterator[Class]:
     """The NAS deployed with a share for the nodes alone, and the class that Helm makes of it."""
     nodes = [each.name for each in home.servers + home.agents]
     if NODE not in nodes or not home.nas:
-        pytest.skip("only SANDBOX=full has a NAS and an agent with NFS in its kernel")
-    share = {"volume": SHARE, "nfs": {"clients": nodes, "squash": "none"}}
-    hosts = (
-        "for _, _data in nas:\n"
-        f'    _data["volumes"] = {{**_data["volumes"], {SHARE!r}: {{"pool": "tank"}}}}\n'
-        f'    _data["shares"] = {{**_data["shares"], {SHARE!r}: {share!r}}}'
-    )
-    listed = {"name": "nas-storage", "namespace": "kube-system", "values": {"classes": {"nas": {"share": SHARE}}}}
-    more = {"sandbox.py": hosts, "group_data/sandbox.py": f"charts = [{listed!r}]"}
-    folder = lab.inventory("nas-volume", append=more)
-    done = lab.deploy("nas", inventory=folder)
-    assert done.code == 0, done.said
-    known = load(Path(folder) / "sandbox.py", Path(folder).parent)
-    wanted = {each.name: each for each in objects.releases(known, CHARTS)}
-    (made,) = rendered("nas-storage", dict(wanted["nas-storage"].values), namespace="kube-system")
-    yield Class(made["parameters"]["server"], made["parameters"]["share"], tuple(made["mountOptions"]))
-    done = lab.deploy("nas")
-    assert done.code == 0, done.said
-    lab.ssh(home.nas[0].name, f"rm -rf /srv/tank/{SHARE}")
+        pytest.skip("only SANDBOX=full and nfs have a NAS and an agent with NFS in its kernel")
+    with shared(home, lab, "nas-volume") as folder:
+        known = load(Path(folder) / "sandbox.py", Path(folder).parent)
+        wanted = {each.name: each for each in objects.releases(known, CHARTS)}
+        (made,) = rendered("nas-storage", dict(wanted["nas-storage"].values), namespace="kube-system")
+        yield Class(made["parameters"]["server"], made["parameters"]["share"], tuple(made["mountOptions"]))
 
 
 @pytest.fixture(scope="module")

@@ -219,7 +219,7 @@ def main(arguments: list[str]) -> int:
             case ["test"]:
                 return test(("small", "ha"), SHORT)
             case ["test-all"]:
-                return test(("small", "ha", "full"), ())
+                return test(("small", "ha", "full", "nfs"), ())
             case _:
                 say("usage: python -m tests.sandbox.run sandbox | test | test-all")
                 return 1

@@ -43,6 +43,7 @@ def test_inventories_import_only_the_standard_library(path: Path) -> None:
         ("small", ["s1"], ["a1"], ["nas"]),
         ("ha", ["s1", "s2", "s3"], ["a1"], []),
         ("full", ["s1", "s2", "s3"], ["a1", "a2"], ["nas"]),
+        ("nfs", ["s1"], ["a2", "a3"], ["nas"]),
     ],
 )
 def test_the_sandbox_comes_in_sizes(
@@ -58,7 +59,7 @@ def test_the_sandbox_comes_in_sizes(
 
 def test_another_size_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SANDBOX", "huge")
-    with pytest.raises(InventoryError, match="SANDBOX=huge is not one of small, ha, full"):
+    with pytest.raises(InventoryError, match="SANDBOX=huge is not one of small, ha, full, nfs"):
         load(FOLDER / "sandbox.py", REPOSITORY)
 
 

@@ -16,7 +16,7 @@ WITHOUT_FLAG = "processor\t: 0\nflags\t\t: fpu vme sse2 hypervisor\n"
 
 def test_every_row_of_the_table_is_read():
     assert len(HOSTS) == VAGRANTFILE.count('{ name: "')
-    assert sorted(SETS) == ["full", "ha", "small"]
+    assert sorted(SETS) == ["full", "ha", "nfs", "small"]
     assert set().union(*SETS.values()) == set(HOSTS)
 
 
@@ -40,7 +40,7 @@ def test_the_inventory_has_the_same_hosts(chosen, monkeypatch):
 def test_a_set_that_is_none_is_one_line(monkeypatch, capsys):
     monkeypatch.setenv("SANDBOX", "tiny")
     assert run.main(["sandbox"]) == 1
-    assert capsys.readouterr().err == "sandbox: SANDBOX=tiny: no such set; write one of small, ha, full\n"
+    assert capsys.readouterr().err == "sandbox: SANDBOX=tiny: no such set; write one of small, ha, full, nfs\n"
 
 
 def placed(names, env, cpuinfo=WITHOUT_FLAG, kvm=True):

@@ -6,13 +6,14 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import logging
 import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
@@ -24,13 +25,14 @@ import pyinfra.api.operations
 import pyinfra.api.util
 import pyinfra.connectors.util
 import pyinfra_cli.cli as cli
+import pyinfra_cli.prints as prints
 from paramiko import SSHException
 from pyinfra import logger, state
 from pyinfra.api.command import StringCommand
 from pyinfra.api.exceptions import ConnectError, NoGroupError, PyinfraError
 from pyinfra.api.host import Host
 from pyinfra.api.inventory import Inventory
-from pyinfra.api.state import State
+from pyinfra.api.state import State, StateOperationMeta
 from pyinfra.connectors.ssh import SSHConnector
 from pyinfra.connectors.util import clear_askpass_cache
 from pyinfra.context import ctx_state
@@ -103,6 +105,11 @@ def install() -> None:
     cli.run_ops = _run_ops(cli.run_ops)
     operations = vars(pyinfra.api.operations)
     operations["_run_host_op_with_context"] = _run_host_op(operations["_run_host_op_with_context"])
+    operation = vars(importlib.import_module("pyinfra.api.operation"))
+    operation["solve_operation_consistency"] = _solved(operation["solve_operation_consistency"])
+    for name in ("build_plan_json", "build_results_json"):
+        vars(prints)[name] = _named_by_host(vars(prints)[name])
+    vars(prints)["pretty_op_name"] = _all_names
     vars(pyinfra.connectors.util)["getpass"] = _getpass(pyinfra.connectors.util.getpass)
     # Of each frame it only reads file and line; to look for the source around it took most of a plan's time.
     vars(pyinfra.api.util).update(stack=_stack, getframeinfo=_getframeinfo)
@@ -406,3 +413,51 @@ def _run_ops(original: Callable[..., None]) -> Callable[..., None]:
             raise Refusal(dict.fromkeys(lines)) from error
 
     return run_ops
+
+
+# What is told of operations
+#
+
+# The name that an operation has on a host, by the host's name and the operation's hash. Hosts that call an operation
+# at the same place of a deploy share one, whatever they call it: pyinfra keeps a set of names, and tells any one of it.
+_named: dict[tuple[str, str], str] = {}
+
+
+def _solved(original: Callable[..., tuple[tuple[int, ...], str]]) -> Callable[..., tuple[tuple[int, ...], str]]:
+    def solve_operation_consistency(names: set[str], state: State, host: Host) -> tuple[tuple[int, ...], str]:
+        order, op_hash = original(names, state, host)
+        (_named[host.name, op_hash],) = names
+        return order, op_hash
+
+    return solve_operation_consistency
+
+
+def _named_by_host(original: Callable[[State], Any]) -> Callable[[State], Any]:
+    """pyinfra's plan or results with one entry for each name of an operation, with the hosts that have it so."""
+
+    def build(state: State) -> Any:
+        built = original(state)
+        if isinstance(built, list):
+            return [own for each in built for own in _own(each)]
+        return {**built, "operations": [own for each in built["operations"] for own in _own(each)]}
+
+    return build
+
+
+def _own(entry: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    if len(entry["names"]) == 1:
+        yield entry
+        return
+    for name in entry["names"]:
+        hosts = {
+            key: [host for host in entry[key] if _named[host, entry["op_hash"]] == name]
+            for key in ("hosts_with_change", "hosts_with_conditional_change", "success", "error", "no_change")
+            if key in entry
+        }
+        count = {"hosts": sum(map(len, hosts.values()))} if "hosts" in entry else {}
+        yield {**entry, "name": name, "names": [name], **hosts, **count}
+
+
+def _all_names(meta: StateOperationMeta) -> str:
+    arguments = f" ({', '.join(map(str, meta.args))})" if meta.args else ""
+    return ", ".join(sorted(meta.names)) + arguments

@@ -59,3 +59,12 @@ def test_a_machine_that_is_no_node_is_left_alone(plan: Rehearsed) -> None:
 def test_a_dry_run_says_once_what_it_would_fetch_and_fetches_nothing(plan: Rehearsed, cache: Path) -> None:
     assert plan[1].count("would be fetched from") == 1
     assert list(cache.iterdir()) == []
+
+
+def test_a_file_is_named_at_the_hosts_that_get_it(plan: Rehearsed) -> None:
+    """Servers and agents write their own at one place of the deploy, which is one operation to pyinfra."""
+    written = {name: hosts for name, hosts in plan[0] if "uninstall" in name}
+    assert written == {
+        "Write /usr/local/bin/k3s-uninstall.sh": ["@fake/s1", "@fake/s2", "@fake/s3"],
+        "Write /usr/local/bin/k3s-agent-uninstall.sh": ["@fake/a1", "@fake/a2"],
+    }

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -118,7 +119,7 @@ class Lab:
             timeout=900,
         )
         told: dict[str, Any] = json.loads(done.stdout) if done.returncode in (0, 2) else {"changes": []}
-        named = {each["name"]: each["hosts"] for each in told["changes"]}
+        named = _named((each["name"], each["hosts"]) for each in told["changes"])
         return Deployed(done.returncode, done.stdout + done.stderr, named)
 
     def start_deploy(self, log: Path, deploy: str = "k3s", inventory: str = "inventory") -> subprocess.Popen[bytes]:
@@ -196,7 +197,15 @@ def changes(output: str) -> dict[str, list[str]]:
     if not output.strip():
         return {}
     results: Any = json.loads(output).get("results") or {}
-    return {each["name"]: each["success"] for each in results.get("operations", ()) if each["success"]}
+    return _named((each["name"], each["success"]) for each in results.get("operations", ()) if each["success"])
+
+
+def _named(operations: Iterable[tuple[str, list[str]]]) -> dict[str, list[str]]:
+    """Hosts by operation; one that a deploy has in several places, for hosts that take different ways, is one."""
+    found: dict[str, list[str]] = {}
+    for name, hosts in operations:
+        found[name] = sorted({*found.get(name, ()), *hosts})
+    return found
 
 
 def main() -> None:

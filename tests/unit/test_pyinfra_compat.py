@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import getpass
 import inspect
+import json
 import os
 import re
 import shutil
@@ -22,11 +23,13 @@ import pyinfra.api.operations
 import pyinfra.api.util
 import pyinfra.connectors.util
 import pyinfra_cli.cli as cli
+import pyinfra_cli.prints as prints
 import pytest
 from pyinfra.api.config import Config
 from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.host import Host
 from pyinfra.api.inventory import Inventory
+from pyinfra.api.operation import operation as decorator
 from pyinfra.api.state import State
 from pyinfra.connectors.ssh import SSHConnector
 from pyinfra_cli.exceptions import CliError
@@ -57,6 +60,10 @@ def parameters(function: Callable[..., Any]) -> list[str]:
         (cli.connect_all, ["state"]),
         (cli.run_ops, ["state", "serial", "no_wait"]),
         (pyinfra.api.operations._run_host_op_with_context, ["state", "host", "op_hash"]),
+        (decorator.__globals__["solve_operation_consistency"], ["names", "state", "host"]),
+        (prints.build_plan_json, ["state"]),
+        (prints.build_results_json, ["state"]),
+        (prints.pretty_op_name, ["op_meta"]),
         (Inventory.get_active_hosts, ["self"]),
         (SSHConnector._connect, ["self"]),
         (Host.connect, ["self", "reason", "show_errors", "raise_exceptions"]),
@@ -466,3 +473,39 @@ def test_a_dry_run_needs_no_terminal_and_changes_nothing(project: Project) -> No
     code, said = project.run("--dry", "inventory")
     assert code == 0, said
     assert any("Do something" in line for line in said)
+
+
+# Every host calls the one place what it likes, as a loop over what each has of its own does; s2 has nothing to do.
+NAMES = """
+from pyinfra import host
+from pyinfra.operations import server
+
+server.shell(name=f"Look after {host.name}", commands=["true"] if host.name != "@fake/s2" else [])
+"""
+
+
+@pytest.mark.parametrize("key", ["plan", "results"])
+def test_what_a_host_would_change_is_told_by_its_own_name(project: Project, key: str) -> None:
+    project.write("deploys/x.py", NAMES)
+    code, said = project.run("--dry" if key == "plan" else "-y", "--json", "inventory")
+    assert code == 0, said
+    built = json.loads(said[0])[key]
+    if key == "plan":
+        changed = {each["name"]: each["hosts_with_change"] for each in built}
+    else:
+        changed = {each["name"]: each["success"] for each in built["operations"]}
+        assert [each["hosts"] for each in built["operations"]] == [1, 1, 1]
+    assert changed == {
+        "Look after @fake/s1": ["@fake/s1"],
+        "Look after @fake/s2": [],
+        "Look after @fake/s3": ["@fake/s3"],
+    }
+
+
+@pytest.mark.parametrize("option", ["--dry", "-y"])
+def test_a_person_reads_every_name_that_an_operation_has(project: Project, option: str) -> None:
+    project.write("deploys/x.py", NAMES)
+    code, said = project.run(option, "inventory")
+    assert code == 0, said
+    names = ", ".join(f"Look after @fake/s{number}" for number in (1, 2, 3))
+    assert sum(line.strip().startswith(names) for line in said) == 1, said

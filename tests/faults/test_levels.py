@@ -42,11 +42,14 @@ class Wide:
     spare: int
 
 
-def listed(lab: Lab, level: Level, numbers: tuple[int, ...], ids: dict[int, int] | None = None) -> str:
-    """The sandbox's inventory and one more array of these disks; `ids` are those with another disk in their place."""
+def listed(lab: Lab, level: Level, numbers: tuple[int, ...], ids: dict[int, int] | None = None, **more: object) -> str:
+    """The sandbox's inventory and one more pool of these disks, with `more` of it; `ids` are those with another disk in
+    their place."""
     disks: dict[str, Any] = {name: {"id": each.id} for name, each in storage().disks.items()}
     disks |= {f"d{number}": {"id": by_id((ids or {}).get(number, number))} for number in numbers}
-    wide = {"kind": "mdraid", "level": level.name, "filesystem": "ext4", "disks": [f"d{each}" for each in numbers]}
+    wide = {"kind": level.kind, "level": level.name, "disks": [f"d{each}" for each in numbers], **more}
+    if level.kind == "mdraid":
+        wide["filesystem"] = "ext4"
     return lab.inventory("wide", hosts={"nas": {"disks": disks, "pools": pools() | {POOL: wide}}})
 
 
@@ -62,6 +65,23 @@ def away(lab: Lab, numbers: tuple[int, ...]) -> None:
         sandbox("remove-disk", "nas", number)
 
 
+def added(lab: Lab, numbers: tuple[int, ...]) -> None:
+    """New disks on the host, blank ones."""
+    for number in numbers:
+        sandbox("add-disk", "nas", number, MIB)
+    there = " && ".join(f"[ -e /dev/disk/by-id/{by_id(number)} ]" for number in numbers)
+    until("the new disks are there", lambda: lab.ssh("nas", f"{there} && echo there", check=False), 120)
+
+
+def filled(lab: Lab) -> None:
+    """Files on the pool whose hashes are kept."""
+    lab.ssh(
+        "nas",
+        f"mkdir {AT}/kept; cd {AT}/kept; for i in $(seq 8); do head -c 5000000 /dev/urandom >f$i; done;"
+        " sha256sum f? >sums; sync",
+    )
+
+
 @pytest.fixture(scope="module", params=WIDE, ids=lambda each: each.name)
 def wide(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Wide]:
     """An array of as few disks as its level takes, with files whose hashes are kept, and a blank disk beside it."""
@@ -70,18 +90,11 @@ def wide(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Wide]:
     everything = (*numbers, spare)
     away(lab, everything)
     try:
-        for number in everything:
-            sandbox("add-disk", "nas", number, MIB)
-        there = " && ".join(f"[ -e /dev/disk/by-id/{by_id(number)} ]" for number in everything)
-        until("the new disks are there", lambda: lab.ssh("nas", f"{there} && echo there", check=False), 120)
+        added(lab, everything)
         done = deploy(lab, inventory=listed(lab, level, tuple(numbers)))
         assert done.code == 0, done.reasons
         assert [name for name in done.changes if f"make the mdraid {level.name} {POOL}" in name], done.changes
-        lab.ssh(
-            "nas",
-            f"mkdir {AT}/kept; cd {AT}/kept; for i in $(seq 8); do head -c 5000000 /dev/urandom >f$i; done;"
-            " sha256sum f? >sums; sync",
-        )
+        filled(lab)
         yield Wide(level, tuple(numbers), spare)
     finally:
         start(lab)
@@ -108,7 +121,7 @@ def test_a_second_run_changes_nothing_and_a_power_cut_costs_nothing(lab: Lab, wi
     until("the pool is mounted", lambda: lab.ssh("nas", f"mountpoint -q {AT} && echo yes", check=False))
     assert "whole" in lab.ssh("nas", HASHES)
     equal(lab)
-    whole(lab, POOL, "mdraid")
+    whole(lab, POOL, wide.level, len(wide.numbers))
 
 
 def test_a_dead_disk_of_many_is_survived_and_replaced(lab: Lab, wide: Wide) -> None:
@@ -128,7 +141,7 @@ def test_a_dead_disk_of_many_is_survived_and_replaced(lab: Lab, wide: Wide) -> N
     done = replace(lab, dead, by_id(wide.spare), inventory=listed(lab, wide.level, wide.numbers))
     assert done.code == 0, done.reasons
     assert "whole" in lab.ssh("nas", HASHES)
-    whole(lab, POOL, "mdraid")
+    whole(lab, POOL, wide.level, len(wide.numbers))
     new = listed(lab, wide.level, wide.numbers, {dead: wide.spare})
     done = deploy(lab, inventory=new)
     assert done.code == 0 and set(done.changes) <= OF_A_DISK, (done.reasons, done.changes)

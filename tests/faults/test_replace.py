@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from homelab.model import levels
+from homelab.model.levels import Level
 from homelab.storage import superblocks
 from tests.faults.conftest import power, sandbox, storage
 from tests.faults.test_nas import clear, disk, lab, start, until
@@ -74,7 +75,7 @@ def put_back(lab: Lab) -> Iterator[None]:
 
 @pytest.mark.parametrize("pool", ["tank", "pics"])
 def test_a_dead_disk_is_survived_and_replaced(lab: Lab, spare: str, put_back: None, pool: str) -> None:
-    kind, number, folder, comes_up = POOLS[pool]
+    _, number, folder, comes_up = POOLS[pool]
     hashes = f"cd {folder}/.kept && sha256sum -c --quiet sums && echo whole"
     lab.ssh(
         "nas",
@@ -99,7 +100,7 @@ def test_a_dead_disk_is_survived_and_replaced(lab: Lab, spare: str, put_back: No
     assert done.code == 0, done.reasons
     assert f'"d{number}": {{"id": "{spare}"}}' in done.said
     assert "whole" in lab.ssh("nas", hashes)
-    whole(lab, pool, kind)
+    whole(lab, pool, *described(pool))
 
     old = lab.deploy("nas", "--limit", "nas")
     assert old.code == 1
@@ -113,7 +114,7 @@ def test_a_dead_disk_is_survived_and_replaced(lab: Lab, spare: str, put_back: No
 
 
 def test_a_disk_of_a_btrfs_that_dies_while_it_is_mounted_is_replaced(lab: Lab, spare: str, put_back: None) -> None:
-    kind, number, folder, _ = POOLS["pics"]
+    _, number, folder, _ = POOLS["pics"]
     before = "rm -rf .kept; mkdir .kept; cd .kept; head -c 5000000 /dev/urandom >f1; sha256sum f1 >sums; sync"
     lab.ssh("nas", f"cd {folder}; {before}")
     sandbox("detach-disk", "nas", number)
@@ -128,7 +129,7 @@ def test_a_disk_of_a_btrfs_that_dies_while_it_is_mounted_is_replaced(lab: Lab, s
     assert done.code == 0, done.reasons
     assert not [name for name in done.changes if "mount pics" in name]
     lab.ssh("nas", f"cd {folder}/.kept && sha256sum -c --quiet sums")
-    whole(lab, "pics", kind)
+    whole(lab, "pics", *described("pics"))
     lab.ssh("nas", f"rm -rf {folder}/.kept")
 
 
@@ -179,14 +180,19 @@ def _uuid(lab: Lab) -> str:
     return lab.ssh("nas", "sed -n s/^uuid=//p /var/lib/homelab/pools/tank").strip()
 
 
-def whole(lab: Lab, pool: str, kind: str) -> None:
-    """No disk is missing, and all is kept as the level says."""
-    if kind == "mdraid":
+def described(pool: str) -> tuple[Level, int]:
+    """The level of one of the sandbox's pools, and of how many disks it is."""
+    known = storage().pools[pool]
+    return levels.level(known.kind, known.level), len(known.disks)
+
+
+def whole(lab: Lab, pool: str, level: Level, disks: int) -> None:
+    """None of so many disks is missing, and all is kept as the level says."""
+    if level.kind == "mdraid":
         md = lab.ssh("nas", f"findmnt -no SOURCE /srv/{pool} | xargs readlink -f").strip().removeprefix("/dev/")
         assert lab.ssh("nas", f"cat /sys/block/{md}/md/degraded").strip() == "0"
         return
-    described = storage().pools[pool]
-    data, metadata = levels.level("btrfs", described.level).makes(len(described.disks))
+    data, metadata = level.makes(disks)
     assert "MISSING" not in lab.ssh("nas", f"btrfs filesystem show /srv/{pool}").upper()
     kept = [line.split(":")[0] for line in lab.ssh("nas", f"btrfs filesystem df /srv/{pool}").splitlines()]
     assert sorted(each for each in kept if not each.startswith("Global")) == [
@@ -228,4 +234,4 @@ def test_a_replacement_that_was_cut_goes_on(lab: Lab, spare: str, put_back: None
     start(lab)
     done = replace(lab, number, spare)
     assert done.code == 0, done.reasons
-    whole(lab, "tank", "mdraid")
+    whole(lab, "tank", *described("tank"))

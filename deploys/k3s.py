@@ -80,7 +80,7 @@ def remember() -> None:
 if me.role is not None:
     k3s = cluster(site)
     mine = k3s.wanted[me.name]
-    step = next((each for each in k3s.plan.steps if each.host == me), None)
+    step = k3s.plan.of(me)
     first = me == k3s.plan.first
 
     local.include(str(Path(__file__).resolve().parent / "base.py"))

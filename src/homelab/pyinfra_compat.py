@@ -27,6 +27,7 @@ import pyinfra.connectors.util
 import pyinfra_cli.cli as cli
 import pyinfra_cli.prints as prints
 from paramiko import SSHException
+from pyinfra import host as current_host
 from pyinfra import logger, state
 from pyinfra.api.command import StringCommand
 from pyinfra.api.exceptions import ConnectError, NoGroupError, PyinfraError
@@ -456,6 +457,16 @@ def _own(entry: dict[str, Any]) -> Iterator[dict[str, Any]]:
         }
         count = {"hosts": sum(map(len, hosts.values()))} if "hosts" in entry else {}
         yield {**entry, "name": name, "names": [name], **hosts, **count}
+
+
+def conditional() -> None:
+    """Have the plan tell what the running operation changes as something that comes only after another change.
+
+    For a dry run's body that cannot know yet: what it looks at is still to be made by an operation before it.
+    """
+    arguments = current_host.current_op_global_arguments
+    assert arguments is not None, "only an operation's body asks for it"
+    arguments["_if"] = lambda: True
 
 
 def _all_names(meta: StateOperationMeta) -> str:

@@ -509,3 +509,28 @@ def test_a_person_reads_every_name_that_an_operation_has(project: Project, optio
     assert code == 0, said
     names = ", ".join(f"Look after @fake/s{number}" for number in (1, 2, 3))
     assert sum(line.strip().startswith(names) for line in said) == 1, said
+
+
+CONDITIONAL = """
+from pyinfra import host, state
+from pyinfra.api.command import StringCommand
+from pyinfra.api.operation import operation
+from homelab.pyinfra_compat import conditional
+
+@operation()
+def after():
+    if not state.is_executing and host.name == "@fake/s1":
+        conditional()
+    yield StringCommand("true")
+
+after(name="After another")
+"""
+
+
+def test_what_a_plan_cannot_know_yet_comes_after_another_change(project: Project) -> None:
+    project.write("deploys/x.py", CONDITIONAL)
+    code, said = project.run("--dry", "--json", "inventory")
+    assert code == 0, said
+    (told,) = json.loads(said[0])["plan"]
+    assert told["hosts_with_conditional_change"] == ["@fake/s1"]
+    assert told["hosts_with_change"] == ["@fake/s2", "@fake/s3"]

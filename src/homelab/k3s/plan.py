@@ -65,6 +65,10 @@ class Plan:
     def steps(self) -> tuple[Step, ...]:
         return self.revive + self.servers + self.agents
 
+    def of(self, host: Host | None) -> Step | None:
+        """A node's turn; None when it has none."""
+        return next((step for step in self.steps if step.host == host), None)
+
     @property
     def joins(self) -> bool:
         """Whether some node needs a token."""

@@ -53,7 +53,10 @@ class Wanted:
 
 @dataclass
 class Cluster:
-    """One K3s deploy: the wanted state of each selected node, the order of starts, the tokens if a node needs one."""
+    """One K3s deploy: the wanted state of each selected node, the order of starts, the tokens if a node needs one.
+
+    `merges` is whether a plan has found that the kubeconfig would be merged anew.
+    """
 
     home: Home
     version: str
@@ -62,6 +65,7 @@ class Cluster:
     nodes: Mapping[str, Node] | None
     server_token: Token | None = field(default=None, repr=False)
     agent_token: Token | None = field(default=None, repr=False)
+    merges: bool = False
 
     @property
     def expected(self) -> tuple[Host, ...]:
@@ -108,6 +112,9 @@ def _cluster(site: Survey) -> Cluster:
         raise Refusal(unsafe)
     for problem in planning.partial_warnings(home, plan, site.probes):
         logger.warning(f"    {problem}")
+    if is_dry() and nodes is None and not plan.steps:
+        names = ", ".join(host.name for host in here if host.role == "server")
+        raise Refusal([f"{names}: no API answers, so what would change of the nodes is not known; see homelab health"])
     made = Cluster(home, home.cluster.version, wanted, plan, nodes)
     if plan.joins:
         made.server_token, made.agent_token = _tokens(site, plan)

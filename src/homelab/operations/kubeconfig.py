@@ -19,7 +19,7 @@ from homelab.model import Home, Host
 from homelab.operations import api as apis
 from homelab.operations.api import ApiError
 from homelab.operations.cluster import Cluster
-from homelab.pyinfra_compat import Refusal
+from homelab.pyinfra_compat import Refusal, conditional
 
 # Ready after a restart takes a kubelet some seconds; every node passed its own gate before.
 DEADLINE = 180
@@ -27,27 +27,35 @@ DEADLINE = 180
 
 @operation()
 def merged(cluster: Cluster) -> Generator[FunctionCommand, None, None]:
-    """Ensure this cluster's entry in the control machine's kubeconfig (0600); all else in it is kept."""
+    """Ensure this cluster's entry in the control machine's kubeconfig (0600); all else in it is kept.
+
+    A plan compares as a run does, with what the first server has now, and notes whether the entry would change.
+    """
     # Where it is a link, into a folder of dotfiles say, the file behind it is the one that is replaced.
     home, file = cluster.home, cluster.kubeconfig.resolve()
     name = kubeconfig.context(home.environment)
+    starts = None if state.is_executing else cluster.plan.of(cluster.plan.first)
+    also = "; the cluster itself is deployed" if state.is_executing else ""
     try:
         existing = kubeconfig.text(file)
         known = kubeconfig.server(existing, name)
-        if not state.is_executing:
-            if known is None or cluster.plan.steps:
-                yield FunctionCommand(write, (), {})
-            return
         _, output = host.run_shell_command(StringCommand(f"cat {paths.KUBECONFIG}"), _sudo=True, _timeout=60)
         fetched = "\n".join(output.stdout_lines)
-        wanted = kubeconfig.merge(existing, fetched, name, _address(home, known))
+        if starts is not None and not fetched:  # K3s writes it as it starts
+            cluster.merges = known is None or starts.kind == "initialise"
+            wanted = existing
+        else:
+            wanted = kubeconfig.merge(existing, fetched, name, _address(home, known))
+            cluster.merges = wanted != existing or file.stat().st_mode & 0o777 != 0o600
     except KubeconfigError as error:
-        raise Refusal([f"{file}: {error}; the cluster itself is deployed"]) from error
+        raise Refusal([f"{file}: {error}{also}"]) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise Refusal([f"{file}: cannot be read ({error}); mend it; the cluster itself is deployed"]) from error
-    if wanted == existing and file.stat().st_mode & 0o777 == 0o600:
-        host.noop(f"{file} has {name}")
-        return
+        raise Refusal([f"{file}: cannot be read ({error}); mend it{also}"]) from error
+    if not cluster.merges:
+        if starts is None:
+            host.noop(f"{file} has {name}")
+            return
+        conditional()  # K3s renews its certificates as it starts, where they are near their end
     yield FunctionCommand(write, (file, existing, wanted), {})
 
 
@@ -88,10 +96,21 @@ def _replace(file: Path, text: str) -> None:
 def answering(
     cluster: Cluster, expected: tuple[Host, ...], deadline: float = DEADLINE
 ) -> Generator[StringCommand, None, None]:
-    """Wait until the API, asked from the control machine, shows every expected node up; end the run if it does not."""
+    """Wait until the API, asked from the control machine, shows every expected node up; end the run if it does not.
+
+    A plan that leaves nodes and kubeconfig as they are asks once, and is refused where nothing answers.
+    """
     if state.is_executing:
         _prove(cluster, expected, deadline)
+    elif not cluster.plan.steps and not cluster.merges:
+        nodes, why = outside(cluster.kubeconfig, kubeconfig.context(cluster.home.environment))
+        if nodes is None:
+            raise Refusal([_silent(why)])
     yield from ()
+
+
+def _silent(why: str) -> str:
+    return f"the cluster's API does not answer from here: {why}"
 
 
 def _prove(cluster: Cluster, expected: tuple[Host, ...], deadline: float) -> None:
@@ -109,7 +128,7 @@ def _prove(cluster: Cluster, expected: tuple[Host, ...], deadline: float) -> Non
                 )
             return
         if time.monotonic() > end:
-            raise Refusal(missing if nodes is not None else [f"the cluster's API does not answer from here: {why}"])
+            raise Refusal(missing if nodes is not None else [_silent(why)])
         time.sleep(1)
 
 

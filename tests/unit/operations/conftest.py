@@ -24,6 +24,7 @@ class FakeHost:
         self.answers = answers or {}
         self.asked: list[str] = []
         self.noops: list[str] = []
+        self.current_op_global_arguments: dict[str, Any] = {}
 
     def noop(self, text: str) -> None:
         self.noops.append(text)

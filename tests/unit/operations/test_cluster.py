@@ -175,3 +175,24 @@ def test_only_a_serving_member_is_asked_for_the_nodes(active: str, monkeypatch: 
     found = cluster._ask(site(HOME, **probes), [HOME.host(name) for name in probes])
     assert asked == (["s2"] if active == "active" else [])
     assert (found is not None) is (active == "active")
+
+
+@pytest.mark.parametrize("dry", [True, False], ids=["plan", "run"])
+@pytest.mark.parametrize("down", [True, False])
+def test_a_plan_is_refused_where_nothing_is_to_start_and_no_api_answers(
+    dry: bool, down: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run waits for it; a plan would say that nodes are as described which it has not seen."""
+    monkeypatch.setattr(cluster, "_ask", lambda site, here: None)
+    monkeypatch.setattr(
+        cluster, "_wanted", lambda home, here, site: ({host.name: wants("server") for host in here}, [])
+    )
+    monkeypatch.setattr(cluster, "is_dry", lambda: dry)
+    known = home(["s1"])
+    sums = wants("server").sums("server")
+    probe = replace(node_up(known, "s1", pid=0 if down else 100), k3s_started=sums)
+    if dry and not down:
+        with pytest.raises(Refusal, match="s1: no API answers, so what would change of the nodes is not known"):
+            cluster._cluster(site(known, s1=probe))
+    else:
+        assert bool(cluster._cluster(site(known, s1=probe)).plan.steps) is down

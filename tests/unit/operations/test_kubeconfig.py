@@ -35,7 +35,7 @@ HOME = home(["s1", "s2", "s3"], tls_san=("k3s.home.arpa",))
 
 
 def cluster(file: Path, known: Any = HOME, plan: Plan | None = None) -> Any:
-    return SimpleNamespace(home=known, kubeconfig=file, plan=plan or Plan(), version=VERSION, nodes=None)
+    return SimpleNamespace(home=known, kubeconfig=file, plan=plan or Plan(), version=VERSION, nodes=None, merges=False)
 
 
 def merge(file: Path, host: Any, known: Any = HOME) -> int:
@@ -137,22 +137,76 @@ def test_a_place_that_cannot_be_written_fails_in_a_line(tmp_path: Path, caplog: 
     assert "cannot be written" in caplog.text
 
 
+def seen(file: Path) -> tuple[bytes, int, int] | None:
+    """What a write would change of a file."""
+    return (file.read_bytes(), file.stat().st_mode, file.stat().st_mtime_ns) if file.exists() else None
+
+
+@dataclass
+class Case:
+    """What is here and there when somebody asks for a plan; `told` is whether it names the kubeconfig, and as what."""
+
+    told: str
+    merged: bool = True
+    mode: int = 0o600
+    there: str | None = FETCHED
+    step: str = ""
+    first: bool = True
+
+
 @pytest.mark.parametrize(
-    ("there", "steps", "changes"), [(False, False, 1), (True, False, 0), (True, True, 1)], ids=["new", "same", "joins"]
+    "case",
+    [
+        Case("", step=""),
+        Case("sure", merged=False),
+        Case("sure", there=FETCHED.replace("s3cret", "renewed")),
+        Case("sure", mode=0o644),
+        Case("", step="join", first=False),
+        Case("sure", step="join", first=False, there=FETCHED.replace("s3cret", "renewed")),
+        Case("conditional", step="restart"),
+        Case("conditional", step="revive", there=None),
+        Case("sure", step="revive", there=None, merged=False),
+        Case("sure", step="initialise", there=None),
+    ],
+    ids=[
+        "as it is",
+        "not merged yet",
+        "renewed by its server",
+        "others may read it",
+        "another joins",
+        "another joins, and renewed",
+        "the first restarts, and may renew it",
+        "the first comes up, and writes it",
+        "the first comes up, and none is here",
+        "another cluster's",
+    ],
 )
-def test_a_plan_asks_no_host_and_writes_nothing(
-    tmp_path: Path, host: Any, state: Any, there: bool, steps: bool, changes: int
+def test_a_plan_names_the_kubeconfig_where_a_run_would_write_it(
+    case: Case, tmp_path: Path, host: Any, state: Any
 ) -> None:
     file = tmp_path / "config"
-    if there:
+    if case.merged:
         merge(file, host)
-    before = file.read_bytes() if there else None
-    host.asked.clear()
+        file.chmod(case.mode)
+    before = seen(file)
+    host.answers = {f"cat {paths.KUBECONFIG}": case.there}
     state.is_executing = False
-    plan = Plan(servers=(Step("restart", HOME.servers[0]),)) if steps else Plan()
-    assert len(list(kubeconfig.merged._inner(cluster(file, plan=plan)))) == changes
-    assert host.asked == []
-    assert (file.read_bytes() if there else None) == before
+    kind: Any = case.step
+    turn = (Step(kind, HOME.servers[0 if case.first else 1]),) if case.step else ()
+    made = cluster(file, plan=Plan(servers=turn, first=HOME.servers[0]))
+    commands = list(kubeconfig.merged._inner(made))
+    assert len(commands) == (1 if case.told else 0)
+    assert ("_if" in host.current_op_global_arguments) is (case.told == "conditional")
+    assert made.merges is (case.told == "sure")
+    assert seen(file) == before, "a plan writes nothing"
+
+
+def test_a_plan_does_not_say_that_anything_is_deployed(tmp_path: Path, host: Any, state: Any) -> None:
+    state.is_executing = False
+    host.answers = {f"cat {paths.KUBECONFIG}": None}
+    with pytest.raises(Refusal) as told:
+        list(kubeconfig.merged._inner(cluster(tmp_path / "config")))
+    assert "is deployed" not in told.value.message
 
 
 # From outside
@@ -269,7 +323,25 @@ def test_nodes_that_are_missing_at_the_deadline_are_told_one_by_one(
     ]
 
 
-def test_a_dry_run_asks_no_api(tmp_path: Path, host: Any, state: Any) -> None:
+def test_a_plan_is_refused_where_nothing_answers_and_waits_for_nothing(
+    tmp_path: Path, api: Api, host: Any, state: Any
+) -> None:
     state.is_executing = False
-    made = cluster(tmp_path / "nothing")
-    assert list(kubeconfig.answering._inner(made, HOME.servers, deadline=-1)) == []
+    api.body = json.dumps({"items": [node("s1", "False")]}).encode()
+    made = cluster(config(tmp_path, api.address))
+    assert list(kubeconfig.answering._inner(made, HOME.servers, deadline=600)) == []
+    api.status = 401
+    with pytest.raises(Refusal, match="the cluster's API does not answer from here"):
+        list(kubeconfig.answering._inner(made, HOME.servers, deadline=600))
+
+
+@pytest.mark.parametrize(
+    ("plan", "merges"), [(Plan(servers=(Step("restart", HOME.servers[0]),)), False), (Plan(), True)]
+)
+def test_a_plan_does_not_ask_what_it_would_change_first(
+    plan: Plan, merges: bool, tmp_path: Path, host: Any, state: Any
+) -> None:
+    state.is_executing = False
+    made = cluster(tmp_path / "nothing", plan=plan)
+    made.merges = merges
+    assert list(kubeconfig.answering._inner(made, HOME.servers, deadline=600)) == []

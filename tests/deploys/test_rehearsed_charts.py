@@ -22,10 +22,15 @@ from tests.unit.charts.homes import CHARTS, NTFY, READER
 
 @pytest.fixture(scope="module")
 def plan() -> dict[str, set[str]]:
-    """Operation names in their order, with the hosts each would change."""
-    done = pyinfra("--dry", "--json", "inventory", "deploys/charts.py")
+    """The operations of a whole site's plan that are the charts', in their order, with the hosts each would change.
+
+    There is no cluster yet: what is applied to it comes only after K3s has made it.
+    """
+    done = pyinfra("--dry", "--json", "inventory", "deploys/site.py")
     assert done.returncode == 0, done.stderr
-    return {each["name"]: set(each["hosts_with_change"]) for each in json.loads(done.stdout)["plan"]}
+    listed = [each for each in json.loads(done.stdout)["plan"] if "charts.py | " in each["name"]]
+    assert not any(each["hosts_with_change"] for each in listed)
+    return {each["name"].rpartition(" | ")[2]: set(each["hosts_with_conditional_change"]) for each in listed}
 
 
 def test_a_dependency_comes_before_its_chart_and_the_wait_after_all(plan: dict[str, set[str]]) -> None:
@@ -56,9 +61,11 @@ def test_the_whole_site_ends_with_it() -> None:
     assert names[-1].startswith("Hand out the kubeconfig ")
 
 
-def test_before_there_is_a_cluster_nothing_is_applied() -> None:
-    done = pyinfra("-y", "inventory", "deploys/charts.py")
+@pytest.mark.parametrize("option", ["--dry", "-y"])
+def test_before_there_is_a_cluster_nothing_is_applied_or_planned(option: str) -> None:
+    done = pyinfra(option, "inventory", "deploys/charts.py")
     assert done.returncode == 1
+    assert "refused" in done.stderr, "before anything is touched"
     assert "has no context homelab-rehearsal; run deploys/k3s.py first" in done.stderr
     assert "Traceback" not in done.stderr
 

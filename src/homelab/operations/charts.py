@@ -28,7 +28,7 @@ from homelab.operations import api as apis
 from homelab.operations.api import Api, ApiError
 from homelab.operations.kubeconfig import write
 from homelab.operations.survey import Survey
-from homelab.pyinfra_compat import Refusal, charts_folder
+from homelab.pyinfra_compat import Refusal, charts_folder, conditional
 from homelab.settings import SecretError, Settings, resolve_secret
 
 # The job's image, the chart and the workloads' images may all have to be fetched.
@@ -173,6 +173,8 @@ def _charts(home: Home, first: Host, folder: Path, k3s_before: bool = False) -> 
                 logger.info(
                     "    the cluster's API does not answer yet: what is no longer listed stays until the next run"
                 )
+    elif not k3s_before:
+        problems.append(_unmet(made))
     if problems:
         raise Refusal(problems)
     return made
@@ -189,6 +191,10 @@ def _archives(listed: Iterable[Dependency]) -> tuple[dict[Dependency, bytes], li
         except ChartError as error:
             problems.append(str(error))
     return archives, problems
+
+
+def _unmet(charts: Charts) -> str:
+    return f"{charts.kubeconfig}: has no context {charts.context}; run deploys/k3s.py first"
 
 
 def _unfit(charts: Charts, api: Api, wanted: tuple[Wanted, ...]) -> list[str]:
@@ -301,13 +307,17 @@ def _recorded(api: Api, release: str, namespace: str) -> found.Recorded | None:
 
 @operation()
 def applied(charts: Charts, wanted: Wanted) -> Generator[FunctionCommand, None, None]:
-    """Ensure a release's namespace, Secret and HelmChart or HelmChartConfig; a dry run asks the API what differs."""
+    """Ensure a release's namespace, Secret and HelmChart or HelmChartConfig; a dry run asks the API what differs.
+
+    Where K3s has yet to make the cluster answer, a plan tells it as what comes after that.
+    """
     if not state.is_executing and not charts.asked:
+        conditional()
         yield FunctionCommand(_carried_out, (), {})
         return
     api = charts.api()
     if api is None:
-        raise Refusal([f"{charts.kubeconfig}: has no context {charts.context}; run deploys/k3s.py first"])
+        raise Refusal([_unmet(charts)])
     try:
         definition = charts.definition(api, wanted.manifest["kind"], STARTING if state.is_executing else 0)
         if definition is None:
@@ -580,23 +590,36 @@ def stays(api: Api, gone: Gone) -> list[str]:
 
 @operation()
 def handed_out(charts: Charts, wanted: Wanted) -> Generator[FunctionCommand, None, None]:
-    """Ensure the kubeconfig of a health-reader beside the merged one, 0600."""
+    """Ensure the kubeconfig of a health-reader beside the merged one, 0600.
+
+    To a plan, one whose account has no token yet is written: the release is about to make it.
+    """
     file = charts.reader_file(wanted.name)
-    if not state.is_executing:
-        if not file.exists():
-            yield FunctionCommand(_carried_out, (), {})
+    if not state.is_executing and not charts.asked:
+        conditional()
+        yield FunctionCommand(_carried_out, (), {})
         return
     api = charts.api()
-    assert api is not None, "its release is up"
+    assert api is not None, "its release is up, or was asked for"
     try:
+        if not state.is_executing and not _token(api, wanted):
+            yield FunctionCommand(_carried_out, (), {})
+            return
         text = reader(charts, api, wanted)
         existing = kubeconfig.text(file)
     except (ApiError, OSError, UnicodeDecodeError) as error:
-        raise Refusal([f"{file}: {error}; the release itself is up"]) from None
+        also = "; the release itself is up" if state.is_executing else ""
+        raise Refusal([f"{file}: {error}{also}"]) from None
     if text == existing and file.stat().st_mode & 0o777 == 0o600:
         host.noop(f"{file} is the account's")
         return
     yield FunctionCommand(write, (file, "", text), {})
+
+
+def _token(api: Api, wanted: Wanted) -> str:
+    """The token of a reader's account; "" while it has none."""
+    held = api.get(f"{_namespace(wanted.namespace)}/secrets/{wanted.name}-token")
+    return base64.b64decode(((held or {}).get("data") or {}).get("token") or "").decode()
 
 
 def reader(charts: Charts, api: Api, wanted: Wanted) -> str:
@@ -604,8 +627,7 @@ def reader(charts: Charts, api: Api, wanted: Wanted) -> str:
 
     Its context has the merged one's name, by which `homelab health` knows the inventory.
     """
-    held = api.get(f"{_namespace(wanted.namespace)}/secrets/{wanted.name}-token")
-    token = base64.b64decode(((held or {}).get("data") or {}).get("token") or "").decode()
+    token = _token(api, wanted)
     if not token:
         raise ApiError(f"the account {wanted.namespace}/{wanted.name} has no token yet; deploy again")
     merged = yaml.safe_load(charts.kubeconfig.read_text(encoding="utf-8"))

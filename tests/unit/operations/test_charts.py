@@ -41,9 +41,9 @@ def deploy(api: ChartsApi, tmp_path: Path, host: Any, state: Any, monkeypatch: p
     file.parent.mkdir()
     api.kubeconfig(file, "homelab-sandbox")
 
-    def begin(*charts: dict[str, Any]) -> Charts:
+    def begin(*charts: dict[str, Any], k3s_before: bool = False) -> Charts:
         known = home(tmp_path, *charts, kubeconfig=str(file))
-        return operations._charts(known, known.servers[0], CHARTS)
+        return operations._charts(known, known.servers[0], CHARTS, k3s_before)
 
     return begin
 
@@ -273,26 +273,36 @@ def test_an_answer_that_is_no_object_is_one_line(api: ChartsApi, deploy: Any) ->
 def test_a_cluster_that_is_down_is_not_kept_down_by_its_charts(
     api: ChartsApi, deploy: Any, state: Any, host: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = deploy(READER).home
     api.refused[crd("helmcharts")[0]] = 503
-    made = operations._charts(known, known.servers[0], CHARTS, k3s_before=True)
+    made = deploy(READER, k3s_before=True)
     assert (made.asked, made.gone) == (False, ())
     state.is_executing = False
     assert len(list(operations.applied._inner(made, made.wanted[0]))) == 1
+    assert "_if" in host.current_op_global_arguments, "only once K3s has made it answer"
     api.refused.clear()
     state.is_executing = True
     assert run(operations.applied, made, made.wanted[0]) == 1
 
 
-def test_before_there_is_a_cluster_everything_would_be_applied(deploy: Any, tmp_path: Path, state: Any) -> None:
+def test_before_there_is_a_cluster_everything_comes_after_k3s(
+    deploy: Any, tmp_path: Path, state: Any, host: Any
+) -> None:
     (tmp_path / "kube" / "config").unlink()
-    made = deploy(NTFY, READER)
+    made = deploy(NTFY, READER, k3s_before=True)
     state.is_executing = False
-    assert [len(list(operations.applied._inner(made, each))) for each in made.wanted] == [1, 1]
-    assert [len(list(operations.handed_out._inner(made, each))) for each in made.readers] == [1]
+    for operation, wanted in [(operations.applied, made.wanted), (operations.handed_out, made.readers)]:
+        host.current_op_global_arguments.clear()
+        assert {len(list(operation._inner(made, each))) for each in wanted} == {1}
+        assert "_if" in host.current_op_global_arguments
     state.is_executing = True
     with pytest.raises(Refusal, match=r"has no context homelab-sandbox; run deploys/k3s\.py first"):
         list(operations.applied._inner(made, made.wanted[0]))
+
+
+def test_without_a_cluster_neither_a_run_nor_a_plan_of_the_charts_alone_begins(deploy: Any, tmp_path: Path) -> None:
+    (tmp_path / "kube" / "config").unlink()
+    with pytest.raises(Refusal, match=r"has no context homelab-sandbox; run deploys/k3s\.py first"):
+        deploy(NTFY, READER)
 
 
 def test_a_refused_object_is_a_line_without_the_secret(
@@ -693,7 +703,7 @@ def test_a_cluster_that_was_made_in_this_run_is_asked_before_anything_is_applied
     file = tmp_path / "kube" / "config"
     text = file.read_text()
     file.unlink()
-    made = deploy(READER)
+    made = deploy(READER, k3s_before=True)
     file.write_text(text)
     api.objects |= dict([crd("helmcharts", "chart")])
     with pytest.raises(Refusal, match="this K3s's HelmChart does not know chartContent, targetNamespace, values"):
@@ -714,14 +724,43 @@ def test_values_of_k3ss_own_chart_are_taken_back_without_a_job(api: ChartsApi, d
 #
 
 
+def account(token: bytes) -> dict[str, dict[str, Any]]:
+    """The Secret with a reader's token, as the API has it."""
+    held = {"token": base64.b64encode(token).decode()}
+    path = "/api/v1/namespaces/kube-system/secrets/health-reader-token"
+    return {path: {"metadata": {"name": "health-reader-token"}, "data": held}}
+
+
+def test_a_plan_names_the_readers_kubeconfig_where_a_run_would_write_it(
+    api: ChartsApi, deploy: Any, state: Any, host: Any
+) -> None:
+    def planned() -> int:
+        state.is_executing = False
+        commands = list(operations.handed_out._inner(made, release))
+        state.is_executing = True
+        return len(commands)
+
+    made = deploy(READER)
+    (release,) = made.readers
+    assert planned() == 1, "its account is about to be made"
+    api.objects |= account(b"the.token")
+    assert planned() == 1
+    run(operations.handed_out, made, release)
+    assert planned() == 0
+    made.reader_file(release.name).chmod(0o644)
+    assert planned() == 1
+    run(operations.handed_out, made, release)
+    api.objects |= account(b"another.token")
+    assert planned() == 1
+    assert host.current_op_global_arguments == {}, "it is known"
+
+
 def test_the_readers_kubeconfig_is_for_its_owner_alone(api: ChartsApi, deploy: Any) -> None:
     made = deploy(READER)
     (release,) = made.readers
     with pytest.raises(Refusal, match="has no token yet; deploy again; the release itself is up"):
         run(operations.handed_out, made, release)
-    token = {"token": base64.b64encode(b"the.token").decode()}
-    path = "/api/v1/namespaces/kube-system/secrets/health-reader-token"
-    api.objects[path] = {"metadata": {"name": "health-reader-token"}, "data": token}
+    api.objects |= account(b"the.token")
     assert run(operations.handed_out, made, release) == 1
     file = made.reader_file(release.name)
     assert file == made.kubeconfig.with_name("config.health-reader")

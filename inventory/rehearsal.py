@@ -1,4 +1,4 @@
-"""A home of machines that do not exist: read the plan of every deploy without any host.
+"""A home of machines that do not exist: read the plan of a deploy without any host.
 
     HOMELAB_ENV=rehearsal pyinfra --dry inventory deploys/site.py
 

@@ -133,8 +133,9 @@ def plan(
 
     try:
         folder, home = _inventory()
+        away = [host.inventory_name for host in home.hosts if host.away]
         hosts = [host.inventory_name for host in home.hosts if not host.away]
-        made = plans.read(folder, deploy.value, hosts, home.environment)
+        made = plans.read(folder, deploy.value, hosts, home.environment, away=away)
     except (InventoryError, SettingsError, plans.PlanError) as error:
         tell(error)
         raise typer.Exit(1) from None

@@ -43,12 +43,13 @@ class Change:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a deploy would do, in its order. `hosts` are all that were asked."""
+    """What a deploy would do, in its order. `hosts` are all that were asked, `away` those that are left alone."""
 
     environment: str
     deploy: str
     hosts: tuple[str, ...]
     changes: tuple[Change, ...]
+    away: tuple[str, ...] = ()
 
     @property
     def pending(self) -> int:
@@ -66,10 +67,11 @@ def read(
     hosts: Sequence[str],
     environment: str,
     environ: Mapping[str, str] | None = None,
+    away: Sequence[str] = (),
 ) -> Plan:
     """Ask the hosts of the inventory folder `folder` what `deploys/<deploy>.py` would change there.
 
-    `hosts` are the inventory names of all that will be asked.
+    `hosts` are the inventory names of all that will be asked, `away` of those that will not.
     Raise PlanError when pyinfra refuses, stops or says something that is not its JSON.
     """
     kept = os.environ if environ is None else environ
@@ -85,7 +87,7 @@ def read(
     )
     if done.returncode != 0:
         raise PlanError("\n".join(_reasons(done.stderr, done.returncode)))
-    return Plan(environment, deploy, tuple(hosts), changes(done.stdout))
+    return Plan(environment, deploy, tuple(hosts), changes(done.stdout), tuple(away))
 
 
 def _reasons(said: str, code: int) -> list[str]:
@@ -132,6 +134,7 @@ def as_data(plan: Plan) -> dict[str, Any]:
         "deploy": plan.deploy,
         "pending": plan.pending,
         "hosts": list(plan.hosts),
+        "away": list(plan.away),
         "changes": [
             {
                 "deploy": each.deploy,
@@ -151,20 +154,22 @@ def as_json(plan: Plan) -> str:
 
 def lines(plan: Plan) -> Iterator[str]:
     """The plan in words, host by host."""
+    asked = many(len(plan.hosts), "host")
+    away = f", {' and '.join(plan.away)} {'is' if len(plan.away) == 1 else 'are'} away" if plan.away else ""
     if not plan.pending:
-        yield f"{plan.environment}: nothing to do; {many(len(plan.hosts), 'host')} as described"
+        # A deploy of a part has looked at that part only.
+        found = f"{asked} as described" if plan.deploy == "site" else f"{asked} asked"
+        yield f"{plan.environment}: nothing to do in deploys/{plan.deploy}.py; {found}{away}"
         return
     for host in plan.hosts:
         here = [each for each in plan.changes if host in each.sure]
-        if not here:
-            continue
-        yield f"{host}: {many(len(here), 'change')}"
+        after = [each for each in plan.changes if host in each.conditional]
+        if here or after:
+            yield f"{host}: {many(len(here), 'change') if here else 'nothing by itself'}"
         yield from (f"  {each.name}" for each in here)
-        yield from (
-            f"  {each.name}  (if what is above changes it)" for each in plan.changes if host in each.conditional
-        )
+        yield from (f"  {each.name}  (only if another change brings it)" for each in after)
     changed = {host for each in plan.changes for host in each.sure}
     yield (
-        f"{plan.environment}: {many(plan.pending, 'change')} on {len(changed)} of {many(len(plan.hosts), 'host')};"
+        f"{plan.environment}: {many(plan.pending, 'change')} on {len(changed)} of {asked}{away};"
         f" this makes them: HOMELAB_ENV={plan.environment} pyinfra inventory deploys/{plan.deploy}.py"
     )

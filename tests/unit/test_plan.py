@@ -1,6 +1,8 @@
 """`homelab plan`: pyinfra's dry run as data, and never "nothing to do" when it could not be found out."""
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +25,20 @@ def operation(name: str, hosts: list[str], conditional: list[str] | None = None)
 
 def planned(*operations: dict[str, Any]) -> plan.Plan:
     output = json.dumps({"plan": operations, "results": None})
-    return plan.Plan("home", "site", ("s1", "nas"), plan.changes(output))
+    return plan.Plan("home", "site", ("s1", "nas", "a1"), plan.changes(output))
 
 
 def test_operations_that_change_nothing_are_no_drift() -> None:
     made = planned(operation("deploys/base.py | Set the hostname", []))
     assert (made.changes, made.pending, made.exit_code) == ((), 0, 0)
-    assert list(plan.lines(made)) == ["home: nothing to do; 2 hosts as described"]
+    assert list(plan.lines(made)) == ["home: nothing to do in deploys/site.py; 3 hosts as described"]
+
+
+def test_a_deploy_of_a_part_does_not_vouch_for_the_rest() -> None:
+    made = replace(planned(), deploy="nas", away=("s2", "s3"))
+    assert list(plan.lines(made)) == ["home: nothing to do in deploys/nas.py; 3 hosts asked, s2 and s3 are away"]
+    made = replace(planned(operation("Keep the time", ["s1"])), away=("s2",))
+    assert list(plan.lines(made))[-1].startswith("home: 1 change on 1 of 3 hosts, s2 is away; this makes them: ")
 
 
 def test_each_change_is_named_at_its_host() -> None:
@@ -37,6 +46,7 @@ def test_each_change_is_named_at_its_host() -> None:
         operation("deploys/base.py | Keep the time", ["s1", "nas"]),
         operation("deploys/nas.py | Serve NFSv4 only", ["nas"]),
         operation("deploys/nas.py | Start the NFS server", [], ["nas"]),
+        operation("deploys/charts.py | Apply ntfy", [], ["a1"]),
     )
     assert made.exit_code == 2
     assert list(plan.lines(made)) == [
@@ -45,8 +55,10 @@ def test_each_change_is_named_at_its_host() -> None:
         "nas: 2 changes",
         "  Keep the time",
         "  Serve NFSv4 only",
-        "  Start the NFS server  (if what is above changes it)",
-        "home: 3 changes on 2 of 2 hosts; this makes them: HOMELAB_ENV=home pyinfra inventory deploys/site.py",
+        "  Start the NFS server  (only if another change brings it)",
+        "a1: nothing by itself",
+        "  Apply ntfy  (only if another change brings it)",
+        "home: 3 changes on 2 of 3 hosts; this makes them: HOMELAB_ENV=home pyinfra inventory deploys/site.py",
     ]
     assert plan.as_data(made)["changes"][1] == {
         "deploy": "deploys/nas.py",
@@ -75,6 +87,44 @@ def test_a_plan_of_the_rehearsal_as_it_is_run() -> None:
     assert (made["version"], made["environment"], made["deploy"]) == (1, "rehearsal", "base")
     assert {"Keep the time", "Install packages"} <= {each["name"] for each in made["changes"]}
     assert made["hosts"] == [f"@fake/{name}" for name in ("s1", "s2", "s3", "a1", "a2", "nas")]
+
+
+@pytest.fixture
+def rehearsal(tmp_path: Path) -> Path:
+    """The rehearsal's inventory, to be changed."""
+    repository = Path(__file__).parents[2]
+    shutil.copytree(repository / "inventory", tmp_path / "inventory")
+    for name in ("charts", "config.py", "deploys", "src"):
+        (tmp_path / name).symlink_to(repository / name)
+    return tmp_path
+
+
+def away(folder: Path, hosts: str) -> None:
+    with (folder / "inventory" / "rehearsal.py").open("a") as file:
+        file.write(f"\nfor _, _data in {hosts}:\n    _data['away'] = True\n")
+
+
+def test_a_host_that_is_away_is_told_and_not_counted(rehearsal: Path) -> None:
+    away(rehearsal, "k3s_servers[2:]")
+    done = homelab("plan", "base", "--format", "json", cwd=rehearsal)
+    made = json.loads(done.stdout)
+    asked = [f"@fake/{name}" for name in ("s1", "s2", "a1", "a2", "nas")]
+    assert (done.returncode, made["hosts"], made["away"]) == (2, asked, ["@fake/s3"])
+    assert {host for each in made["changes"] for host in each["hosts"]} == set(asked)
+
+
+def test_where_all_are_away_nothing_is_found_out(rehearsal: Path) -> None:
+    away(rehearsal, "[*k3s_servers, *k3s_agents, *nas]")
+    done = homelab("plan", "base", cwd=rehearsal)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert len(done.stderr.splitlines()[1:]) == 6 and "Traceback" not in done.stderr
+
+
+def test_a_cluster_that_is_not_there_leaves_its_charts_unplanned(rehearsal: Path) -> None:
+    done = homelab("plan", "charts", cwd=rehearsal)
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()[1:]
+    assert line.endswith("has no context homelab-rehearsal; run deploys/k3s.py first")
 
 
 def test_wrong_usage_exits_with_1_since_2_means_pending() -> None:

@@ -10,6 +10,7 @@ import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -27,14 +28,17 @@ from homelab.pyinfra_compat import Refusal, is_dry
 _one_fetch = RLock()
 
 
-def ready(cache: Path, version: str, arch: str, asset: str) -> Artifact:
+def ready(cache: Path, version: str, arch: str, asset: str, laid: bool = False) -> Artifact:
     """An asset that is in the cache with the hash it should have, fetched if need be (never in a dry run).
 
+    `laid` is whether a host has something in its place: a dry run then asks for the hash, to compare, and keeps it not.
     Raise ArtifactError when it cannot be had or is corrupt.
     """
     with _one_fetch:
         found = artifacts.find(cache, version, arch, asset)
         if is_dry():
+            if found.sha256 is None and laid:
+                found = replace(found, sha256=_upstreams_sum(found))
             if not found.present:
                 logger.info(f"    {asset} {version} would be fetched from {artifacts.asset_url(version, asset)}")
             return found
@@ -64,7 +68,7 @@ def verify(artifact: Artifact) -> None:
     seen.write_text(stamp, encoding="utf-8")
 
 
-def _record_sum(artifact: Artifact) -> None:
+def _upstreams_sum(artifact: Artifact) -> str:
     sums = artifacts.sums_asset(artifact.arch)
     address = artifacts.asset_url(artifact.version, sums)
     with tempfile.TemporaryFile() as file:
@@ -74,6 +78,11 @@ def _record_sum(artifact: Artifact) -> None:
     total = artifacts.listed(text, artifact.asset)
     if total is None:
         raise ArtifactError(f"{address}: does not list {artifact.asset}; check the version {artifact.version}")
+    return total
+
+
+def _record_sum(artifact: Artifact) -> None:
+    total = _upstreams_sum(artifact)
     beside = artifact.path.with_name(f"{artifact.asset}.sha256")
     beside.parent.mkdir(parents=True, exist_ok=True)
     beside.write_text(f"{total}  {artifact.asset}\n", encoding="utf-8")

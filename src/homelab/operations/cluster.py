@@ -147,9 +147,10 @@ def _wanted(home: Home, here: list[Host], site: Survey) -> tuple[dict[str, Wante
 
     # Once an architecture, not once a host: what cannot be had costs its time-out and its line.
     @cache
-    def asset(arch: str, name: str) -> Artifact | None:
+    def asset(arch: str, name: str, path: str) -> Artifact | None:
+        laid = any(path in site.probes[host.name].files for host in here)
         try:
-            return artifact.ready(folder, version, arch, name)
+            return artifact.ready(folder, version, arch, name, laid)
         except ArtifactError as error:
             problems[str(error)] = str(error)
             return None
@@ -173,8 +174,9 @@ def _wanted(home: Home, here: list[Host], site: Survey) -> tuple[dict[str, Wante
         ]
         if registries is not None:
             files.append(registries)
-        binary = asset(arch, artifacts.binary(arch))
-        images = {f"{paths.IMAGES}/{name}": asset(arch, name) for name in k3s.image_assets(home, arch)}
+        binary = asset(arch, artifacts.binary(arch), paths.BINARY)
+        archives = {f"{paths.IMAGES}/{name}": name for name in k3s.image_assets(home, arch)}
+        images = {path: asset(arch, name, path) for path, name in archives.items()}
         if binary is not None:
             found = {path: each for path, each in images.items() if each is not None}
             wanted[host.name] = Wanted(tuple(files), binary, found)

@@ -196,6 +196,18 @@ def test_a_dry_run_fetches_nothing_and_says_what_it_would(
     assert not cache.exists()
 
 
+def test_a_dry_run_asks_for_the_hash_of_what_a_host_has_and_keeps_nothing(
+    cache: Path, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(artifact, "is_dry", lambda: True)
+    found = artifact.ready(cache, VERSION, "amd64", "k3s", laid=True)
+    assert (found.present, found.sha256, upstream.asked) == (False, SUM, ["sha256sum-amd64.txt"])
+    assert not cache.exists()
+    monkeypatch.setattr(artifacts, "RELEASES", "http://127.0.0.1:9")
+    with pytest.raises(ArtifactError, match="cannot be fetched"):
+        artifact.ready(cache, VERSION, "amd64", "k3s", laid=True)
+
+
 # To a host
 #
 

@@ -196,3 +196,19 @@ def test_a_plan_is_refused_where_nothing_is_to_start_and_no_api_answers(
             cluster._cluster(site(known, s1=probe))
     else:
         assert bool(cluster._cluster(site(known, s1=probe)).plan.steps) is down
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_what_a_host_has_in_an_assets_place_is_compared(there: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, bool] = {}
+
+    def ready(cache: Path, version: str, arch: str, name: str, laid: bool) -> Artifact:
+        asked[name] = laid
+        return Artifact(version, arch, name, cache, "b" * 64, "a test")
+
+    monkeypatch.setattr(cluster.artifact, "ready", ready)
+    known = home(["s1"], ["a1"])
+    probes = {"s1": fresh(), "a1": node_up(known, "a1") if there else fresh()}
+    found, problems = cluster._wanted(known, list(known.hosts), site(known, **probes))
+    assert problems == [] and found.keys() == {"s1", "a1"}
+    assert asked["k3s"] is there

@@ -450,7 +450,7 @@ def _own(entry: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield entry
         return
     for name in entry["names"]:
-        hosts: dict[str, list[str]] = {
+        hosts: dict[str, Any] = {
             key: [host for host in entry[key] if _named[host, entry["op_hash"]] == name]
             for key in ("hosts_with_change", "hosts_with_conditional_change", "success", "error", "no_change")
             if key in entry

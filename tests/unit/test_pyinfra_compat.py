@@ -534,3 +534,12 @@ def test_what_a_plan_cannot_know_yet_comes_after_another_change(project: Project
     (told,) = json.loads(said[0])["plan"]
     assert told["hosts_with_conditional_change"] == ["@fake/s1"]
     assert told["hosts_with_change"] == ["@fake/s2", "@fake/s3"]
+
+
+@pytest.mark.parametrize("option", ["--dry", "--json"])
+def test_an_operation_can_refuse_a_plan(project: Project, option: str) -> None:
+    """It cannot tell what it would change; nothing is then taken for nothing to do."""
+    project.write("deploys/x.py", WAIT.replace("state.is_executing and", ""))
+    code, said = project.run("--dry", option, "inventory")
+    assert code == 1 and not any(line.startswith("{") for line in said)
+    assert told(said)[0] == "s3: K3s did not start"

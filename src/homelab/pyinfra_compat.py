@@ -26,6 +26,7 @@ import pyinfra.api.util
 import pyinfra.connectors.util
 import pyinfra_cli.cli as cli
 import pyinfra_cli.prints as prints
+import pyinfra_cli.util as util
 from paramiko import SSHException
 from pyinfra import host as current_host
 from pyinfra import logger, state
@@ -37,7 +38,7 @@ from pyinfra.api.state import State, StateOperationMeta
 from pyinfra.connectors.ssh import SSHConnector
 from pyinfra.connectors.util import clear_askpass_cache
 from pyinfra.context import ctx_state
-from pyinfra_cli.exceptions import CliError
+from pyinfra_cli.exceptions import CliError, UnexpectedExternalError
 
 from homelab.model import Home, InventoryError, choose, load
 from homelab.settings import Settings, SettingsError
@@ -104,6 +105,7 @@ def install() -> None:
     cli._do_confirm = _confirm(cli._do_confirm)
     cli.connect_all = _connect_all
     cli.run_ops = _run_ops(cli.run_ops)
+    vars(util)["exec_file"] = _exec_file(util.exec_file)
     operations = vars(pyinfra.api.operations)
     operations["_run_host_op_with_context"] = _run_host_op(operations["_run_host_op_with_context"])
     operation = vars(importlib.import_module("pyinfra.api.operation"))
@@ -375,6 +377,25 @@ def _getpass(original: Callable[[str], str]) -> Callable[[str], str]:
         return original(prompt)
 
     return getpass
+
+
+def _exec_file(original: Callable[..., Any]) -> Callable[..., Any]:
+    """A deploy file asks hosts as it is read; one whose connection is gone by then is a line, and not a traceback."""
+
+    def exec_file(filename: str, *arguments: Any, **more: Any) -> Any:
+        try:
+            return original(filename, *arguments, **more)
+        except UnexpectedExternalError as error:
+            lost = error.exception
+            if not isinstance(lost, SSHException | EOFError | ConnectionError | TimeoutError):
+                raise
+            why = str(lost) or type(lost).__name__
+            # Not by name: what is decided for all hosts asks others than the one for which the file is read.
+            raise Refusal(
+                [f"the connection to a host was lost while it was asked ({why}); run the same command again"]
+            ) from error
+
+    return exec_file
 
 
 # Why a host failed, in the lines of a refusal; what else fails has said so as it ran.

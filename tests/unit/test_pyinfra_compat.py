@@ -24,6 +24,7 @@ import pyinfra.api.util
 import pyinfra.connectors.util
 import pyinfra_cli.cli as cli
 import pyinfra_cli.prints as prints
+import pyinfra_cli.util as util
 import pytest
 from pyinfra.api.config import Config
 from pyinfra.api.exceptions import PyinfraError
@@ -61,6 +62,7 @@ def parameters(function: Callable[..., Any]) -> list[str]:
         (cli.run_ops, ["state", "serial", "no_wait"]),
         (pyinfra.api.operations._run_host_op_with_context, ["state", "host", "op_hash"]),
         (decorator.__globals__["solve_operation_consistency"], ["names", "state", "host"]),
+        (util.exec_file, ["filename", "return_locals", "is_deploy_code"]),
         (prints.build_plan_json, ["state"]),
         (prints.build_results_json, ["state"]),
         (prints.pretty_op_name, ["op_meta"]),
@@ -534,6 +536,16 @@ def test_what_a_plan_cannot_know_yet_comes_after_another_change(project: Project
     (told,) = json.loads(said[0])["plan"]
     assert told["hosts_with_conditional_change"] == ["@fake/s1"]
     assert told["hosts_with_change"] == ["@fake/s2", "@fake/s3"]
+
+
+@pytest.mark.parametrize("deploy", ["deploys/x.py", "deploys/all.py"])
+def test_a_host_that_goes_away_while_a_plan_asks_it_is_a_line(project: Project, deploy: str) -> None:
+    project.write("deploys/x.py", WAIT.replace("state.is_executing and", "").replace("@fake/s3", "nobody"))
+    project.write("deploys/all.py", "from pyinfra import local\nlocal.include('deploys/x.py')\n")
+    code, said = project.run("--dry", "--json", "inventory", deploy=deploy)
+    assert code == 1
+    lost = "the connection to a host was lost while it was asked (SSH session not active); run the same command again"
+    assert told(said) == [lost]
 
 
 @pytest.mark.parametrize("option", ["--dry", "--json"])

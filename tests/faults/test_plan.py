@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import yaml
+
+from homelab.k3s import paths
 from tests.faults.conftest import state
-from tests.sandbox.lab import Lab
+from tests.sandbox.lab import KUBECONFIG, Lab
 
 EDITED, NAMED = "/etc/apt/apt.conf.d/90homelab", "Install security upgrades unattended, without a reboot"
 UNIT, CONFIG = "/etc/systemd/system/k3s-agent.service", "/etc/rancher/k3s/config.yaml"
@@ -35,4 +38,23 @@ def test_what_a_hand_changed_is_named_and_stays_until_the_next_deploy(whole: Lab
         done = whole.deploy("site")
     assert done.code == 0, done.reasons
     assert whole.starts(["s3", "a1"]) == started, "what runs is as described, and is not restarted"
+    assert plan(whole, 0) == {}
+
+
+def test_a_kubeconfig_whose_authority_is_not_the_clusters_is_named(whole: Lab) -> None:
+    """Through it the API cannot be asked: what charts would apply only comes after the merge."""
+    before = KUBECONFIG.read_text()
+    stale = yaml.safe_load(before)
+    other = whole.ssh("s1", f"base64 -w0 {paths.DATA}/server/tls/client-ca.crt").strip()
+    for each in stale["clusters"]:
+        each["cluster"]["certificate-authority-data"] = other
+    KUBECONFIG.write_text(yaml.safe_dump(stale))
+    try:
+        named = {name.partition(" /")[0]: hosts for name, hosts in plan(whole, 2).items() if hosts}
+        assert named == {"Merge the kubeconfig": ["s1"]}
+        assert yaml.safe_load(KUBECONFIG.read_text()) == stale, "a plan touches nothing"
+    finally:
+        done = whole.deploy("k3s")
+    assert done.code == 0, done.reasons
+    assert yaml.safe_load(KUBECONFIG.read_text()) == yaml.safe_load(before)
     assert plan(whole, 0) == {}

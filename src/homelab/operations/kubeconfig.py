@@ -19,7 +19,7 @@ from homelab.model import Home, Host
 from homelab.operations import api as apis
 from homelab.operations.api import ApiError
 from homelab.operations.cluster import Cluster
-from homelab.pyinfra_compat import Refusal, conditional
+from homelab.pyinfra_compat import Refusal, conditional, is_dry
 
 # Ready after a restart takes a kubelet some seconds; every node passed its own gate before.
 DEADLINE = 180
@@ -98,11 +98,12 @@ def answering(
 ) -> Generator[StringCommand, None, None]:
     """Wait until the API, asked from the control machine, shows every expected node up; end the run if it does not.
 
-    A plan that leaves nodes and kubeconfig as they are asks once, and is refused where nothing answers.
+    A plan that leaves nodes and kubeconfig as they are asks once, and is refused where nothing answers. A run is not:
+    what it does first, to a firewall say, may be what makes it answer.
     """
     if state.is_executing:
         _prove(cluster, expected, deadline)
-    elif not cluster.plan.steps and not cluster.merges:
+    elif is_dry() and not cluster.plan.steps and not cluster.merges:
         nodes, why = outside(cluster.kubeconfig, kubeconfig.context(cluster.home.environment))
         if nodes is None:
             raise Refusal([_silent(why)])

@@ -36,7 +36,7 @@ def clearing(case: Case, names: Iterable[str], own: Container[str] = ()) -> Clea
         if problem is not None:
             problems.append(problem)
         if word is not None:
-            script += guard.cleared(disk, word, case.seen.consents)
+            script += guard.cleared(disk, word)
             consents.append(word)
             lost.append(f"/dev/{disk.name} (serial {disk.serial}: {consent.seen(disk)})")
     return Clearing(script, tuple(consents), tuple(lost), tuple(problems))

@@ -106,14 +106,14 @@ def clears(
     place = f"{host}.disks.{name}"
     word = consent.word(disk)
     what = f"/dev/{disk.name} (serial {disk.serial}) holds {consent.seen(disk)}"
-    if written and consent.resumes(disk, written, seen.consents):
-        return written, None
-    if written in seen.consents or written in used:
+    if written and (written in seen.consents or written in used):
+        # Nor is one good whose clearing was cut: what has come to the disk since, nobody can tell from what was there.
+        cut = consent.cut(written, seen.consents)
+        how = f"the clearing under the consent {written} was cut" if cut else f"the consent {written} was used already"
         if word == written:
             remedy = "a consent is good for one time; clear the disk by hand (`wipefs --all`), or list another one"
-            return None, Problem(place, f"{what}, and the consent {written} was used already", remedy)
-        found = f"{what}; the consent {written} was used already"
-        return None, Problem(place, found, f'to lose all that, write "consent": "{word}"')
+            return None, Problem(place, f"{what}, and {how}", remedy)
+        return None, Problem(place, f"{what}; {how}", f'to lose all that, write "consent": "{word}"')
     if written == word:
         return word, None
     if written:

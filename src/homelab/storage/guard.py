@@ -6,7 +6,6 @@ Tools' own prompts protect nothing: without a terminal mkfs.ext4 overwrites what
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
 
 from homelab.storage import consent, records, superblocks
 from homelab.storage.bare import BARE
@@ -147,7 +146,7 @@ def untouched(id_: str, disk: DiskSeen) -> str:
     return "".join(lines)
 
 
-def cleared(disk: DiskSeen, word: str, used: Mapping[str, str]) -> str:
+def cleared(disk: DiskSeen, word: str) -> str:
     """Clear a disk under a consent, and note when that began and when it was done."""
-    began = "" if word in used else f"consent {word} {shlex.quote('began ' + consent.began(disk))}\n"
-    return f"{began}clear {disk.name}\nconsent {word} 'done'\n"
+    began = shlex.quote(f"began {consent.began(disk)}")
+    return f"consent {word} {began}\nclear {disk.name}\nconsent {word} 'done'\n"

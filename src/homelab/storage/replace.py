@@ -265,7 +265,7 @@ class _Draft:
             remedy = remedy.replace("list another", "take another")
             self.problems.append(replace(problem, place=f"{self.host}: {name}", remedy=remedy))
         if word is not None:
-            situation.clearing = guard.cleared(new, word, self.seen.consents)
+            situation.clearing = guard.cleared(new, word)
             situation.words = (word,)
 
     def _told(self, case: Case, new: DiskSeen) -> Iterator[str]:

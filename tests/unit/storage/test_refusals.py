@@ -265,19 +265,34 @@ def test_consent_is_good_once_whoever_remembers() -> None:
         assert list(touched(plan)) == []
 
 
-def test_clearing_that_was_cut_goes_on_under_the_same_consent() -> None:
-    whole = Look().disk("sda", wipefs=looks.captured("gpt", "sda"), content="x").disk("sdb")
-    plan, word = consented(whole)
+@pytest.mark.parametrize(
+    "now",
+    [
+        {"content": "x"},
+        {"wipefs": looks.captured("gpt", "sda")},
+        {"wipefs": looks.captured("gpt", "sda"), "parts": {"sda1": looks.EMPTY}},
+        {"wipefs": looks.captured("gpt_backup", "sda")},
+        {"wipefs": EXT4},
+    ],
+    ids=["no signature", "as before", "parted", "half cleared", "another filesystem"],
+)
+def test_consent_whose_clearing_was_cut_covers_nothing_that_the_disk_holds_since(now: dict[str, Any]) -> None:
+    """A table or data without a signature may be what was there, and somebody's new ones."""
+    plan, word = consented(Look().disk("sda", wipefs=looks.captured("gpt", "sda"), content="x").disk("sdb"))
     (step,) = [step for step in plan.steps if step.kind == "destructive"]
     began = next(line for line in step.command.splitlines() if line.startswith(f"consent {word} "))
-    noted = began.split("'")[1]
-    # The first signature is gone, what else was there is not.
-    cut = Look().disk("sda", wipefs=looks.captured("gpt_backup", "sda")).disk("sdb").line("consent", f"{word} {noted}")
-    again = planned(cut, nas(consent=word))
-    assert told(again) == "" and [each.consents for each in again.steps if each.consents] == [(word,)]
-    # Something new came to it meanwhile.
-    new = Look().disk("sda", wipefs=EXT4).disk("sdb").line("consent", f"{word} {noted}")
-    assert list(touched(planned(new, nas(consent=word)))) == []
+
+    def later(**holds: Any) -> Look:
+        return Look().disk("sda", **holds).disk("sdb").line("consent", f"{word} {began.split(chr(39))[1]}")
+
+    again = planned(later(**now), nas(consent=word))
+    assert f"the clearing under the consent {word} was cut; " in told(again) and list(touched(again)) == []
+    if not offered(again):
+        assert "clear the disk by hand" in told(again) and now == {"wipefs": looks.captured("gpt", "sda")}
+    else:
+        assert told(planned(later(**now), nas(consent=offered(again)))) == ""
+    # What was cleared to the end, and only not noted as that, needs nobody's consent.
+    assert told(planned(later(), nas(consent=word))) == ""
 
 
 def test_consent_of_a_disk_that_is_in_its_pool_by_now_is_nothing_to_speak_of() -> None:

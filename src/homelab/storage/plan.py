@@ -12,6 +12,7 @@ from homelab.probe import HostProbe
 from homelab.storage import branches, crypttab, degraded, disks, luks, mdraid, mounts, records, superblocks, volumes
 from homelab.storage.case import Case, Decided
 from homelab.storage.disks import Found
+from homelab.storage.named import named
 from homelab.storage.pool import decide
 from homelab.storage.records import Record
 from homelab.storage.seen import Mount, Seen
@@ -114,6 +115,10 @@ class _Draft:
 
     def _decided(self, case: Case, record: Record | None, others: Mapping[str, Record]) -> tuple[Decided, Case]:
         """What becomes of a pool, and the case of what it was decided on."""
+        if record is not None and record.state == "made" and record.kind != "snapraid":
+            record, unknown = named(case, record)
+            if unknown:
+                return Decided(problems=list(unknown)), case
         if not luks.concerns(case, record):
             return decide(case, record, others, self.make_uuid), case
         return luks.decide(case, record, others, self.make_uuid, decide, self.probe, self.keys.get(case.name))

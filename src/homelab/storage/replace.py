@@ -18,6 +18,7 @@ from homelab.model.storage import disk_id
 from homelab.probe import HostProbe
 from homelab.storage import disks, guard, records, replace_btrfs, replace_luks, replace_mdraid
 from homelab.storage.case import Case
+from homelab.storage.named import named
 from homelab.storage.records import Record
 from homelab.storage.seen import DiskSeen, Seen
 from homelab.storage.situation import Situation, Wish
@@ -106,6 +107,9 @@ class _Draft:
             remedy = "src/homelab/storage/README.md tells what to do by hand"
             return Replacement(problems=(Problem(case.place, "of a snapraid pool: not supported yet", remedy),))
         record = self._record(name)
+        if record is not None:
+            record, unknown = named(case, record)
+            self.problems += unknown
         self.problems += [each for each in found.problems if each.place.rpartition(".")[2] in case.pool.disks]
         new = self._new()
         if record is None or new is None or self.problems:

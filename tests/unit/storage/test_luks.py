@@ -268,6 +268,51 @@ def test_a_mirror_starts_without_its_dead_disk_whether_open_or_locked() -> None:
         assert plan.pools["tank"].luks == {"d1": L1, "d2": L2}, "crypttab keeps opening it when it is back"
 
 
+def called(names: dict[str, str], level: str = "raid1", kind: str = "mdraid") -> Nas:
+    """The pool with its disks under these names, by their ids."""
+    pool = {"kind": kind, "level": level, "disks": [*names], "encryption": {"key": "env:KEY"}}
+    return Nas.model_validate({"disks": {name: {"id": id_} for name, id_ in names.items()}, "pools": {"tank": pool}})
+
+
+@pytest.mark.parametrize(
+    ("names", "luks", "serials"),
+    [
+        ({"d1": "ata-S-sda", "new": "ata-S-sdb"}, {"d1": L1, "new": L2}, {"d1": "S-sda", "new": "S-sdb"}),
+        ({"d1": "ata-S-sda", "new": "wwn-0x5"}, {"d1": L1, "new": L2}, {"d1": "S-sda", "new": "S-sdb"}),
+        ({"d2": "ata-S-sda", "d1": "ata-S-sdb"}, {"d2": L1, "d1": L2}, {"d2": "S-sda", "d1": "S-sdb"}),
+        ({"d1": "ata-S-sda", "d2": "wwn-0x5"}, {"d1": L1, "d2": L2}, {"d1": "S-sda", "d2": "S-sdb"}),
+    ],
+    ids=["by its id", "as the last one", "names that change places", "by its name"],
+)
+def test_an_absent_disk_with_another_name_keeps_its_header(
+    names: dict[str, str], luks: dict[str, str], serials: dict[str, str]
+) -> None:
+    plan = planned(Look().luks("sda", L1).record("tank", **NOTED), called(names))
+    assert told(plan) == "" and list(touched(plan)) == []
+    record = plan.pools["tank"]
+    assert (record.luks, record.serials) == (luks, serials)
+    assert f"start tank without {[*names][1]} (serial S-sdb)" in [says for _, says in steps(plan)]
+    # So that it is opened, and known again, once it is back.
+    assert f"UUID={L2} " in next(step.command for step in plan.steps if step.subject == "crypttab")
+    noted = dict(line.split("=", 1) for line in record.text().splitlines())
+    back = planned(Look().luks("sda", L1).luks("sdb", L2, id=names[[*names][1]]).record("tank", **noted), called(names))
+    assert told(back) == "" and f"open {', '.join(names)} of tank by its key" in [says for _, says in steps(back)]
+
+
+def test_absent_disks_that_nobody_can_tell_apart_are_told_of() -> None:
+    """Of a raid6 without two of its disks, both under new names, the headers would be forgotten or mixed up."""
+    third, fourth = L3, L3.replace("9", "6")
+    noted = {**NOTED, "level": "raid6", "disk.d3": "S-sdc", "disk.d4": "S-sdd", "luks.d3": third, "luks.d4": fourth}
+    look = Look().luks("sda", L1).luks("sdb", L2).record("tank", **noted)
+    here = {"d1": "ata-S-sda", "d2": "ata-S-sdb"}
+    plan = planned(look, called({**here, "e": "wwn-0x5", "f": "wwn-0x6"}, "raid6"))
+    assert "nas.disks.e: no disk is wwn-0x5, and which of d3 and d4 it was is not known; give it its" in told(plan)
+    assert "tank" not in plan.pools
+    # One of them tells which it is, and so the other is known.
+    plan = planned(look, called({**here, "e": "wwn-0x5", "f": "ata-S-sdc"}, "raid6"))
+    assert told(plan) == "" and plan.pools["tank"].luks == {"d1": L1, "d2": L2, "e": fourth, "f": third}
+
+
 def test_a_btrfs_that_lost_a_disk_stays_down() -> None:
     plan = planned(Look().luks("sda", L1).record("tank", **BTRFS), nas("btrfs"))
     assert "d2 (serial S-sdb) is gone, and a btrfs without one of its disks is not mounted" in told(plan)

@@ -16,7 +16,7 @@ from homelab.storage.replace import Replacement
 from homelab.storage.situation import Wish
 from tests import looks
 from tests.looks import Look
-from tests.unit.storage.test_luks import L1, L2, L3, NOTE, inside, nas
+from tests.unit.storage.test_luks import L1, L2, L3, NOTE, called, inside, nas
 from tests.unit.storage.test_refusals import KINDS, U1, U2
 from tests.unit.storage.test_refusals import nas as plain
 
@@ -54,7 +54,7 @@ def whole(kind: str) -> Look:
 
 def wished(look: Look, kind: str = "mdraid", probe: HostProbe | None = None, **values: Any) -> Replacement:
     spec = values.pop("spec", None) or nas(kind)
-    wish = Wish("d1", values.pop("new", "ata-S-sdf"), consent=values.pop("consent", None))
+    wish = Wish(values.pop("disk", "d1"), values.pop("new", "ata-S-sdf"), consent=values.pop("consent", None))
     return replace.plan("nas", spec, look.seen, probe or HostProbe(), wish, frozenset())
 
 
@@ -117,6 +117,34 @@ def test_the_record_and_crypttab_follow(kind: str) -> None:
     media = read_record("media", look.seen.records["media"])
     assert media is not None
     assert crypttab.lines((media, after)) in tables[-1].replace("'\"'\"'", "'")
+
+
+@pytest.mark.parametrize("works", [True, False])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_right_header_is_forgotten_where_names_changed_places_since_the_last_deploy(kind: str, works: bool) -> None:
+    look = (whole(kind) if works else lost(kind)).disk("sdf", size=NEW)
+    found = wished(look, kind, disk="d2", spec=called({"d2": "ata-S-sda", "d1": "ata-S-sdb"}, kind=kind))
+    assert lines(found) == ""
+    (noted,) = [step.file for step in found.steps if step.file is not None]
+    after = read_record("tank", dict(line.split("=", 1) for line in noted.content.splitlines()))
+    assert after is not None
+    assert after.luks == {"d2": fresh(kind), "d1": L2} and after.serials == {"d2": "S-sdf", "d1": "S-sdb"}
+    last = [step.command for step in found.steps if "crypttab" in step.says][-1]
+    assert L1 not in last and L2 in last and fresh(kind) in last
+
+
+def test_which_of_two_absent_disks_is_replaced_is_known_or_told_of() -> None:
+    noted = {
+        **NOTE["mdraid"],
+        "level": "raid6",
+        "disk.d3": "S-sdc",
+        "disk.d4": "S-sdd",
+        "luks.d3": L3,
+        "luks.d4": OTHER,
+    }
+    look = Look().luks("sda", L1).luks("sdb", L2).record("tank", **noted).disk("sdf", size=NEW)
+    spec = called({"d1": "ata-S-sda", "d2": "ata-S-sdb", "e": "wwn-0x5", "f": "wwn-0x6"}, "raid6")
+    assert "nas.disks.f: no disk is wwn-0x6, and which of d3 and d4 it was" in lines(wished(look, disk="e", spec=spec))
 
 
 def test_udev_looks_again_at_all_disks_before_a_btrfs_is_mounted() -> None:

@@ -67,7 +67,8 @@ def _prepare(site: Survey) -> Mapping[str, Prepared]:
                 remedy = "run the same command again, and report it if that does not help"
                 problems.append(Problem(host.name, f"its disks cannot be made out: {error}", remedy))
                 continue
-            plan = storage.plan(host.name, host.storage, seen, probe, used, _uuid, luks_keys.hashed(keys))
+            hashed, environment = luks_keys.hashed(keys), site.home.environment
+            plan = storage.plan(host.name, host.storage, seen, probe, used, _uuid, hashed, environment=environment)
             tuned = tuning.settings(host.storage, seen, plan.pools, probe)
             warnings += tuning.unset(host, tuned, tuning.sysctls(host.storage, probe), probe)
         passwords, unread = users.passwords(host)

@@ -52,7 +52,8 @@ def _task(site: Survey, given: Mapping[str, str]) -> Task:
     except storage.Unclear as error:
         remedy = "run the same command again, and report it if that does not help"
         raise Refusal([Problem(host.name, f"its disks cannot be made out: {error}", remedy)]) from error
-    made = replace.plan(host.name, host.storage, seen, answered, wish, consents.used())
+    used, environment = consents.used(), site.home.environment
+    made = replace.plan(host.name, host.storage, seen, answered, wish, used, environment=environment)
     if made.problems:
         raise Refusal(dict.fromkeys(str(problem) for problem in made.problems))
     for warning in made.warnings:

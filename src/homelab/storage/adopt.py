@@ -64,7 +64,9 @@ def _stranger(case: Case, name: str, disk: DiskSeen, uuid: str) -> Problem:
     blank = disk.is_blank and not disk.partitions
     holds = "is blank" if blank else f"holds {consent.seen(disk) or 'something else'}"
     found = f"/dev/{disk.name} (serial {disk.serial}) {holds} and is no member of {case.name} ({uuid})"
-    remedy = f"list the disk that is; where it is dead, list it all the same, and {_replaced_by(name, case.ids[name])}"
+    remedy = (
+        f"list the disk that is; where it is dead, list it all the same, and {_replaced_by(case, name, case.ids[name])}"
+    )
     return Problem(place, found, remedy)
 
 
@@ -124,18 +126,20 @@ def _lost(case: Case, record: Record | None) -> Problem:
         found = f"{_gone(case, record)} is gone, more than a {case.pool.level} survives"
         return Problem(case.place, found, "plug it in; if it is dead, what was on the pool is in its backups only")
     found = f"{_gone(case, record)} is gone, and a btrfs without one of its disks is not mounted"
-    return Problem(case.place, found, f"plug it in; or, if it is dead, {_replaced_by(case.absent[0])}")
+    return Problem(case.place, found, f"plug it in; or, if it is dead, {_replaced_by(case, case.absent[0])}")
 
 
 def _died(case: Case, record: Record | None) -> Problem:
     """What is to be done with a btrfs that goes on without a disk until it is mounted the next time."""
     found = f"{_gone(case, record)} is gone since it was mounted, and what is written now is on the others alone"
-    remedy = f"{_replaced_by(case.absent[0])} while it is mounted; plugged in again it is used from the next boot on"
+    remedy = (
+        f"{_replaced_by(case, case.absent[0])} while it is mounted; plugged in again it is used from the next boot on"
+    )
     return Problem(case.place, found, remedy)
 
 
-def _replaced_by(disk: str, new: str = "NEW") -> str:
-    return f"run `pyinfra inventory deploys/day2/replace_disk.py --data disk={disk} --data with={new}`"
+def _replaced_by(case: Case, disk: str, new: str = "NEW") -> str:
+    return f"run `{case.deploy('day2/replace_disk')} --data disk={disk} --data with={new}`"
 
 
 def _taken(case: Case, record: Record | None, name: str) -> Problem:
@@ -221,7 +225,7 @@ def _trouble(case: Case, record: Record | None) -> Iterator[Problem]:
         alone = (
             f"its data are on {' and '.join(case.disks)} alone" if left <= 0 else f"of the others {left} more may die"
         )
-        remedy = f"plug it in; or, if it is dead, {_replaced_by(case.absent[0])}"
+        remedy = f"plug it in; or, if it is dead, {_replaced_by(case, case.absent[0])}"
         yield Problem(case.place, f"{_gone(case, record)} is gone, and {alone}", remedy)
         return
     if array is None or not array.runs:

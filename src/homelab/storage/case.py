@@ -43,6 +43,8 @@ class Case:
     absent: tuple[str, ...]
     seen: Seen
     used: frozenset[str]
+    # Which inventory lists it: a command that somebody is told to run has to mean the same one.
+    environment: str
     # Of an encrypted pool, whose disks are seen in the clear: the UUID of each one's LUKS header.
     luks: Mapping[str, str] = field(default_factory=dict)
 
@@ -53,6 +55,10 @@ class Case:
     @property
     def place(self) -> str:
         return f"{self.host}.pools.{self.name}"
+
+    def deploy(self, name: str) -> str:
+        """The command that runs one of the deploys: nas, day2/replace_disk."""
+        return f"HOMELAB_ENV={self.environment} pyinfra inventory deploys/{name}.py"
 
     def carrier(self, disk: DiskSeen) -> Device | None:
         """What of a disk is a member of a pool of this kind: the disk, or its one partition that is."""

@@ -27,13 +27,15 @@ def plan(
     used: frozenset[str],
     make_uuid: Callable[[], str],
     keys: Mapping[str, str] = MappingProxyType({}),
+    *,
+    environment: str,
 ) -> Plan:
     """What is to be done for a host's storage, and every reason not to begin.
 
     `probe` tells how units and files stand, `used` are the consents that this control machine knows were used, `keys`
-    has the SHA-256 of each encrypted pool's key.
+    has the SHA-256 of each encrypted pool's key, `environment` is which inventory it is.
     """
-    return _Draft(host, nas, seen, probe, used, make_uuid, keys).plan()
+    return _Draft(host, nas, seen, probe, used, make_uuid, keys, environment).plan()
 
 
 @dataclass
@@ -45,6 +47,7 @@ class _Draft:
     used: frozenset[str]
     make_uuid: Callable[[], str]
     keys: Mapping[str, str]
+    environment: str
     steps: list[Step] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
@@ -163,6 +166,7 @@ class _Draft:
             absent=tuple(disk for disk in pool.members if disk in found.absent),
             seen=self.seen,
             used=self.used,
+            environment=self.environment,
         )
 
     def _written_down(self, mirrors: tuple[Record, ...]) -> Iterator[Step]:

@@ -83,9 +83,11 @@ def pool_of(nas: Nas, disk: str) -> str | None:
     return next((name for name, pool in nas.pools.items() if disk in pool.members), None)
 
 
-def plan(host: str, nas: Nas, seen: Seen, probe: HostProbe, wish: Wish, used: frozenset[str]) -> Replacement:
-    """What is to be done on a host for a wish that is proven against its inventory."""
-    return _Draft(host, nas, seen, probe, wish, used).plan()
+def plan(
+    host: str, nas: Nas, seen: Seen, probe: HostProbe, wish: Wish, used: frozenset[str], *, environment: str
+) -> Replacement:
+    """What is to be done on a host for a wish that is proven against its inventory, `environment`."""
+    return _Draft(host, nas, seen, probe, wish, used, environment).plan()
 
 
 @dataclass
@@ -96,6 +98,7 @@ class _Draft:
     probe: HostProbe
     wish: Wish
     used: frozenset[str]
+    environment: str
     problems: list[Problem] = field(default_factory=list)
 
     def plan(self) -> Replacement:
@@ -106,7 +109,7 @@ class _Draft:
         if case.pool.kind == "snapraid":
             remedy = "src/homelab/storage/README.md tells what to do by hand"
             return Replacement(problems=(Problem(case.place, "of a snapraid pool: not supported yet", remedy),))
-        record = self._record(name)
+        record = self._record(case)
         if record is not None:
             record, unknown = named(case, record)
             self.problems += unknown
@@ -158,6 +161,7 @@ class _Draft:
             absent=tuple(disk for disk in pool.disks if disk in found.absent),
             seen=self.seen,
             used=self.used,
+            environment=self.environment,
         )
 
     def _others(self, name: str) -> tuple[Record, ...]:
@@ -172,8 +176,8 @@ class _Draft:
             found += [record] if record is not None else []
         return tuple(found)
 
-    def _record(self, name: str) -> Record | None:
-        place = f"{self.host}.pools.{name}"
+    def _record(self, case: Case) -> Record | None:
+        name, place = case.name, case.place
         try:
             record = records.read(name, self.seen.records.get(name))
         except ValueError as error:
@@ -181,7 +185,7 @@ class _Draft:
             return None
         if record is None or record.state != "made":
             found = "is not made yet" if record else "has no record on this host"
-            self.problems.append(Problem(place, found, "run `pyinfra inventory deploys/nas.py` first"))
+            self.problems.append(Problem(place, found, f"run `{case.deploy('nas')}` first"))
             return None
         pool = self.nas.pools[name]
         if (record.kind, record.level) != (pool.kind, pool.level):

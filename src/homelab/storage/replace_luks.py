@@ -32,7 +32,7 @@ def in_clear(case: Case, record: Record, leaving: str) -> tuple[Case, list[Probl
         if ours and disk.opened is not None:
             views[name] = luks.view(disk, disk.opened.uuid, disk.opened)
         elif ours and name != leaving:
-            found, remedy = "is locked", "run `pyinfra inventory deploys/nas.py` first, which opens it"
+            found, remedy = "is locked", f"run `{case.deploy('nas')}` first, which opens it"
             problems.append(Problem(f"{case.host}.disks.{name}", found, remedy))
         else:
             views[name] = disk

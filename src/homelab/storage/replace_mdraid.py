@@ -60,7 +60,7 @@ def problems(it: Situation) -> Iterator[Problem]:
     if array is None or not array.runs:
         if it.old is not None:
             found = "does not run, so how its disks are cannot be told"
-            yield Problem(case.place, found, "run `pyinfra inventory deploys/nas.py` first, which starts it")
+            yield Problem(case.place, found, f"run `{case.deploy('nas')}` first, which starts it")
         elif (stale := mdraid.stale(case, it.record.uuid)) is not None:
             yield stale
         return

@@ -259,7 +259,7 @@ def test_a_btrfs_that_lost_a_disk_stays_down(each: Level) -> None:
         plan = planned(stands(each, absent).record("tank", **noted(each)), spec(each))
         assert list(touched(plan)) == []
         if absent <= each.survives(each.least):
-            assert "replace_disk.py --data disk=d" in told(plan)
+            assert "run `HOMELAB_ENV=attic pyinfra inventory deploys/day2/replace_disk.py --data disk=d" in told(plan)
         else:
             assert f"more than a {each.name} survives" in told(plan)
 

@@ -44,7 +44,7 @@ def nas(kind: str = "mdraid", **pool: Any) -> Nas:
 
 
 def planned(look: Look, spec: Nas | None = None, probe: HostProbe | None = None, **values: Any) -> Plan:
-    about = {"used": frozenset(), "make_uuid": counted(), "keys": KEYS, **values}
+    about = {"used": frozenset(), "make_uuid": counted(), "keys": KEYS, "environment": "attic", **values}
     return storage.plan("nas", spec or nas(), look.seen, probe or HostProbe(files=HAS_KEY), **about)
 
 

@@ -182,7 +182,10 @@ def test_without_a_record_a_lone_disk_is_taken_only_by_its_uuid() -> None:
 def test_a_btrfs_that_lost_a_disk_stays_down() -> None:
     plan = planned(Look().btrfs("sda", U1).record("tank", **BTRFS), nas("btrfs"))
     assert "d2 (serial S-sdb) is gone, and a btrfs without one of its disks is not mounted; plug it in" in told(plan)
-    assert "deploys/day2/replace_disk.py --data disk=d2 --data with=NEW`" in told(plan)
+    assert (
+        "run `HOMELAB_ENV=attic pyinfra inventory deploys/day2/replace_disk.py --data disk=d2 --data with=NEW`"
+        in told(plan)
+    )
     assert list(touched(plan)) == []
 
 
@@ -192,7 +195,10 @@ def test_a_new_blank_disk_in_a_dead_ones_place_is_not_joined_by_itself(kind: str
     look = Look().mirror("sda", U1, inner=U2) if kind == "mdraid" else Look().btrfs("sda", U1)
     plan = planned(look.disk("sdb", "new", id="ata-S-sdb").record("tank", **noted), nas(kind))
     assert "/dev/sdb (serial new) is blank and is no member of tank" in told(plan) and list(touched(plan)) == []
-    assert "replace_disk.py --data disk=d2 --data with=ata-S-sdb`" in told(plan)
+    assert (
+        "run `HOMELAB_ENV=attic pyinfra inventory deploys/day2/replace_disk.py --data disk=d2 --data with=ata-S-sdb`"
+        in told(plan)
+    )
 
 
 @pytest.mark.parametrize("kind", ["mdraid", "btrfs"])

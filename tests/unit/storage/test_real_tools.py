@@ -239,7 +239,9 @@ def unread(look: Look) -> Look:
 
 
 def with_key(look: Look, spec: Nas) -> Plan:
-    return storage.plan("nas", spec, look.seen, HostProbe(), frozenset(), counted(), {"tank": "0" * 64})
+    return storage.plan(
+        "nas", spec, look.seen, HostProbe(), frozenset(), counted(), {"tank": "0" * 64}, environment="attic"
+    )
 
 
 def full(kind: str, **pool: object) -> Nas:
@@ -286,7 +288,7 @@ def test_a_fresh_system_answers_without_the_tools(tmp_path: Path) -> None:
     done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     seen = probe.parse(done.stdout)
     assert seen.disks == {} and seen.listed == {"ata-none-1": (), "serial:none": ()}
-    text = told(storage.plan("nas", spec, seen, HostProbe(), frozenset(), lambda: "never"))
+    text = told(storage.plan("nas", spec, seen, HostProbe(), frozenset(), lambda: "never", environment="attic"))
     assert "nas.disks.d1: no disk is ata-none-1" in text and "nas.disks.d2: no disk is serial:none" in text
 
 

@@ -39,7 +39,7 @@ def nas(kind: str = "mdraid", consent: str | None = None, count: int = 2, **pool
 def planned(
     look: Look, spec: Nas | None = None, probe: HostProbe | None = None, used: frozenset[str] = frozenset()
 ) -> Plan:
-    return storage.plan("nas", spec or nas(), look.seen, probe or HostProbe(), used, counted())
+    return storage.plan("nas", spec or nas(), look.seen, probe or HostProbe(), used, counted(), environment="attic")
 
 
 def told(plan: Plan) -> str:

@@ -35,7 +35,7 @@ def wished(
 ) -> Replacement:
     wish, problems = replace.wish(nas, {"disk": disk, "with": with_, **more})
     assert problems == () and wish is not None
-    return replace.plan("nas", nas, look.seen, probe or HostProbe(), wish, frozenset())
+    return replace.plan("nas", nas, look.seen, probe or HostProbe(), wish, frozenset(), environment="attic")
 
 
 def lines(found: Replacement) -> str:
@@ -108,6 +108,11 @@ def test_a_listed_disk_in_no_pool_is_known_by_its_id_too() -> None:
             look.line("listed", word, "sdf")
         found = wished(look, Nas.model_validate(nas), with_=word)
         assert lines(found) == "" and "take d3 out of disks" in "\n".join(found.told)
+
+
+def test_an_array_that_does_not_run_is_started_by_a_deploy_of_the_same_inventory() -> None:
+    found = wished(stands(RAID1).record("tank", **noted(RAID1)).disk("sdf"), spec(RAID1))
+    assert "run `HOMELAB_ENV=attic pyinfra inventory deploys/nas.py` first, which starts it" in lines(found)
 
 
 #
@@ -321,7 +326,8 @@ def test_a_disk_that_died_while_its_btrfs_is_mounted_is_replaced_where_it_is(eac
     plan = planned(look, spec(each))
     (line,) = told(plan).splitlines()
     assert "d1 (serial S-sda) is gone since it was mounted, and what is written now is on the others alone" in line
-    assert "replace_disk.py --data disk=d1 --data with=NEW` while it is mounted" in line
+    command = "HOMELAB_ENV=attic pyinfra inventory deploys/day2/replace_disk.py --data disk=d1 --data with=NEW"
+    assert f"run `{command}` while it is mounted" in line
 
 
 @every([each for each in BTRFS if each in REDUNDANT])
@@ -375,7 +381,7 @@ def test_a_disk_that_fell_out_under_its_open_luks_is_lost_though_its_device_is_t
 
 def test_without_a_record_nothing_is_replaced() -> None:
     found = wished(stands(RAID1).disk("sdf"), spec(RAID1))
-    assert "has no record on this host; run `pyinfra inventory deploys/nas.py` first" in lines(found)
+    assert "has no record on this host; run `HOMELAB_ENV=attic pyinfra inventory deploys/nas.py` first" in lines(found)
 
 
 state = st.sampled_from(["blank", "data", "mounted", "partition", "member", *looks.KINDS])

@@ -55,7 +55,7 @@ def whole(kind: str) -> Look:
 def wished(look: Look, kind: str = "mdraid", probe: HostProbe | None = None, **values: Any) -> Replacement:
     spec = values.pop("spec", None) or nas(kind)
     wish = Wish(values.pop("disk", "d1"), values.pop("new", "ata-S-sdf"), consent=values.pop("consent", None))
-    return replace.plan("nas", spec, look.seen, probe or HostProbe(), wish, frozenset())
+    return replace.plan("nas", spec, look.seen, probe or HostProbe(), wish, frozenset(), environment="attic")
 
 
 def says(found: Replacement) -> list[tuple[str, str]]:
@@ -216,7 +216,10 @@ def test_disks_that_stay_have_to_be_open() -> None:
     look = Look().luks("sda", L1).luks("sdb", L2).record("tank", **NOTE["mdraid"]).disk("sdf", size=NEW)
     found = wished(look)
     (line,) = lines(found).splitlines()
-    assert "disks.d2: is locked; run `pyinfra inventory deploys/nas.py` first" in line and found.steps == ()
+    assert (
+        "disks.d2: is locked; run `HOMELAB_ENV=attic pyinfra inventory deploys/nas.py` first" in line
+        and found.steps == ()
+    )
 
 
 def test_a_disk_without_room_for_the_header_too_is_too_small() -> None:
@@ -256,6 +259,8 @@ def test_snapraid_answers_in_one_line() -> None:
     for disk in ("d1", "d2"):
         wish, problems = replace.wish(spec, {"disk": disk, "with": "ata-S-sdf"})
         assert problems == () and wish is not None
-        found = replace.plan("nas", spec, Look().disk("sda").disk("sdb").seen, HostProbe(), wish, frozenset())
+        found = replace.plan(
+            "nas", spec, Look().disk("sda").disk("sdb").seen, HostProbe(), wish, frozenset(), environment="attic"
+        )
         (line,) = lines(found).splitlines()
         assert "not supported yet" in line and found.steps == ()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import struct
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 import pytest
 
 from homelab.model.nas import Nas
-from homelab.storage import Plan
+from homelab.storage import Plan, asking
 from homelab.storage.records import Record
 from tests.looks import Look
 from tests.unit.storage.test_pools import BTRFS, NOTED, mirror, pair
@@ -56,6 +58,43 @@ def test_a_volume_that_stands_needs_nothing() -> None:
     assert volume(planned(look, spec()))[0] == "noop"
     look = standing("btrfs").line("volume", "tank/docs", ROOT + "256", "btrfs", "257").line("project", "0 tank/docs")
     assert volume(planned(look, spec("btrfs")))[0] == "noop"
+
+
+def ext4() -> Look:
+    """A mirror with an ext4 that counts project quotas, mounted."""
+    raw = bytearray(1024)
+    raw[0x38:0x3A] = b"\x53\xef"
+    struct.pack_into("<I", raw, 0x64, 0x2100)
+    struct.pack_into("<I", raw, 0x26C, 12)
+    look = mirror().runs("md127", "sda", "sdb", uuid=U2).record("tank", **NOTED)
+    look.lines = [line.replace("inner\tmd127\t", f"inner\tmd127\t{raw.hex()}") for line in look.lines]
+    return look.mounted("/srv/tank", "/dev/md127").mountpoint("tank", names="docs", sentinel=SENTINEL["mdraid"])
+
+
+def probed(tmp_path: Path, printed: str) -> str:
+    """What the storage command makes of a volume of which lsattr prints this."""
+    lsattr = tmp_path / "lsattr"
+    lsattr.write_text(f"#!/bin/sh\necho '{printed}'\n")
+    lsattr.chmod(0o755)
+    (asked,) = re.findall(r"^ *\*\) (lsattr -dp .*) ;;$", asking.questions(spec()).commands[0][1], re.M)
+    where = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    done = subprocess.run(["sh", "-c", f"at=docs; {asked}"], env=where, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def test_a_volume_of_ext4_needs_nothing_whichever_version_marked_it(tmp_path: Path) -> None:
+    """However what it held was marked, its root got its number last, and that is all that is looked at."""
+    number = probed(tmp_path, " 4001 --------------e----P-- /srv/tank/docs")
+    look = ext4().line("volume", "tank/docs", ROOT + "12", "ext2/ext3", number)
+    look.line("project", "4001 tank/docs").line("limit", "tank", "4001", 1 << 30)
+    plan = planned(look, spec(quota="1G"))
+    assert told(plan) == "" and volume(plan)[0] == "noop"
+    # One whose marking was cut has none yet, and is marked to the end.
+    cut = ext4().line(
+        "volume", "tank/docs", ROOT + "12", "ext2/ext3", probed(tmp_path, "    0 ----e---- /srv/tank/docs")
+    )
+    kind, says, command = volume(planned(cut.line("project", "4001 tank/docs"), spec(quota="1G")))
+    assert kind == "config" and "count it as project 4001" in says and command.count("chattr") == 3
 
 
 @pytest.mark.parametrize("kind", ["mdraid", "btrfs"])

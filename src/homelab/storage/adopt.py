@@ -184,6 +184,14 @@ def _adopt_mdraid(case: Case, record: Record | None, uuid: str, decided: Decided
         remedy = "look what is on it (`wipefs --no-act`, `lsblk -f`); only an array with ext4 or xfs is taken over"
         problems.append(Problem(case.place, found, remedy))
         return
+    if record is not None and inner.uuid != record.filesystem_uuid:
+        # What it held is gone or hidden; taken as it is, empty folders would be served in the place of its volumes.
+        path = f"{records.FOLDER}/{case.name}"
+        found = f"holds the {inner.type} {inner.uuid or 'without a UUID'}, and {path} says {record.filesystem_uuid}"
+        problems.append(
+            Problem(case.place, found, f"look at it; if that is to be the pool by now, remove {path} there")
+        )
+        return
     if case.pool.filesystem and inner.type != case.pool.filesystem:
         remedy = f'a filesystem is never changed; write "{inner.type}", or list blank disks'
         problems.append(Problem(case.place, f"holds {inner.type}, not {case.pool.filesystem}", remedy))

@@ -153,6 +153,20 @@ def test_an_array_that_runs_is_asked_and_not_its_members() -> None:
     assert told(plan) == "" and plan.pools["tank"].filesystem_uuid == U2
 
 
+@pytest.mark.parametrize("runs", [True, False])
+def test_another_filesystem_on_the_array_is_not_taken_for_the_pool(runs: bool) -> None:
+    """Made by hand or by mistake: it is empty, and would be served in the place of what the pool held."""
+    look = Look().mirror("sda", U1, inner=OTHER).mirror("sdb", U1, inner=OTHER)
+    if runs:
+        look.runs("md127", "sda", "sdb", uuid=OTHER)
+    taken = planned(look)
+    plan = planned(look.record("tank", **NOTED))
+    found = f"nas.pools.tank: holds the ext4 {OTHER}, and /var/lib/homelab/pools/tank says {U2}; look at it"
+    assert found in told(plan) and "tank" not in plan.pools and list(touched(plan)) == []
+    # Without the record, as it tells to remove it, the array is taken as it is.
+    assert told(taken) == "" and taken.pools["tank"].filesystem_uuid == OTHER
+
+
 def test_a_mirror_with_no_filesystem_is_not_formatted() -> None:
     plan = planned(Look().mirror("sda", U1).mirror("sdb", U1).runs("md127", "sda", "sdb"))
     assert "holds no filesystem" in told(plan) and list(touched(plan)) == []

@@ -90,11 +90,19 @@ chattr +i {at}
 
 
 def beneath(pool: str) -> str:
-    """Make the mountpoint immutable also where somebody had mounted the pool before: one sees it past the mount."""
+    """Make the mountpoint immutable also where somebody had mounted the pool before: one sees it past the mount.
+
+    What lies there would be served in the pool's place whenever that is not mounted.
+    """
     at, there = path(pool), "/run/homelab/beneath"
+    folder = at.rpartition("/")[0]
     return f"""\
 if mountpoint -q {at}; then
-  unshare -m sh -euc 'mkdir -p {there}; mount --bind {at.rpartition("/")[0]} {there}; chattr +i {there}/{pool}' ||
+  hidden="$(unshare -m sh -euc 'mkdir -p {there}; mount --bind {folder} {there}; ls -A {there}/{pool}')" ||
+    stop 'the directory that it is mounted on cannot be read'
+  [ -z "$hidden" ] || stop 'hides what is in the directory that it is mounted on; mount --bind {folder} /mnt shows it \
+in /mnt/{pool}: move it away, then umount /mnt'
+  unshare -m sh -euc 'mount --bind {folder} {there}; chattr +i {there}/{pool}' ||
     stop 'the directory that it is mounted on cannot be made immutable'
 fi
 """

@@ -454,14 +454,17 @@ def test_an_xfs_whose_making_was_cut_is_known(file: Callable[..., Path]) -> None
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not Path("/dev/loop-control").exists(), reason="takes root and loop devices")
-def test_the_directory_beneath_a_pool_that_somebody_mounted_is_sealed(file: Callable[..., Path]) -> None:
+@pytest.mark.parametrize("holds", ["", "photos"])
+def test_the_directory_beneath_a_pool_that_somebody_mounted_is_sealed_if_it_is_empty(
+    file: Callable[..., Path], holds: str
+) -> None:
     path = file()
     subprocess.run(["mkfs.ext4", "-q", "-F", path], check=True)
     script = f"""\
 set -eu
 stop() {{ echo "$1" >&2; exit 1; }}
 mount -o loop {path} /srv; mount -t tmpfs tmpfs /run
-mkdir /srv/tank
+mkdir -p /srv/tank/{holds}
 mount -t tmpfs tmpfs /srv/tank
 {mounts.beneath("tank")}\
 touch /srv/tank/a
@@ -470,7 +473,11 @@ touch /srv/tank/b 2>/dev/null || echo sealed
 umount /srv
 """
     done = subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True, text=True, check=False)
-    assert (done.stdout, done.stderr) == ("sealed\n", "")
+    if holds:
+        remedy = "mount --bind /srv /mnt shows it in /mnt/tank: move it away, then umount /mnt\n"
+        assert done.stderr == f"hides what is in the directory that it is mounted on; {remedy}" and done.stdout == ""
+    else:
+        assert (done.stdout, done.stderr) == ("sealed\n", "")
     assert mounts.beneath("tank") in mounts.mounted(Record("tank", "btrfs", "raid1", "u", "btrfs", "u", {}))
 
 

@@ -87,16 +87,16 @@ class _Draft:
             elif decided.record is not None:
                 self.steps += self._mounted(cases[name], decided)
         self.steps += self._noted(cases)
-        self.problems += volumes.problems(self.host, self.nas, self.seen, self.pools, self.projects)
-        joined = [record for record in self.pools.values() if record.kind == "snapraid"]
-        for record in joined:
-            self.problems += branches.volume_problems(self.host, self.nas, record, self.probe)
-        self.warnings += self._kept(known)
         made = {
             name
             for name, decided in decisions.items()
             if any(step.kind in ("additive", "destructive") for step in decided.steps)
         }
+        self.problems += volumes.problems(self.host, self.nas, self.seen, self.pools, self.projects, made)
+        joined = [record for record in self.pools.values() if record.kind == "snapraid"]
+        for record in joined:
+            self.problems += branches.volume_problems(self.host, self.nas, record, self.probe)
+        self.warnings += self._kept(known)
         return Plan(
             steps=tuple(self.steps),
             volumes=(

@@ -16,17 +16,37 @@ from homelab.storage.steps import Step
 _FIRST_PROJECT = 4001
 
 
+def gone(at: str, full: str) -> tuple[str, str]:
+    """What is told of a volume that was made once and is not there: never an empty one is served in its place.
+
+    It may have another name now; backups and snapshots of an empty one would in time replace those of what it held.
+    """
+    remedy = f"rename or restore it; to have it made anew and empty, remove the line of {full} from {records.PROJECTS}"
+    return f"{at} was there and is gone", remedy
+
+
 def problems(
-    host: str, nas: Nas, seen: Seen, pools: Mapping[str, Record], projects: Mapping[str, bool]
+    host: str,
+    nas: Nas,
+    seen: Seen,
+    pools: Mapping[str, Record],
+    projects: Mapping[str, bool],
+    new: Container[str],
 ) -> Iterator[Problem]:
     """Why a volume cannot be as it is listed."""
     for name, volume in nas.volumes.items():
-        record, found = pools.get(volume.pool), seen.volumes.get(f"{volume.pool}/{name}")
-        if record is None:
+        full = f"{volume.pool}/{name}"
+        record, found = pools.get(volume.pool), seen.volumes.get(full)
+        if record is None or record.kind == "snapraid":
             continue
         place = f"{host}.volumes.{name}"
         at = nas.path(name)
-        if found is not None and found.kind != "dir":
+        if found is None and full in seen.projects and volume.pool not in new:
+            pool = seen.mountpoints.get(volume.pool)
+            # Of one that is not mounted, or whose filesystem has given up, nothing can be seen.
+            if pool is not None and pool.sentinel == record.sentinel:
+                yield Problem(place, *gone(at, full))
+        elif found is not None and found.kind != "dir":
             yield Problem(place, f"{at} is a {found.kind}, not a directory", "rename it")
         elif found is not None and record.kind == "btrfs" and not found.subvolume:
             remedy = f"rename it, run `btrfs subvolume create {at}` and move what it held"
@@ -68,17 +88,24 @@ def steps(
         mounted = seen.mounted(nas.mountpoint(volume.pool))
         found = seen.volumes.get(full) if mounted else None
         number = ids.get(full, 0) if projects.get(volume.pool, True) else 0
+        known = full in seen.projects and volume.pool not in new
         todo = list(_differences(volume, found, record, number, full in seen.projects))
-        if not mounted and volume.pool not in new:
+        if known and found is None:
+            todo = ["see that it is there"]
+        elif not mounted and volume.pool not in new:
             # A pool that is taken over, or was down: its command looks.
             todo = ["make it, unless it is there"]
         at = nas.path(name)
         if not todo:
             yield Step("noop", f"volume {name}", f"{at} is as it should be")
             continue
-        command = _command(at, full, volume, record, found, number, enable=volume.pool in limited)
+        command = _command(at, full, volume, record, found, number, enable=volume.pool in limited, known=known)
         yield Step(
-            "config" if found else "additive", f"volume {name}", f"{at}: {', '.join(todo)}", command, timeout=3600
+            "config" if found or known else "additive",
+            f"volume {name}",
+            f"{at}: {', '.join(todo)}",
+            command,
+            timeout=3600,
         )
 
 
@@ -100,7 +127,15 @@ def _differences(volume: Volume, found: VolumeSeen | None, record: Record, numbe
 
 
 def _command(
-    at: str, full: str, volume: Volume, record: Record, found: VolumeSeen | None, number: int, *, enable: bool
+    at: str,
+    full: str,
+    volume: Volume,
+    record: Record,
+    found: VolumeSeen | None,
+    number: int,
+    *,
+    enable: bool,
+    known: bool,
 ) -> str:
     path, mount = shlex.quote(at), shlex.quote(f"/srv/{record.pool}")
     new = shlex.quote(f"/srv/{full.rpartition('/')[0]}/.{full.rpartition('/')[2]}.homelab-new")
@@ -118,11 +153,15 @@ def _command(
     else:
         make, drop = f"mkdir -m 0700 {new}", f"[ ! -e {new} ] || rmdir {new}"
     # Whole under another name first: nobody finds it half made, and a cut run leaves nothing that counts.
+    made = [drop, make, f"chown {owner} {new}; chmod {volume.mode} {new}; mv -nT {new} {path}"]
+    # It is on its disks before it is noted: after a power cut what is noted and not there is taken for lost.
+    made.append(f"sync -f {mount}")
+    if known:
+        said = f"homelab: {'; '.join(gone(at, full))}"
+        made = [f"echo {shlex.quote(said)} >&2; exit 1"]
     lines += [
         f"if [ ! -e {path} ]; then",
-        drop,
-        make,
-        f"chown {owner} {new}; chmod {volume.mode} {new}; mv -nT {new} {path}",
+        *made,
         "fi",
         f"if [ -L {path} ] || [ ! -d {path} ]; then echo 'homelab: {at} is no directory; rename it' >&2; exit 1; fi",
         f"chown {owner} {path}; chmod {volume.mode} {path}",

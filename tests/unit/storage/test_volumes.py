@@ -50,6 +50,8 @@ def test_a_volume_is_made_whole_before_it_has_its_name(kind: str, make: str) -> 
     assert "/srv/tank/.docs.homelab-new" in made
     owned = "chown anna:family /srv/tank/.docs.homelab-new; chmod 2770 /srv/tank/.docs.homelab-new; "
     assert owned + "mv -nT /srv/tank/.docs.homelab-new /srv/tank/docs" in lines
+    noted = next(n for n, line in enumerate(lines) if line.endswith(">>/var/lib/homelab/volumes"))
+    assert lines.index("sync -f /srv/tank") < noted, "what is noted and not there is taken for lost"
     assert lines.index(made) > next(n for n, line in enumerate(lines) if SENTINEL[kind] in line)
 
 
@@ -176,7 +178,9 @@ def test_a_project_id_stays_what_it_is() -> None:
     look = standing("mdraid").line("volume", "tank/docs", ROOT + "99", "xfs", "4007").line("project", "4002 tank/old")
     _, _, command = volume(planned(look, spec(quota="1G")))
     assert "setquota -P 4007 " in command and "chattr" not in command
-    noted = standing("mdraid").line("project", "4002 tank/old").line("project", "4003 tank/docs")
+    noted = (
+        mirror(type="xfs").record("tank", **NOTED).line("project", "4002 tank/old").line("project", "4003 tank/docs")
+    )
     assert "setquota -P 4003 " in volume(planned(noted, spec(quota="1G")))[2]
     new = standing("mdraid").line("project", "4002 tank/old")
     assert "setquota -P 4003 " in volume(planned(new, spec(quota="1G")))[2]
@@ -207,6 +211,35 @@ def test_a_volume_that_is_listed_no_more_is_kept() -> None:
         "nas.volumes.old: not listed any more; /srv/tank/old is kept as it is"
     ]
     assert all("old" not in step.command for step in plan.volumes)
+
+
+@pytest.mark.parametrize("kind", ["mdraid", "btrfs"])
+def test_a_volume_that_was_there_and_is_gone_is_not_made_anew_and_served_empty(kind: str, tmp_path: Path) -> None:
+    gone = (
+        "/srv/tank/docs was there and is gone; rename or restore it; to have it made anew and empty, remove the line of"
+    )
+    note = "4001 tank/docs" if kind == "mdraid" else "0 tank/docs"
+    plan = planned(standing(kind, names="fotos").line("project", note), spec(kind))
+    assert told(plan) == f"nas.volumes.docs: {gone} tank/docs from /var/lib/homelab/volumes"
+    # Of a pool that is mounted in this run it shows only then.
+    down = mirror(type="xfs").record("tank", **NOTED) if kind == "mdraid" else pair().record("tank", **BTRFS)
+    plan = planned(down.line("project", note), spec(kind))
+    step, says, command = volume(plan)
+    assert told(plan) == "" and (step, says) == ("config", "/srv/tank/docs: see that it is there")
+    at = tmp_path / "tank"
+    at.mkdir()
+    (at / ".homelab-pool").write_text(f"{SENTINEL[kind]}\n")
+    done = subprocess.run(
+        ["sh", "-c", command.replace("/srv/tank", str(at))], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr.startswith(f"homelab: {gone.replace('/srv/tank', str(at))}")) == (1, True)
+    assert [each.name for each in at.iterdir()] == [".homelab-pool"]
+
+
+def test_a_pool_made_anew_gets_its_volumes_anew() -> None:
+    look = Look().disk("sda").disk("sdb").line("project", "4001 tank/docs")
+    plan = planned(look, spec())
+    assert told(plan) == "" and volume(plan)[:2] == ("additive", "/srv/tank/docs: make it")
 
 
 def test_an_unmounted_pool_shows_nothing_of_its_volumes() -> None:

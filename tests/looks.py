@@ -160,8 +160,9 @@ class Look:
         self.line("inner", array, "", f"TYPE={type} UUID={uuid} USAGE=filesystem" if uuid else "")
         return self if uuid else self.line("content", array, values.get("content", "zero"))
 
-    def mounted(self, at: str, source: str, type: str = "ext4") -> Look:
-        return self.line("mount", f"29 1 254:1 / {at} rw,noatime shared:1 - {type} {source} rw")
+    def mounted(self, at: str, source: str, type: str = "ext4", options: str = "rw") -> Look:
+        """A mount; `options` are those of its filesystem, whoever mounted it and wherever."""
+        return self.line("mount", f"29 1 254:1 / {at} rw,noatime shared:1 - {type} {source} {options}")
 
     def mountpoint(self, pool: str, kind: str = "dir", flags: str = "-", names: str = "", sentinel: str = "") -> Look:
         return self.line("mountpoint", pool, kind, flags, b64encode(names.encode()).decode(), sentinel)

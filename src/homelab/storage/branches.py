@@ -180,6 +180,7 @@ class Branches:
     probe: HostProbe
     making: bool = False
     problems: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
 
     def steps(self) -> Iterator[Step]:
         """What mounts each disk, and then all of them as one."""
@@ -218,6 +219,8 @@ class Branches:
         elif mount is not None and branch.disk and branch.disk != self._sentinel(slot):
             found = f"{at}/{slots.SENTINEL} names {branch.disk}, and not {self._sentinel(slot)}"
             self.problems.append(Problem(self.place, found, "remove that file if the disk is the right one"))
+        elif mount is not None and not mount.takes_writes:
+            self.warnings.append(mounts.unwritable(self.place, at))
         return mount is not None
 
     def _sentinel(self, slot: str) -> str:

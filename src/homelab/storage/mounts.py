@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 
 from homelab.files import ManagedFile
+from homelab.model.problems import Problem
 from homelab.storage import degraded, records
 from homelab.storage.records import Record
 
@@ -119,6 +120,12 @@ awake() {
   udevadm settle --timeout=60 || :
 }
 """
+
+
+def unwritable(place: str, at: str) -> Problem:
+    """What is told of a pool or a disk of one that is mounted, and takes no writes."""
+    remedy = "look at `journalctl -k` there, and check it (`e2fsck -f`, `xfs_repair`, `btrfs check`) unmounted"
+    return Problem(place, f"nobody can write to {at}, as after an error", remedy)
 
 
 def mounted(record: Record) -> str:

@@ -210,6 +210,8 @@ class _Draft:
         there = self._there(case, record)
         if there is None:
             yield from self._mountpoint(case)
+        elif not there.takes_writes:
+            self.warnings.append(mounts.unwritable(case.place, at))
         reload = "systemctl daemon-reload\n"
         wait = mounts.timeout_file(record)
         if self.seen.waits.get(wait.path) != wait.sha256:
@@ -234,6 +236,7 @@ class _Draft:
         joined = branches.Branches(case.place, record, sources, self.seen, self.probe, making)
         steps = tuple(joined.steps())
         self.problems += joined.problems
+        self.warnings += joined.warnings
         return iter(steps)
 
     def _there(self, case: Case, record: Record) -> Mount | None:

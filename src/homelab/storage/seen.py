@@ -183,6 +183,14 @@ class Mount:
     options: frozenset[str] = frozenset()
     root: str = "/"
 
+    @property
+    def takes_writes(self) -> bool:
+        """False of one that was mounted to be read only, or has become so by itself after an error.
+
+        `emergency_ro` and `shutdown` are ext4's words for the latter (Linux 6.15).
+        """
+        return not self.options & {"ro", "emergency_ro", "shutdown"}
+
 
 @dataclass(frozen=True)
 class Mountpoint:

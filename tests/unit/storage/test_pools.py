@@ -224,6 +224,20 @@ def test_consent_does_not_join_a_foreign_disk_to_a_pool(kind: str) -> None:
     assert "is no member of tank" in told(plan) and list(touched(plan)) == []
 
 
+@pytest.mark.parametrize("options", ["ro", "rw,emergency_ro", "rw,shutdown", "rw"])
+@pytest.mark.parametrize("kind", ["mdraid", "btrfs"])
+def test_a_pool_that_takes_no_writes_any_more_is_told_of(kind: str, options: str) -> None:
+    if kind == "mdraid":
+        look = mirror().runs("md127", "sda", "sdb", uuid=U2).record("tank", **NOTED)
+        look.mounted("/srv/tank", "/dev/md127", options=options).mountpoint("tank", sentinel=f"tank {U2}")
+    else:
+        look = pair().record("tank", **BTRFS).mounted("/srv/tank", "/dev/sda", "btrfs", options)
+        look.mountpoint("tank", sentinel=f"tank {U1}")
+    plan = planned(look, nas(kind))
+    warned = "nas.pools.tank: nobody can write to /srv/tank, as after an error; look at `journalctl -k` there"
+    assert told(plan) == "" and [warned in str(each) for each in plan.warnings] == [True] * (options != "rw")
+
+
 def test_a_member_that_was_thrown_out_is_told_of() -> None:
     look = Look().mirror("sda", U1, inner=U2, events=40).mirror("sdb", U1, inner=U2, events=39)
     plan = planned(look.runs("md127", "sda", uuid=U2, degraded="1").record("tank", **NOTED))

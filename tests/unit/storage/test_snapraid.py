@@ -439,6 +439,18 @@ def test_what_is_in_a_disks_place_is_not_covered() -> None:
     assert "/srv/.disks/media/data1 is a link, not a directory" in told(plan)
 
 
+def test_a_disk_that_takes_no_writes_any_more_is_told_of() -> None:
+    look, answer = mounted()
+    warned = "nobody can write to /srv/.disks/media/data2, as after an error"
+    assert warned not in str(planned(look, nas(), probe(answer)).warnings)
+    look.lines = [
+        line.removesuffix("rw") + "ro" if "/srv/.disks/media/data2" in line and line.startswith("mount") else line
+        for line in look.lines
+    ]
+    plan = planned(look, nas(), probe(answer))
+    assert told(plan) == "" and str(plan.warnings).count("nobody can write") == 1 and warned in str(plan.warnings)
+
+
 def test_something_else_in_the_pools_place() -> None:
     look, answer = mounted()
     plan = planned(look.mounted("/srv/media", "/dev/sdx"), nas(), probe(answer))

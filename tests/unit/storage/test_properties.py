@@ -161,12 +161,14 @@ def made(plan: Plan) -> list[tuple[str, str, list[str]]]:
     pools=st.fixed_dictionaries({"tank": pool}, optional={"media": pool}),
     records=st.fixed_dictionaries({"tank": record, "media": record}),
     given_=st.fixed_dictionaries({name: consents for name in NAMES}),
+    noted=st.fixed_dictionaries({name: st.sampled_from(("", "", "", "began {}", "done")) for name in NAMES}),
 )
 def test_nothing_is_lost_that_was_not_let_go_of(
     states: list[dict[str, Any]],
     pools: dict[str, Any],
     records: dict[str, dict[str, str] | None],
     given_: dict[str, str | None],
+    noted: dict[str, str],
 ) -> None:
     look = look_at(states, records)
     seen = look.seen
@@ -175,6 +177,8 @@ def test_nothing_is_lost_that_was_not_let_go_of(
         word = given_[name]
         words[name] = consent.word(seen.disks[device]) if word == "offered" and device in seen.disks else word
         words[name] = None if words[name] == "offered" else words[name]
+        if words[name] and noted[name]:
+            look.line("consent", f"{words[name]} {noted[name]}")
     plan = planned(look, spec_of(pools, words))
     event("refused" if plan.problems else " ".join(sorted({step.kind for step in plan.steps})))
     if plan.problems:
@@ -185,7 +189,7 @@ def test_nothing_is_lost_that_was_not_let_go_of(
     headers = {value for values in unfinished for key, value in values.items() if key.startswith("luks.")}
     for step in plan.steps:
         if step.kind == "destructive":
-            assert step.consents and set(step.consents) <= valid
+            assert step.consents and set(step.consents) <= valid - set(look.seen.consents)
         else:
             assert not step.consents
     for kind, script, devices in made(plan):

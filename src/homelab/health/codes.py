@@ -271,7 +271,14 @@ TABLE: tuple[Code, ...] = (
     ),
     Code("POD005", CRITICAL, "pods get going on their node", _DESCRIBE_POD, ("pods",), ("events",)),
     Code("POD006", CRITICAL, "running pods are ready", _DESCRIBE_POD, ("pods",), ("events",)),
-    Code("POD007", WARNING, "no failed pods", "kubectl delete pod {name} {-n}  # once the reason is known", ("pods",)),
+    Code(
+        "POD007",
+        WARNING,
+        "no failed pods",
+        "kubectl delete pod {name} {-n}  # once the reason is known",
+        ("pods",),
+        ("replicasets",),
+    ),
     Code(
         "POD008",
         WARNING,

@@ -758,6 +758,7 @@ def rejected_each_time(cluster: K3s) -> Expected:
     rejected(cluster, pod)
     cluster.lists["pods"].remove(pod)
     short(cluster, "deployments", "library", 0, cluster.ago(minutes=59))
+    short(cluster, "replicasets", pod["metadata"]["ownerReferences"][0]["name"], 0, cluster.ago(minutes=59))
     return "POD007", "library", CRITICAL
 
 
@@ -767,6 +768,7 @@ def rejected_beside_another(cluster: K3s) -> Expected:
     rejected(cluster, pod)
     cluster.lists["pods"].remove(pod)
     short(cluster, "deployments", "web", 1, cluster.ago(minutes=59))
+    short(cluster, "replicasets", pod["metadata"]["ownerReferences"][0]["name"], 1, cluster.ago(minutes=59))
     return "POD007", "web", WARNING
 
 
@@ -1760,6 +1762,13 @@ def rejected_after_a_reboot(cluster: K3s) -> None:
     pod = one_pod(cluster, "library")
     rejected(cluster, pod)
     pod["metadata"]["creationTimestamp"] = cluster.ago(minutes=59)
+    cluster.lists["replicasets"].clear()
+
+
+def rejected_until_the_device_was_there(cluster: K3s) -> None:
+    """One after another, the last in the second in which the one was made that got it."""
+    pod = one_pod(cluster, "library")
+    pod["metadata"]["creationTimestamp"] = rejected(cluster, pod)["metadata"]["creationTimestamp"]
 
 
 def init_containers_at_work(cluster: K3s) -> None:
@@ -2126,6 +2135,7 @@ QUIET: tuple[Callable[[K3s], None], ...] = (
     ordered_shutdown,
     init_containers_at_work,
     rejected_after_a_reboot,
+    rejected_until_the_device_was_there,
     gated_pod,
     scaled_to_nothing,
     running_job,

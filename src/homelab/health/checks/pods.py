@@ -299,17 +299,20 @@ def check_failed(snapshot: Snapshot) -> Iterator[Finding]:
     """No pod failed lately or was evicted. A Job's pods may fail; the Job tells whether it did.
 
     One that asked for a device (a GPU) before its plugin was there, as after a reboot, is rejected and stays behind; it
-    is information once one made later is ready in its place.
+    is information once one made later is ready in its place, or its ReplicaSet has all that it wants.
     """
     newest = _newest_ready(snapshot)
+    # Until the device is there pods come and go many a second, and times of creation are whole seconds.
+    whole = {each.ref[:3] for each in snapshot.replicasets if each.ready >= each.desired}
     for pod in snapshot.pods:
         if pod.phase != "Failed" or pod.deleting or _of_job(pod):
             continue
         ends = [each.end for each in pod.containers if each.end]
         since = max((end.finished for end in ends if end.finished), default=None) or unready_since(pod)
         old = since is not None and snapshot.now - since > snapshot.thresholds.failed_window
-        later = newest.get(pod.owner[:3]) if pod.owner else None
-        replaced = bool(later and pod.created and later > pod.created)
+        owner = pod.owner[:3] if pod.owner else None
+        later = newest.get(owner) if owner else None
+        replaced = owner in whole or bool(later and pod.created and later > pod.created)
         over = pod.reason in _SHUTDOWN or (pod.reason == _REJECTED and replaced)
         bad = next((each for each in pod.containers if each.end and each.end.failed), None)
         why = pod.message or (_ended(bad.end, bad) if bad else "no reason is given")

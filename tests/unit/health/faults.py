@@ -2098,6 +2098,17 @@ def budgets_of_operators(cluster: K3s) -> None:
     database(cluster, 2)
 
 
+def budget_of_an_operator_over_all_its_pods(cluster: K3s) -> None:
+    """As of Kafka with Strimzi's Drain Cleaner, which moves a pod when its node is drained."""
+    labels = {"strimzi.io/cluster": "events"}
+    for number in range(3):
+        operated(cluster, "StrimziPodSet", "events", f"events-{number}", labels)
+    made = budget_of(cluster, "events", labels)
+    made["spec"]["minAvailable"] = 3
+    made["status"] |= {"currentHealthy": 3, "desiredHealthy": 3, "expectedPods": 3}
+    made["metadata"]["ownerReferences"] = cluster.pods("events-0")[0]["metadata"]["ownerReferences"]
+
+
 def limits_at_work(cluster: K3s) -> None:
     """An autoscaler that is off, one that cannot scale since a moment ago, and quotas with room and of nothing."""
     autoscaler(cluster, "ScalingActive", "False", "ScalingDisabled", "", cluster.ago(hours=3))
@@ -2176,6 +2187,7 @@ QUIET: tuple[Callable[[K3s], None], ...] = (
     webhooks_that_are_answered,
     budgets_at_work,
     budgets_of_operators,
+    budget_of_an_operator_over_all_its_pods,
     limits_at_work,
     gateways_at_work,
     certificates_at_work,

@@ -38,8 +38,8 @@ def check_budgets(snapshot: Snapshot) -> Iterator[Finding]:
 
 
 def _operated(snapshot: Snapshot, budget: Thing) -> Ref | None:
-    """The first owner of a budget's pods, where all of them are an operator's, which has others of the kind besides:
-    of the same owner, where the budget is made for that one."""
+    """The first owner of a budget's pods, where all of them are an operator's, which has more of the kind to go on
+    with: in the budget or beside it, of the same owner where the budget is made for that one."""
     selector = mapping(budget.at("spec", "selector"))
     inside: list[Ref | None] = []
     others: list[Ref | None] = []
@@ -48,6 +48,6 @@ def _operated(snapshot: Snapshot, budget: Thing) -> Ref | None:
     operated = [owner for owner in inside if owner and owner.kind not in _OWN]
     if not operated or len(operated) < len(inside):
         return None
-    first = operated[0]
-    alike = [owner for owner in others if owner and owner.kind == first.kind]
+    first, *more = operated
+    alike = [owner for owner in (*more, *others) if owner and owner.kind == first.kind]
     return first if (first in alike if budget.owner == first else alike) else None

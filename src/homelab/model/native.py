@@ -4,6 +4,7 @@ An unknown key passes, so a new K3s flag needs no release of ours. But K3s itsel
 "Unknown flag ... skipping" for a misspelt one, so what is one slip away from a known key is refused.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
@@ -101,6 +102,7 @@ SECRET: Mapping[str, str] = {
 
 # The ports of Services of type NodePort, unless service-node-port-range says otherwise.
 NODE_PORTS = "30000-32767"
+_PORTS = re.compile(r"([0-9]{1,5})(?:([-+])([0-9]{1,5}))?")
 
 # A server that differs in one of these cannot join ("critical configuration value mismatch",
 # k3s-io/k3s#12745) or makes the API answer differently depending on which server was asked.
@@ -185,3 +187,17 @@ def node_ports(config: Mapping[str, object]) -> Iterator[tuple[str, str]]:
                 yield key, str(each)
             elif name == "kube-apiserver-arg" and flag == "service-node-port-range":
                 yield key, given
+
+
+def within_node_ports(ports: str) -> bool:
+    """Whether ports as Kubernetes takes them, `30000-32767`, `30000+2767` or one alone, are all of NODE_PORTS.
+
+    Source: k8s.io/apimachinery/pkg/util/net, ParsePortRange.
+    """
+    first, last = map(int, NODE_PORTS.split("-"))
+    given = _PORTS.fullmatch(ports)
+    if not given:
+        return False
+    low, number = int(given[1]), int(given[3] or 0)
+    high = {"-": number, "+": low + number}.get(given[2], low)
+    return first <= low <= high <= last

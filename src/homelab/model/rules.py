@@ -129,11 +129,11 @@ def check_node_ports(seats: list[Seat], cluster: Cluster, base: Base) -> Iterato
     """NodePorts that strangers would reach: the firewall closes K3s's own range to them, and no other."""
     given = next((seat.raw.shared["server_config"] for seat in seats if "server_config" in seat.raw.shared), None)
     for key, ports in native.node_ports(cluster.server_config):
-        if given and base.firewall and ports != native.NODE_PORTS:
+        if given and base.firewall and not native.within_node_ports(ports):
             yield Problem(
                 f"{given.place}.{key}",
                 f"the firewall closes {native.NODE_PORTS} to strangers, and other NodePorts would be open to them",
-                "leave service-node-port-range out, or write firewall = False and close them yourself",
+                "write a part of that range, or leave it out; or write firewall = False and close them yourself",
             )
 
 

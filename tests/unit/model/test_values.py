@@ -156,6 +156,28 @@ def test_a_slip_in_a_native_key_never_passes_in_silence(key: str, data: st.DataO
             assert native.check_key(slip, "server", of_one_host=False)
 
 
+@pytest.mark.parametrize(
+    ("ports", "within"),
+    [
+        ("30000-32767", True),
+        ("30000+2767", True),
+        ("31000-31999", True),
+        ("32767", True),
+        ("30000-32768", False),
+        ("30000+2768", False),
+        ("29999-30001", False),
+        ("32767-30000", False),
+        ("80", False),
+        ("31000-", False),
+        ("", False),
+        ("-31000", False),
+        ("30000-32767,80", False),
+    ],
+)
+def test_node_ports_that_the_firewall_closes_are_known_however_they_are_written(ports: str, within: bool) -> None:
+    assert native.within_node_ports(ports) is within
+
+
 def test_native_keys_are_in_one_table_only() -> None:
     assert not native.AGENT_KEYS & native.SERVER_ONLY_KEYS
     known = native.AGENT_KEYS | native.SERVER_ONLY_KEYS

@@ -1,1 +1,1 @@
-server_config = {"service-node-port-range": "30000-32767", "kube-apiserver-arg": "service-node-port-range=30000-32767"}
+server_config = {"service-node-port-range": "30000-31999", "kube-apiserver-arg": "service-node-port-range=30000-32767"}

@@ -21,7 +21,7 @@ def address(value: object) -> AnyAddress:
             found = ip_address(value if isinstance(value, str) else "")
         except ValueError:
             raise refuse(f"{shown(value)} is not an IP address", 'write one, "192.168.1.11"') from None
-    if found.is_loopback or found.is_unspecified or found.is_multicast or found.is_link_local:
+    if found.is_loopback or found.is_unspecified or found.is_multicast or found.is_link_local or found.is_reserved:
         raise refuse(f"{found} is no address that other hosts can reach", "write its address in the LAN")
     return found
 

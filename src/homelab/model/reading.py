@@ -50,7 +50,9 @@ def _execute(path: Path) -> dict[str, object]:
         # What an inventory prints must not end up in a command's result.
         with redirect_stdout(sys.stderr):
             exec(code, namespace)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's file may raise anything; it is one line
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - a user's file may raise anything; it is one line
         frames = traceback.extract_tb(error.__traceback__)
         line = next((frame.lineno for frame in reversed(frames) if frame.filename == str(path)), None) or 1
         what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
@@ -65,10 +67,15 @@ def _compile(path: Path, place: str) -> tuple[CodeType, dict[int, str]]:
     """A file's code, and by line what Python advises of it."""
     try:
         text = path.read_text(encoding="utf-8")
+        if text.startswith("\ufeff"):
+            # As Windows' Notepad saves it; pyinfra does not read it either.
+            found = "begins with a byte order mark, which is invisible"
+            raise InventoryError([Problem(place, found, "save it as UTF-8 without one")])
         # It would print that on stderr, with this machine's path, of a line at which it then fails.
         with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always")
             code = compile(text, str(path), "exec")
+        unset = list(_unset(place, text))
     except OSError as error:
         problem = Problem(place, error.strerror or str(error), "write the file, or name another")
         raise InventoryError([problem]) from None
@@ -81,7 +88,11 @@ def _compile(path: Path, place: str) -> tuple[CodeType, dict[int, str]]:
             remedy += ", or the one above if it lacks a comma"
         problem = Problem(f"{place}:{error.lineno or 1}", f"SyntaxError: {error.msg}", remedy)
         raise InventoryError([problem]) from None
-    if unset := list(_unset(place, text)):
+    except (ValueError, RecursionError, MemoryError) as error:
+        # Bytes of nothing before Python 3.11.4, and what is nested deeper than it goes.
+        found = f"Python cannot read it: {str(error) or type(error).__name__}"
+        raise InventoryError([Problem(place, found, "write plain lists and dicts")]) from None
+    if unset:
         raise InventoryError(unset)
     # 'tuple' object is not callable; perhaps you missed a comma?
     return code, {each.lineno: str(each.message).partition("; ")[2] for each in warned}

@@ -23,8 +23,11 @@ def refuse(found: str, remedy: str) -> PydanticCustomError:
 
 
 def shown(value: object) -> str:
-    """A value as the inventory would spell it, short enough for a line."""
-    text = repr(value)
+    """A value as the inventory would spell it, short enough for a line; its type where it cannot be spelled."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - a number of thousands of digits raises, as may what a user's file makes
+        text = f"<{type(value).__name__}>"
     return text if len(text) <= 60 else text[:57] + "..."
 
 

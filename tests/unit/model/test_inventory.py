@@ -165,6 +165,35 @@ def test_files_that_cannot_be_read_are_told_all_at_once(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (
+            b"\xef\xbb\xbfnas = []\n",
+            "home.py: begins with a byte order mark, which is invisible; save it as UTF-8 without one",
+        ),
+        # In Python before 3.11.4 a ValueError, without a line.
+        (b"nas = []\0\n", "cannot contain null bytes; "),
+        (b"nas = " + b"-" * 100_000 + b"1\n", "home.py: Python cannot read it: "),
+        (b"raise BaseException('no')\n", "home.py:1: BaseException: no; correct that line"),
+    ],
+)
+def test_a_file_that_python_does_not_take_is_one_line(tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "home.py"
+    path.write_bytes(content)
+    (line,) = refused(path)
+    assert said in line and ": ;" not in line
+
+
+def test_a_value_that_cannot_be_spelled_is_told_by_its_type(tmp_path: Path) -> None:
+    path = tmp_path / "home.py"
+    path.write_text('nas = [("n", {"address": 10**5000, "interface": 10**5000})]\n')
+    assert refused(path) == [
+        'home.py: nas[0] n.address: <int> is not an IP address; write one, "192.168.1.11"',
+        'home.py: nas[0] n.interface: <int> is not an interface\'s name; write one as `ip link` shows it, "eth0"',
+    ]
+
+
 def test_a_network_of_an_inventory_without_any_is_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "home.py"
     path.write_text(

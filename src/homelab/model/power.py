@@ -46,19 +46,25 @@ def ups_port(value: object) -> str:
     raise refuse(f"{shown(value)} is not a port", 'write "auto" for USB, "/dev/ttyS0", or its address')
 
 
-def ups_options(value: object) -> object:
-    """Further keys of NUT's ups.conf: words, numbers, True for a flag. Never echoed, as some are secret."""
-    if not isinstance(value, dict):
-        raise refuse("is of the wrong type", 'write a dict, {"vendorid": "051d"}')
-    for key, held in value.items():
-        if not isinstance(key, str) or not _KEY.fullmatch(key):
-            raise refuse(f"{shown(key)} is no key of ups.conf", 'write what ups.conf(5) has, {"vendorid": "051d"}')
-        if key in _OWN:
-            raise refuse(f"{key} is the toolkit's own", "write driver and port beside options")
-        sound = held is True or (isinstance(held, int) and not isinstance(held, bool) and held >= 0)
-        if not sound and not (isinstance(held, str) and _VALUE.fullmatch(held)):
-            raise refuse(f"the value of {key} cannot be written to ups.conf", "write a string without quotes, or True")
-    return value
+def ups_option(key: object) -> str:
+    """A further key of NUT's ups.conf."""
+    if not isinstance(key, str) or not _KEY.fullmatch(key):
+        raise refuse(f"{shown(key)} is no key of ups.conf", 'write what ups.conf(5) has, {"vendorid": "051d"}')
+    if key in _OWN:
+        raise refuse("is the toolkit's own", "write driver and port beside options")
+    return key
+
+
+def ups_value(value: object) -> object:
+    """What a key of ups.conf has: a word, a number, True for a flag. Never echoed, as some are secret."""
+    if value is True or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+        return value
+    if isinstance(value, str) and _VALUE.fullmatch(value):
+        return value
+    raise refuse("its value cannot be written to ups.conf", "write a string without quotes, or True")
+
+
+Options = dict[Annotated[str, BeforeValidator(ups_option)], Annotated[str | int | bool, BeforeValidator(ups_value)]]
 
 
 class Ups(Strict):
@@ -70,6 +76,6 @@ class Ups(Strict):
 
     driver: Annotated[str, BeforeValidator(ups_driver)] = "usbhid-ups"
     port: Annotated[str, BeforeValidator(ups_port)] = "auto"
-    options: Annotated[dict[str, str | int | bool], BeforeValidator(ups_options)] = Field(default_factory=dict)
+    options: Options = Field(default_factory=dict)
     nodes: Annotated[tuple[str, ...] | None, Tuple] = None
     wait: Annotated[int, Field(ge=0, le=600)] = 60

@@ -5,6 +5,7 @@ api/host.py); tests/unit/model/test_reading.py compares the outcome with pyinfra
 """
 
 import ast
+import os
 import sys
 import traceback
 import warnings
@@ -185,7 +186,8 @@ def _entries(place: str, group: list[object], problems: list[Problem]) -> Iterat
 
 def _group_files(path: Path, cwd: Path) -> Iterator[Path]:
     """The files of <cwd>/group_data and then of group_data beside the inventory."""
-    beside = path.resolve().parent
+    # Path.resolve() raises for a link that leads to itself; that there is no such file is told when it is read.
+    beside = Path(os.path.realpath(path)).parent
     for folder in dict.fromkeys((cwd / "group_data", beside / "group_data")):
         yield from sorted(folder.glob("*.py"))
 

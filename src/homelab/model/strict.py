@@ -56,7 +56,8 @@ def refusals(
 ) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
     """Where in the value, what was found, and the remedy, for each of a validation's errors.
 
-    With the ``shape`` that was to be made, an unknown key is compared with those there are.
+    With the ``shape`` that was to be made, an unknown key is compared with those there are, and of a dict that was
+    meant it is said what it has to hold.
     """
     for detail in error.errors(include_url=False):
         # pydantic marks a refused dict key with a last element "[key]"; the key itself stands before it.
@@ -68,7 +69,8 @@ def refusals(
             yield where, "is missing", "write it"
         elif kind == "extra_forbidden":
             # Its value is not echoed: a misspelt "password" has one too.
-            yield where, *_unknown(str(where[-1]), _fields(shape, where[:-1]))
+            inner = _inside(shape, where[:-1])
+            yield where, *_unknown(str(where[-1]), tuple(inner.model_fields) if inner is not None else ())
         elif kind == "literal_error":
             wanted = context["expected"].replace("'", '"')
             yield where, f"{shown(detail['input'])} is none of its values", f"write {wanted}"
@@ -78,7 +80,15 @@ def refusals(
             yield where, found, f"write at least {context['ge']}" if low else f"write at most {context['le']}"
         else:
             remedy = _WANTED.get(kind, detail["msg"])
+            if kind == "model_type" and (needed := _needed(_inside(shape, where))):
+                remedy = f"write a dict, {{{needed}}}"
             yield where, f"{shown(detail['input'])} is of the wrong type", remedy
+
+
+def _needed(model: type[BaseModel] | None) -> str:
+    """The keys that a model cannot do without, as they are written."""
+    held = model.model_fields if model is not None else {}
+    return ", ".join(f'"{name}": ...' for name, field in held.items() if field.is_required())
 
 
 def _unknown(key: str, known: tuple[str, ...]) -> tuple[str, str]:
@@ -87,8 +97,8 @@ def _unknown(key: str, known: tuple[str, ...]) -> tuple[str, str]:
     return "unknown key", did_you_mean(key, known, f"write one of {', '.join(known)}" if known else "leave it out")
 
 
-def _fields(shape: object, location: tuple[str | int, ...]) -> tuple[str, ...]:
-    """The keys that a shape has at a place inside it."""
+def _inside(shape: object, location: tuple[str | int, ...]) -> type[BaseModel] | None:
+    """The model that a shape has at a place inside it, None where there is none."""
     for part in location:
         inner = _model(shape)
         if inner is not None:
@@ -96,8 +106,7 @@ def _fields(shape: object, location: tuple[str | int, ...]) -> tuple[str, ...]:
         else:
             # Of a dict or tuple: what it holds stands last.
             shape = (get_args(shape) or (None,))[-1]
-    inner = _model(shape)
-    return tuple(inner.model_fields) if inner is not None else ()
+    return _model(shape)
 
 
 def _model(shape: object) -> type[BaseModel] | None:

@@ -185,6 +185,12 @@ def test_a_file_that_python_does_not_take_is_one_line(tmp_path: Path, content: b
     assert said in line and ": ;" not in line
 
 
+def test_a_link_to_itself_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "home.py"
+    path.symlink_to(path)
+    assert refused(path) == ["home.py: Too many levels of symbolic links; write the file, or name another"]
+
+
 def test_a_value_that_cannot_be_spelled_is_told_by_its_type(tmp_path: Path) -> None:
     path = tmp_path / "home.py"
     path.write_text('nas = [("n", {"address": 10**5000, "interface": 10**5000})]\n')

@@ -36,7 +36,7 @@ def validate(raw: RawInventory) -> Home:
         cluster, found = shared.cluster(nodes, raw)
         problems += found
         if cluster:
-            problems += rules.check_networks(seats, cluster, base)
+            problems += rules.check_networks(seats, cluster, base, found)
             problems += rules.check_node_ports(seats, cluster, base)
             problems += rules.check_charts(seats, cluster, raw)
     if problems:

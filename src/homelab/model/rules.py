@@ -1,6 +1,6 @@
 """What must hold between hosts: quorum, names, addresses, networks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from pydantic_core import PydanticCustomError
 
@@ -90,14 +90,18 @@ def check_power(seats: list[Seat]) -> Iterator[Problem]:
                 yield Problem(place, f"{name!r} has a UPS of its own", "leave it out")
 
 
-def check_networks(seats: list[Seat], cluster: Cluster, base: Base) -> Iterator[Problem]:
-    """Pod and service networks that K3s can use and that swallow nothing else."""
+def check_networks(seats: list[Seat], cluster: Cluster, base: Base, told: Iterable[Problem]) -> Iterator[Problem]:
+    """Pod and service networks that K3s can use and that swallow nothing else; `told` is what is wrong with them as
+    they are written."""
     nodes = [seat for seat in seats if seat.role]
     shared = nodes[0].raw.shared
     where = {
         key: shared[key].place if key in shared else f"{nodes[0].place.partition(':')[0]}: {key}"
         for key in ("cluster_cidr", "service_cidr")
     }
+    # The default stands in for one that is no network, and nobody wrote that.
+    if any(each.place.startswith(place) for each in told for place in where.values()):
+        return
     yield from _check_sizes(cluster, where, len(nodes))
     families = [one.version for one in cluster.cluster_cidr]
     if families != [one.version for one in cluster.service_cidr]:

@@ -29,12 +29,13 @@ def unit(name: str, content: str) -> ManagedFile:
     return ManagedFile(f"/etc/systemd/system/{name}", content)
 
 
-def service(description: str, command: str, *, heavy: bool = False, told: bool = True) -> str:
-    """A service that runs once and ends; ``heavy`` gives way to all others, ``told`` alerts when it fails."""
+def service(description: str, command: str, *, heavy: bool = False, told: bool = True, limit: str = "infinity") -> str:
+    """A service that runs once and ends, after ``limit`` at the latest; ``heavy`` gives way to all others, ``told``
+    alerts when it fails."""
     lines = ["[Unit]", f"Description={description}"]
     if told:
         lines.append(ON_FAILURE)
-    lines += ["", "[Service]", "Type=oneshot", f"ExecStart={command}", "TimeoutStartSec=infinity"]
+    lines += ["", "[Service]", "Type=oneshot", f"ExecStart={command}", f"TimeoutStartSec={limit}"]
     if heavy:
         lines += ["Nice=15", "IOSchedulingClass=idle"]
     return "\n".join(lines) + "\n"

@@ -119,7 +119,11 @@ def files(nas: Nas, host: str, revealed: dict[str, str]) -> tuple[ManagedFile, .
         script("metrics.sh"),
         script("homelab-watch"),
         ManagedFile(CONFIG, "".join(f"{line}\n" for line in _watched(nas))),
-        unit("homelab-watch.service", service("Look at pools, snapshots and backups", path("homelab-watch"))),
+        # Of all else that hangs it tells. A disk that does not answer would hold it up for ever, and its timer with it.
+        unit(
+            "homelab-watch.service",
+            service("Look at pools, snapshots and backups", path("homelab-watch"), limit="30min"),
+        ),
         unit(TIMER, timer("Look at pools, snapshots and backups", "OnBootSec=5min", "OnUnitActiveSec=10min")),
         *_smartd(nas),
     ]

@@ -296,6 +296,27 @@ def test_a_job_and_its_unit_are_one_trouble(host: Watched) -> None:
     assert sent.count("critical") == 1
 
 
+def test_a_watch_that_fails_or_hangs_is_told_once_a_day_until_it_looks_again(host: Watched) -> None:
+    units = {each.path.rpartition("/")[2]: each.content for each in watch.files(nas(), "nas", {})}
+    assert "OnFailure=" in units["homelab-watch.service"]
+    assert "TimeoutStartSec=30min\n" in units["homelab-watch.service"]
+    sent, noted = host.path("/sent"), host.path("/run/homelab/watch-failed")
+    for ago, told in ((None, True), (0, False), (87_000, True), (-90_000, True)):
+        sent.unlink(missing_ok=True)
+        if ago is not None:
+            noted.write_text(f"{int(time.time()) - ago}\n")
+        assert host.run("unit-failed", "homelab-watch.service").returncode == 0
+        assert sent.exists() is told and (not told or "homelab-watch.service failed" in sent.read_text())
+    assert host.run("homelab-watch").returncode == 0
+    assert not noted.exists()
+
+
+def test_a_watch_that_nobody_could_be_told_of_is_told_again(host: Watched) -> None:
+    host.path("/usr/local/lib/homelab/homelab-alert").write_text("#!/bin/sh\nexit 1\n")
+    assert host.run("unit-failed", "homelab-watch.service").returncode == 1
+    assert not host.path("/run/homelab/watch-failed").exists()
+
+
 def test_without_word_sent_it_is_news_still(host: Watched) -> None:
     alert = host.path("/usr/local/lib/homelab/homelab-alert")
     sends = alert.read_text()

@@ -324,8 +324,7 @@ def _parse(lines: Iterable[str], asked: datetime | None, answered: datetime | No
         files[path] = FileState("link", "0777", "root:root", target=target)
     version = one("k3s_version").split()
     clock = _time(one("clock"))
-    # SSH_CONNECTION: 192.168.1.5 51234 192.168.1.11 22
-    peer = one("ssh_peer").split()
+    ssh_peer, ssh_port = _connection(one("ssh_peer"))
     return HostProbe(
         os_id=one("os_id"),
         os_version=one("os_version"),
@@ -351,8 +350,8 @@ def _parse(lines: Iterable[str], asked: datetime | None, answered: datetime | No
         clock=clock,
         clock_offset=_offset(clock, asked, answered) if clock and asked and answered else None,
         clock_synchronised=one("clock_synchronised") == "yes",
-        ssh_peer=peer[0].partition("%")[0] if peer else "",
-        ssh_port=int(peer[3]) if len(peer) == 4 and peer[3].isdecimal() else 0,
+        ssh_peer=ssh_peer,
+        ssh_port=ssh_port,
         boot_id=one("boot_id"),
         packages=frozenset(seen.get("package", ())),
         files=files,
@@ -372,6 +371,15 @@ def _parse(lines: Iterable[str], asked: datetime | None, answered: datetime | No
         text={path: _decoded(text) for path, _, text in (v.partition(" ") for v in seen.get("text", ()))},
         output={name: _decoded(text) for name, _, text in (v.partition(" ") for v in seen.get("output", ()))},
     )
+
+
+def _connection(text: str) -> tuple[str, int]:
+    """From where a connection came, and in by which port; "" and 0 for one by no network, as to a container."""
+    # SSH_CONNECTION: 192.168.1.5 51234 192.168.1.11 22, or UNKNOWN 65535 UNKNOWN 65535
+    words = text.split()
+    if len(words) != 4 or words[0] == "UNKNOWN":
+        return "", 0
+    return str(ipaddress.ip_address(words[0].partition("%")[0])), int(words[3])
 
 
 def _offset(clock: datetime, asked: datetime, answered: datetime) -> timedelta:

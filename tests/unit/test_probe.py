@@ -128,6 +128,20 @@ def test_no_odd_value_breaks_the_reader(line: str, value: str) -> None:
     assert isinstance(found, HostProbe)
 
 
+@pytest.mark.parametrize(
+    ("told", "peer"),
+    [
+        ("192.168.1.5 51234 192.168.1.11 2222", ("192.168.1.5", 2222)),
+        ("fe80::1%eth0 51234 fe80::2%eth0 22", ("fe80::1", 22)),
+        ("UNKNOWN 65535 UNKNOWN 65535", ("", 0)),
+        ("", ("", 0)),
+    ],
+)
+def test_who_asks_is_known_where_it_came_by_a_network(told: str, peer: tuple[str, int]) -> None:
+    found = parse([f"ssh_peer\t{told}", "end\t1"])
+    assert (found.ssh_peer, found.ssh_port) == peer
+
+
 def test_a_captured_host_is_read() -> None:
     now = datetime.fromtimestamp(1795346500, UTC)
     found = parse(captured("lxc-debian12-deployed.txt"), now)

@@ -363,8 +363,13 @@ def _context(place: str, wanted: str | None) -> str:
         # The loader looks at the current context even when another is wanted.
         if wanted:
             return wanted
-        if "current-context" in str(error):
+        # kubectl itself leaves "" in a file without contexts, and the name of one that it was told to delete.
+        missing = re.search(r"object with name (.*?) ?in .*/contexts list", str(error))
+        if "current-context" in str(error) or (missing and not missing[1]):
             raise ClusterUnreachable(f"{place}: names no current context; write --context NAME") from None
+        if missing:
+            found = f"its current context is {missing[1]}, and there is no such one"
+            raise ClusterUnreachable(f"{place}: {found}; write --context NAME") from None
         raise
     names = sorted(str(each["name"]) for each in contexts)
     if wanted and wanted not in names:

@@ -302,7 +302,15 @@ def line(folder: Path, act: Callable[[], object]) -> str:
         ("hello", "is not a kubeconfig"),
         ("clusters: 3", "is not a kubeconfig"),
         ("contexts: []", "names no current context"),
-        ("contexts: []\nclusters: []\ncurrent-context: home", "Expected object with name home"),
+        ("contexts: null\nclusters: null\ncurrent-context: ''", "names no current context; write --context NAME"),
+        (
+            "contexts: []\nclusters: []\ncurrent-context: home",
+            "its current context is home, and there is no such one; ",
+        ),
+        (
+            "contexts: [{name: a, context: {cluster: x, user: y}}]\ncurrent-context: a\nclusters: []",
+            "expected object with name x",
+        ),
     ],
 )
 def test_a_kubeconfig_that_is_none(tmp_path: Path, text: str, told: str) -> None:

@@ -332,6 +332,22 @@ def test_a_ups_that_is_silent_or_ill_is_told(there: Powered) -> None:
     assert not [line for line in there.says("OL LB CHRG") if "critical" in line]
 
 
+def test_a_ups_that_is_silent_and_the_units_that_make_it_so_are_one_trouble(there: Powered) -> None:
+    there.write(
+        "/units",
+        "nut-driver@ups.service loaded activating auto-restart x\nnut-server.service loaded failed failed x\n"
+        "nut-monitor.service loaded failed failed x\n",
+    )
+    told = [line for line in there.look() if line.startswith("  ")]
+    assert [line for line in told if "critical" in line] == [
+        "  critical: nut-monitor.service failed",
+        "  critical: UPS ups does not answer: Error: Driver not connected",
+    ]
+    there.says("OL")
+    there.write("/units", "nut-driver@ups.service loaded failed failed x\n")
+    assert "  critical: nut-driver@ups.service failed" in there.says("OL")
+
+
 def test_an_event_while_one_looks_makes_it_look_again(there: Powered) -> None:
     event = there.path("/run/nut/homelab-event")
     there.path("/usr/local/lib/homelab/homelab-watch").write_text(

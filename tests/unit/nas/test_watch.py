@@ -287,6 +287,16 @@ def test_a_failed_unit_is_said_with_its_last_words(host: Watched) -> None:
     assert host.look()[0] == "default: over: homelab-other.service failed"
 
 
+@pytest.mark.parametrize("sub", ["auto-restart", "auto-restart-queued"])
+def test_a_unit_that_ends_over_and_over_is_said(host: Watched, sub: str) -> None:
+    host.write("/units", f"nut-monitor.service loaded activating {sub} x\n")
+    assert host.look()[0] == "urgent: nut-monitor.service has ended and waits to be started again"
+    host.write("/units", "nut-monitor.service loaded activating start x\n")
+    assert host.look() == []
+    host.write("/units", "nut-monitor.service loaded active running x\n")
+    assert host.look()[0].startswith("default: over: nut-monitor.service")
+
+
 def test_a_job_and_its_unit_are_one_trouble(host: Watched) -> None:
     host.job("check-off", result="failed")
     host.write("/units", "homelab-backup@off.service loaded failed failed x\n")

@@ -34,8 +34,10 @@ pytestmark = [
 ]
 
 WRITER, READER = "a2", "a3"
-# As the chart's own is, but for what becomes of a volume's folder: --deep leaves alone what keeps it.
+# As the chart's own is, but for what becomes of a volume's folder: --deep leaves alone what keeps it. The driver writes
+# `delete` down with no volume, and goes by its own default then.
 DELETING = "nas-deleting"
+_DELETES = {"csi-driver-nfs": {"controller": {"defaultOnDeletePolicy": "delete"}}}
 _TAINT = "homelab-sandbox=no-nfs:NoSchedule"
 
 
@@ -65,7 +67,7 @@ def folder(home: Home, lab: Lab, images: Path) -> Iterator[str]:
     with ThreadPoolExecutor() as pool:
         list(pool.map(lambda host: imported(lab, host, images), nodes))
     server = home.servers[0].name
-    with shared(home, lab, "nas-driver") as listed:
+    with shared(home, lab, "nas-driver", **_DELETES) as listed:
         lab.ssh(server, f"k3s kubectl taint node {server} --overwrite {_TAINT}")
         yield listed
         lab.ssh(server, f"k3s kubectl taint node {server} {_TAINT}-")
@@ -197,16 +199,18 @@ def test_what_one_node_writes_the_other_reads(core: client.CoreV1Api, deleting: 
     assert "homelab-health" not in lab.ssh(home.nas[0].name, f"ls {PATH}")
 
 
-def test_a_node_that_the_nas_refuses_is_the_one_root(
+def test_where_the_nas_refuses_a_node_the_class_is_the_one_root(
     core: client.CoreV1Api, deleting: str, lab: Lab, home: Home
 ) -> None:
+    """Of two nodes alone: had a third mounted it, it were the node."""
     nas = home.nas[0].name
     (refused,) = [each for each in home.agents if each.name == READER]
     lab.ssh(nas, f"exportfs -u {refused.address}:{PATH} && exportfs -f")
     try:
         code, report = deep(lab, home, "--only", "DEEP005")
         (root,) = roots(report)
-        assert (root["code"], root["object"]["name"], code) == ("DEEP005", READER, 2), told(report)
+        assert (root["code"], root["object"]["name"], code) == ("DEEP005", DELETING, 2), told(report)
+        assert f"a volume of it cannot be mounted on {READER}: " in root["summary"], told(report)
     finally:
         lab.ssh(nas, "exportfs -ra && exportfs -f")
     nothing_left(core)

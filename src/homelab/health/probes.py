@@ -25,8 +25,6 @@ from homelab.health.snapshot import (
     State,
 )
 
-# What was not seen on a real cluster yet.
-UNSEEN: tuple[str, ...] = (SHARED_PROBES,)
 # Provisioners of volumes that several nodes may use at once; a StorageClass itself does not tell.
 _SHARED = re.compile(r"nfs|smb|cifs|cephfs", re.IGNORECASE)
 _SUBDIR = re.compile(r"nfs-subdir|nfs-client", re.IGNORECASE)
@@ -337,8 +335,8 @@ def _with_disk(made: Plan, snapshot: Snapshot, sources: dict[str, Source], sourc
     found, why = choice
     if not snapshot.was_read("storageclasses"):
         return made
-    if found is None or source in UNSEEN:
-        sources[source] = Source(source, State.NOT_SERVED, why or "not supported yet")
+    if found is None:
+        sources[source] = Source(source, State.NOT_SERVED, why)
         return made
     shared = source == SHARED_PROBES
     disk = Disk("shared" if shared else "volume", source, found.name, shared, made.nodes)

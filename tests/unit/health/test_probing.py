@@ -551,26 +551,12 @@ def test_by_which_clock_a_run_is_dead(serve: Callable[..., ApiServer]) -> None:
     assert [each["metadata"]["name"] for each in ours(server)] == ["homelab-health-a11e"]
 
 
-@pytest.fixture
-def seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if all of it had been seen on a real cluster."""
-    monkeypatch.setattr("homelab.health.probes.UNSEEN", ())
-
-
-def test_what_was_not_seen_on_a_real_cluster_is_not_supported_yet(serve: Callable[..., ApiServer]) -> None:
-    server = serve(cluster=with_nfs(fresh()))
-    _, report, _ = try_out(codes=[SHARED])
-    assert why(report, SHARED) == (Status.SKIPPED, "probes of shared volumes: not supported yet")
-    assert server.written == []
-
-
 def with_nfs(cluster: K3s, **more: Any) -> K3s:
     body = {"provisioner": "nfs.csi.k8s.io", "reclaimPolicy": "Delete", "volumeBindingMode": "Immediate", **more}
     cluster.add("storageclasses", "StorageClass", "storage.k8s.io/v1", "", "nas", **body)
     return cluster
 
 
-@pytest.mark.usefixtures("seen")
 def test_a_shared_volume_is_written_on_one_node_and_read_on_the_others(serve: Callable[..., ApiServer]) -> None:
     kubelet = Kubelet()
     serve(kubelet, with_nfs(fresh()))
@@ -595,7 +581,6 @@ def test_a_shared_volume_is_written_on_one_node_and_read_on_the_others(serve: Ca
         ({"shared-write": "write no dd: /data/homelab-health: Permission denied"}, [], Status.FAILED),
     ],
 )
-@pytest.mark.usefixtures("seen")
 def test_what_becomes_of_a_shared_volume(
     serve: Callable[..., ApiServer], says: dict[str, str], root: list[tuple[str, str]], status: Status
 ) -> None:
@@ -604,7 +589,7 @@ def test_what_becomes_of_a_shared_volume(
     assert (roots(report), why(report, SHARED)[0]) == (root, status)
 
 
-@pytest.mark.usefixtures("seen", "beef")
+@pytest.mark.usefixtures("beef")
 def test_a_volume_that_is_not_mounted_is_told_with_the_kubelets_words(serve: Callable[..., ApiServer]) -> None:
     cluster = with_nfs(fresh())
     for name, reason, message in (
@@ -659,7 +644,6 @@ SUBDIR = "cluster.local/nfs-subdir-external-provisioner"
         ("nfs.csi.k8s.io", {"onDelete": "delete"}, True),
     ],
 )
-@pytest.mark.usefixtures("seen")
 def test_a_class_that_keeps_folders_is_not_tried_out(provisioner: str, parameters: dict[str, str], fit: bool) -> None:
     cluster = with_nfs(fresh(), provisioner=provisioner, parameters=parameters)
     snapshot = Snapshot.from_lists(cluster.lists, now=cluster.now)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from uuid import uuid4
 
 import pytest
 
@@ -67,10 +68,12 @@ def forget(lab: Lab) -> None:
 
 def test_consent_is_for_one_disk_for_what_was_seen_and_once(lab: Lab, spares: str) -> None:
     make = f"mkfs.ext4 -q -F -U {{}} {spares}; udevadm settle"
-    lab.ssh("nas", make.format("11111111-1111-4111-8111-111111111111"), timeout=300)
+    # New ones each time: this machine keeps what was used in earlier runs.
+    first, second = uuid4(), uuid4()
+    lab.ssh("nas", make.format(first), timeout=300)
     word = refused(lab, {})
     # The same kind of filesystem with another UUID is another thing to lose.
-    lab.ssh("nas", f"wipefs -qa {spares}; " + make.format("22222222-2222-4222-8222-222222222222"), timeout=300)
+    lab.ssh("nas", f"wipefs -qa {spares}; " + make.format(second), timeout=300)
     other = refused(lab, {"d5": word})
     assert other != word
     # What lets go of one disk lets go of no other.
@@ -85,7 +88,7 @@ def test_consent_is_for_one_disk_for_what_was_seen_and_once(lab: Lab, spares: st
     forget(lab)
     for name in NAMES:
         clear(lab, disk(lab, f"virtio-homelab-{name}"))
-    lab.ssh("nas", make.format("22222222-2222-4222-8222-222222222222"), timeout=300)
+    lab.ssh("nas", make.format(second), timeout=300)
     device, before = spares, written(lab, spares)
     done = deploy(lab, inventory=listed(lab, {"d5": other}))
     assert done.code == 1

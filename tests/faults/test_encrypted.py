@@ -13,7 +13,7 @@ from homelab.model import levels
 from homelab.model.levels import Level
 from tests.faults.conftest import power, sandbox
 from tests.faults.test_consent import POOL
-from tests.faults.test_levels import AT, FIRST, HASHES, Wide, added, away, by_id, equal, filled, listed
+from tests.faults.test_levels import AT, FIRST, HASHES, MIB, Wide, added, away, by_id, equal, filled, listed
 from tests.faults.test_nas import deploy, lab, start, until
 from tests.faults.test_replace import OF_A_DISK, replace, whole
 from tests.sandbox.lab import Lab
@@ -25,6 +25,8 @@ pytestmark = pytest.mark.long
 LEVELS = [each for each in levels.LEVELS if (each.kind, each.name) in (("mdraid", "raid5"), ("btrfs", "raid1"))]
 # The sandbox's own SSH key, which is nowhere else, hashed.
 KEY = {"encryption": {"key": "command:sh -c 'sha256sum .sandbox/ssh/id_ed25519 | cut -c 1-24'"}}
+# What LUKS2 takes of a disk for itself, in MiB.
+HEADER = 16
 # What is on the pool, and must not be on a disk.
 MARK = "homelab-test-that-nobody-else-may-read"
 
@@ -54,7 +56,7 @@ def wide(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Wide]:
     closed(lab)
     away(lab, everything)
     try:
-        added(lab, everything)
+        added(lab, everything, MIB + HEADER)
         done = deploy(lab, inventory=encrypted(lab, made))
         assert done.code == 0, done.reasons
         filled(lab)

@@ -65,10 +65,10 @@ def away(lab: Lab, numbers: tuple[int, ...]) -> None:
         sandbox("remove-disk", "nas", number)
 
 
-def added(lab: Lab, numbers: tuple[int, ...]) -> None:
+def added(lab: Lab, numbers: tuple[int, ...], mib: int = MIB) -> None:
     """New disks on the host, blank ones."""
     for number in numbers:
-        sandbox("add-disk", "nas", number, MIB)
+        sandbox("add-disk", "nas", number, mib)
     there = " && ".join(f"[ -e /dev/disk/by-id/{by_id(number)} ]" for number in numbers)
     until("the new disks are there", lambda: lab.ssh("nas", f"{there} && echo there", check=False), 120)
 

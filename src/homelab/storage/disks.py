@@ -89,7 +89,11 @@ def unfit(host: str, name: str, disk: DiskSeen, seen: Seen) -> Iterator[Problem]
         remedy = "connect it to a SATA or NVMe port: mirrors over USB fall apart, and their ids change"
         yield Problem(place, f"{what} is {how}", remedy)
     if disk.size < LEAST:
-        yield Problem(place, f"{what} has {disk.size >> 20} MiB", f"list a disk of {LEAST >> 20} MiB or more")
+        whole = disk.physical
+        found = f"/dev/{whole.name} has {whole.size >> 20} MiB"
+        found += f", encrypted {disk.size >> 20}" if whole is not disk else ""
+        least = LEAST + whole.size - disk.size
+        yield Problem(place, found, f"list a disk of {least >> 20} MiB or more")
     unread = [device.name for device in disk.devices if device.signatures is None or device.content == "unreadable"]
     if unread:
         found = f"{', '.join(unread)} cannot be read"

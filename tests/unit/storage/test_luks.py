@@ -138,6 +138,14 @@ def test_a_disk_of_another_encrypted_pool_is_refused_whatever_is_consented_to() 
         assert "consent" not in told(plan) and list(touched(plan)) == []
 
 
+def test_a_disk_that_is_too_small_once_it_is_encrypted_is_told_as_it_is() -> None:
+    look = Look().disk("sda", size=512 << 20).disk("sdb", size=528 << 20)
+    plan = planned(look)
+    assert "nas.disks.d1: /dev/sda has 512 MiB, encrypted 496; list a disk of 528 MiB or more" in told(plan)
+    assert "nas.disks.d2" not in told(plan)
+    assert list(touched(plan)) == []
+
+
 def test_encryption_is_neither_added_nor_taken_away() -> None:
     look = Look().mirror("sda", U1, inner=U2).mirror("sdb", U1, inner=U2)
     noted = {key: value for key, value in NOTED.items() if not key.startswith("luks")}

@@ -57,13 +57,14 @@ def members(lab: Lab, host: str = "s2") -> dict[str, bool]:
     }
 
 
-def state(lab: Lab, hosts: tuple[str, ...] = NODES) -> dict[str, str]:
-    """What a deploy could touch on the hosts, to prove that it did not: files, processes, addresses."""
+def state(lab: Lab, hosts: tuple[str, ...] = NODES, processes: bool = True) -> dict[str, str]:
+    """What a deploy could touch on the hosts, to prove that it did not: files, and K3s's process where that is told."""
     look = (
         "find /etc/apt/apt.conf.d /etc/rancher /etc/ssh /etc/sysctl.d /etc/systemd/system /usr/local/bin"
-        " /usr/local/lib/homelab -xdev -newermt 2000-01-01 -type f -printf '%p %T@ %m %u\\n' 2>/dev/null | sort;"
-        " systemctl show k3s k3s-agent -p MainPID,ExecMainStartTimestampMonotonic"
+        " /usr/local/lib/homelab -xdev -newermt 2000-01-01 -type f -printf '%p %T@ %m %u\\n' 2>/dev/null | sort"
     )
+    if processes:
+        look += "; systemctl show k3s k3s-agent -p MainPID,ExecMainStartTimestampMonotonic"
     return {host: lab.ssh(host, look) for host in hosts}
 
 

@@ -41,8 +41,9 @@ def merged(cluster: Cluster) -> Generator[FunctionCommand, None, None]:
         known = kubeconfig.server(existing, name)
         _, output = host.run_shell_command(StringCommand(f"cat {paths.KUBECONFIG}"), _sudo=True, _timeout=60)
         fetched = "\n".join(output.stdout_lines)
-        if starts is not None and not fetched:  # K3s writes it as it starts
-            cluster.merges = known is None or starts.kind == "initialise"
+        # K3s writes it as it starts; and for want of it a run does first what it can do without.
+        if not fetched and (starts is not None or not (state.is_executing or is_dry())):
+            cluster.merges = known is None or (starts is not None and starts.kind == "initialise")
             wanted = existing
         else:
             wanted = kubeconfig.merge(existing, fetched, name, _address(home, known))

@@ -202,8 +202,23 @@ def test_a_plan_names_the_kubeconfig_where_a_run_would_write_it(
     assert seen(file) == before, "a plan writes nothing"
 
 
-def test_a_plan_does_not_say_that_anything_is_deployed(tmp_path: Path, host: Any, state: Any) -> None:
+def test_a_run_is_not_held_up_by_a_kubeconfig_that_the_server_lacks_before_it_comes_to_it(
+    tmp_path: Path, host: Any, state: Any
+) -> None:
     state.is_executing = False
+    host.answers = {f"cat {paths.KUBECONFIG}": None}
+    made = cluster(config(tmp_path, "https://192.0.2.11:6443"))
+    assert list(kubeconfig.merged._inner(made)) == []
+    state.is_executing = True
+    with pytest.raises(Refusal, match="the cluster itself is deployed"):
+        list(kubeconfig.merged._inner(made))
+
+
+def test_a_plan_does_not_say_that_anything_is_deployed(
+    tmp_path: Path, host: Any, state: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state.is_executing = False
+    monkeypatch.setattr(kubeconfig, "is_dry", lambda: True)
     host.answers = {f"cat {paths.KUBECONFIG}": None}
     with pytest.raises(Refusal) as told:
         list(kubeconfig.merged._inner(cluster(tmp_path / "config")))

@@ -14,9 +14,8 @@ PATH = f"/srv/{POOL}/{SHARE}"
 
 
 @contextmanager
-def shared(home: Home, lab: Lab, case: str, **values: object) -> Iterator[str]:
-    """The NAS deployed with the share; the inventory's folder, with more `values` of the chart. The share is gone
-    afterwards, and what lay on it."""
+def shared(home: Home, lab: Lab, case: str) -> Iterator[str]:
+    """The NAS deployed with the share; the inventory's folder. The share is gone afterwards, and what lay on it."""
     nodes = [each.name for each in home.servers + home.agents]
     share = {"volume": SHARE, "nfs": {"clients": nodes, "squash": "none"}}
     hosts = (
@@ -24,8 +23,7 @@ def shared(home: Home, lab: Lab, case: str, **values: object) -> Iterator[str]:
         f'    _data["volumes"] = {{**_data["volumes"], {SHARE!r}: {{"pool": {POOL!r}}}}}\n'
         f'    _data["shares"] = {{**_data["shares"], {SHARE!r}: {share!r}}}'
     )
-    given = {"classes": {CLASS: {"share": SHARE}}, **values}
-    listed = {"name": "nas-storage", "namespace": "kube-system", "values": given}
+    listed = {"name": "nas-storage", "namespace": "kube-system", "values": {"classes": {CLASS: {"share": SHARE}}}}
     more = {"sandbox.py": hosts, "group_data/sandbox.py": f"charts = [{listed!r}]"}
     folder = lab.inventory(case, append=more)
     done = lab.deploy("nas", inventory=folder)

@@ -34,10 +34,9 @@ pytestmark = [
 ]
 
 WRITER, READER = "a2", "a3"
-# As the chart's own is, but for what becomes of a volume's folder: --deep leaves alone what keeps it. The driver writes
-# `delete` down with no volume, and goes by its own default then.
+# As the chart's own is, but for what becomes of a volume's folder: --deep leaves alone what keeps it.
 DELETING = "nas-deleting"
-_DELETES = {"csi-driver-nfs": {"controller": {"defaultOnDeletePolicy": "delete"}}}
+CONTROLLER, DEFAULT = "csi-nfs-controller", "--default-ondelete-policy="
 _TAINT = "homelab-sandbox=no-nfs:NoSchedule"
 
 
@@ -67,7 +66,7 @@ def folder(home: Home, lab: Lab, images: Path) -> Iterator[str]:
     with ThreadPoolExecutor() as pool:
         list(pool.map(lambda host: imported(lab, host, images), nodes))
     server = home.servers[0].name
-    with shared(home, lab, "nas-driver", **_DELETES) as listed:
+    with shared(home, lab, "nas-driver") as listed:
         lab.ssh(server, f"k3s kubectl taint node {server} --overwrite {_TAINT}")
         yield listed
         lab.ssh(server, f"k3s kubectl taint node {server} {_TAINT}-")
@@ -171,10 +170,27 @@ def test_a_claim_is_a_folder_that_both_nodes_share_and_that_outlives_it(
 # -- health --deep ----------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def deleting(core: client.CoreV1Api) -> Iterator[str]:
-    """A class of which no folder stays, beside the chart's."""
-    storage = client.StorageV1Api(core.api_client)
+    """A class of which no folder stays, beside the chart's, and a driver as others set it up: it writes `delete` down
+    with no volume and goes by its own default then, which the chart has for keeping them and nothing else."""
+    apps, storage = client.AppsV1Api(core.api_client), client.StorageV1Api(core.api_client)
+    found = apps.read_namespaced_deployment(CONTROLLER, "kube-system")
+    (driver,) = [each for each in found.spec.template.spec.containers if each.name == "nfs"]
+    driver.args = [f"{DEFAULT}delete" if each.startswith(DEFAULT) else each for each in driver.args]
+    assert f"{DEFAULT}delete" in driver.args
+    apps.replace_namespaced_deployment(CONTROLLER, "kube-system", found)
+
+    def rolled_out() -> bool:
+        found = apps.read_namespaced_deployment(CONTROLLER, "kube-system")
+        status, wanted = found.status, found.spec.replicas
+        return (status.observed_generation, status.updated_replicas, status.available_replicas) == (
+            found.metadata.generation,
+            wanted,
+            wanted,
+        )
+
+    until("the driver runs with another default", rolled_out)
     made = storage.read_storage_class(CLASS)
     made.metadata = client.V1ObjectMeta(name=DELETING)
     made.parameters["onDelete"] = "delete"

@@ -119,6 +119,45 @@ def test_an_array_that_syncs_lacks_no_disk(host: Watched) -> None:
     assert "  critical: array md127 lacks 1 of its 3 disks (now: recover)" in host.look()[2]
 
 
+@pytest.mark.parametrize("full", ["found", "state"])
+def test_a_look_that_cannot_hold_what_it_finds_fails_and_does_not_say_that_all_is_well(host: Watched, full: str) -> None:
+    """/dev/full takes a file's making and no byte, as a disk does that is full."""
+    host.array(degraded="1")
+    made = f'made="$(/usr/bin/mktemp "$@")"; [ ! -d "$made" ] || ln -s /dev/full "$made/{full}"; echo "$made"'
+    host.fake("mktemp", made)
+    done = host.run("homelab-watch")
+    assert (done.returncode, "no room for a look" in done.stderr) == (1, True), done.stderr
+    assert not host.path("/var/lib/homelab/status/watch-all").exists()
+    assert list(host.path("/run/homelab").glob("look.*")) == []
+    host.fake("mktemp", 'exec /usr/bin/mktemp "$@"')
+    assert "array md127 lacks 1 of its 2 disks" in host.look()[0]
+
+
+def test_a_look_needs_nothing_of_a_disk(host: Watched) -> None:
+    """What it finds is held in memory, and what it found last as well while the system's disk takes nothing."""
+    host.array(degraded="1")
+    host.fake("mktemp", 'case "$*" in */var/lib/*|-d) exit 1 ;; *) exec /usr/bin/mktemp "$@" ;; esac')
+    assert "array md127 lacks 1 of its 2 disks" in host.look()[0]
+    kept = f"what is found cannot be kept in {host.path('/var/lib/homelab')}"
+    assert f"  critical: {kept}" in "\n".join(host.look())
+    assert host.look() == []
+    host.fake("mktemp", 'exec /usr/bin/mktemp "$@"')
+    assert host.look() == []
+    assert host.look()[0].startswith(f"default: over: {kept}")
+    assert "array-md127" in host.path("/var/lib/homelab/watch").read_text()
+
+
+@pytest.mark.parametrize("how", ["empty", "gone"])
+def test_a_watch_that_is_told_of_nothing_fails(host: Watched, how: str) -> None:
+    """As after a power cut right after the deploy that laid it."""
+    told = host.path("/etc/homelab/watch")
+    told.unlink()
+    if how == "empty":
+        told.touch()
+    done = host.run("homelab-watch")
+    assert (done.returncode, done.stderr) == (1, f"{told} names nothing to look at; run the deploy again\n")
+
+
 @pytest.mark.parametrize(
     ("shown", "linked", "says", "missing"),
     [

@@ -57,7 +57,10 @@ is_snapshot() { is_subvolume "$1" && [ "$(btrfs property get -ts "$1" ro 2>/dev/
 
 # replace FILE: its new content from standard input, in one step.
 replace() {
-  mkdir -p "${1%/*}" && new=$(mktemp "${1%/*}/.homelab.XXXXXX") && cat >"$new" && chmod 0644 "$new" && mv -fT "$new" "$1"
+  mkdir -p "${1%/*}" && new=$(mktemp "${1%/*}/.homelab.XXXXXX") || return
+  if cat >"$new" && chmod 0644 "$new" && mv -fT "$new" "$1"; then return; fi
+  rm -f "$new"
+  return 1
 }
 
 # disk_device ID: the device of a disk as the inventory names it, "" when it is not there. Serial numbers have blanks.

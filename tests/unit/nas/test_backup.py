@@ -353,6 +353,56 @@ def test_parts_are_read_in_turns_and_a_bad_one_again(tmp_path: Path) -> None:
     assert parts == ["1", "2", "3", "3", "1"]
 
 
+def scripted(tmp_path: Path, backup: str) -> NasHost:
+    """A host with a repository, whose restic does this for a backup; `docs` holds a file."""
+    repository = tmp_path / "restic"
+    repository.mkdir()
+    (repository / "config").touch()
+    host = NasHost(tmp_path / "host", described(str(repository)))
+    host.write("/srv/vault/docs/a", "a")
+    host.fake("restic", f'echo "$1" >>"$HOMELAB_ROOT/ran"; case $1 in backup) {backup} ;; snapshots) echo null ;; esac')
+    for job in ("check", "restore"):
+        host.job(f"{job}-off")
+    return host
+
+
+_VANISHED = "error: lstat /srv/vault/docs/b: no such file or directory"
+_WARNING = "Warning: at least one source file could not be read"
+
+
+@pytest.mark.parametrize(
+    ("words", "result"),
+    [
+        ((_VANISHED, _WARNING), "ok"),
+        ((_VANISHED, "error: read /srv/vault/docs/c: input/output error", _WARNING), "failed"),
+        # As of a restic with other words, or of one whose words found no room on the system's disk.
+        ((_WARNING,), "failed"),
+        ((), "failed"),
+    ],
+)
+def test_only_what_vanished_meanwhile_may_be_missing(tmp_path: Path, words: tuple[str, ...], result: str) -> None:
+    said = "".join(f'echo "{each}" >&2; ' for each in words)
+    host = scripted(tmp_path, f"{said}exit 3")
+    done = host.run("homelab-backup", "off")
+    assert (done.returncode == 0, host.status("backup-off")["result"]) == (result == "ok", result), done.stderr
+    assert ("forget" in host.path("/ran").read_text().split()) == (result == "ok")
+
+
+def test_a_filesystem_mounted_inside_a_volume_is_told_to_be_missing(tmp_path: Path) -> None:
+    host = scripted(tmp_path, ":")
+    docs = host.path("/srv/vault/docs")
+    mount = "29 1 8:17 / {} rw shared:1 - ext4 /dev/sdb1 rw\n"
+    host.write("/proc/self/mountinfo", mount.format(docs) + mount.format(f"{docs}s/b"))
+    assert host.run("homelab-backup", "off").returncode == 0
+    host.write("/proc/self/mountinfo", mount.format(docs) + mount.format(f"{docs}/usb"))
+    assert host.run("homelab-backup", "off").returncode == 1
+    said = f"{docs} has other filesystems mounted inside, which are missing from the backup: {docs}/usb"
+    assert host.status("backup-off")["message"].strip() == said
+    # All else is saved, and nothing forgotten for it.
+    assert host.path("/ran").read_text().split().count("backup") == 2
+    assert host.path("/ran").read_text().split().count("forget") == 1
+
+
 def test_a_volume_on_btrfs_is_frozen_while_it_is_read(tmp_path: Path) -> None:
     repository = tmp_path / "restic"
     repository.mkdir()

@@ -58,7 +58,7 @@ def conf(name: str, pool: Pool) -> ManagedFile:
         lines.append(f"{level}parity {slots.path(name, f'parity{number}')}/snapraid.{level}parity")
     # One more at least than disks of parity, each on another disk; the disks of parity may be full to the last block.
     lines.append(f"content {_NOTES}/{name}/snapraid.content")
-    lines += [f"content {slots.path(name, slot)}/.homelab-snapraid.content" for slot in data]
+    lines += [f"content {slots.path(name, slot)}/{slots.CONTENT}" for slot in data]
     lines += [f"data {slot} {slots.path(name, slot)}" for slot in data]
     lines += [f"exclude {pattern}" for pattern in _EXCLUDED]
     # A sync of many terabytes that is cut has not to begin anew.

@@ -15,6 +15,7 @@ from homelab.storage import mounts, records, slots
 from homelab.storage.records import Record
 from homelab.storage.seen import Seen, VolumeSeen
 from homelab.storage.steps import Step
+from homelab.storage.volumes import gone
 
 # Under which name the command's answer is in a host's probe.
 NAME = "branches"
@@ -166,6 +167,10 @@ def _data(record: Record) -> list[str]:
     return [slot for slot in record.slots if slot.startswith("data")]
 
 
+def _sentinel(record: Record, slot: str) -> str:
+    return slots.sentinel(record.pool, slot, record.slots[slot][0])
+
+
 @dataclass
 class Branches:
     """The disks of one pool as they are to be mounted. `sources` are those that are there, by their places.
@@ -216,15 +221,12 @@ class Branches:
             if elsewhere:
                 found = f"{slot} ({source}) is mounted at {', '.join(elsewhere)}"
                 self.problems.append(Problem(self.place, found, "unmount it there, and take it out of /etc/fstab"))
-        elif mount is not None and branch.disk and branch.disk != self._sentinel(slot):
-            found = f"{at}/{slots.SENTINEL} names {branch.disk}, and not {self._sentinel(slot)}"
+        elif mount is not None and branch.disk and branch.disk != _sentinel(self.record, slot):
+            found = f"{at}/{slots.SENTINEL} names {branch.disk}, and not {_sentinel(self.record, slot)}"
             self.problems.append(Problem(self.place, found, "remove that file if the disk is the right one"))
         elif mount is not None and not mount.takes_writes:
             self.warnings.append(mounts.unwritable(self.place, at))
         return mount is not None
-
-    def _sentinel(self, slot: str) -> str:
-        return slots.sentinel(self.record.pool, slot, self.record.slots[slot][0])
 
     def _unsealed(self, slot: str, branch: Branch) -> bool:
         at = slots.path(self.record.pool, slot)
@@ -251,7 +253,7 @@ class Branches:
         mounted = self.seen.mounted(slots.path(self.record.pool, slot)) is not None
         enabled = self.probe.unit(slots.unit(self.record.pool, slot)).enabled == "enabled"
         pool = slot.startswith("parity") or branch.pool == self.record.sentinel
-        return mounted and enabled and pool and branch.disk == self._sentinel(slot)
+        return mounted and enabled and pool and branch.disk == _sentinel(self.record, slot)
 
     def _joined(self) -> Iterator[Step]:
         record, subject, at = self.record, f"pool {self.record.pool}", mounts.path(self.record.pool)
@@ -358,17 +360,23 @@ systemctl start {name} || stop "does not mount: $(journalctl -u {name} -n 3 -o c
 #
 
 
-def volume_problems(host: str, nas: Nas, record: Record, probe: HostProbe) -> Iterator[Problem]:
+def volume_problems(host: str, nas: Nas, record: Record, seen: Seen, probe: HostProbe) -> Iterator[Problem]:
     """Why a volume cannot be a folder on each disk."""
     found = read(probe.output.get(NAME, ""))
+    data = {slot: found.get(f"{record.pool}/{slot}", Branch()) for slot in _data(record)}
+    # Of a disk that is not mounted, or whose filesystem has given up, nothing can be seen.
+    shown = all(branch.disk == _sentinel(record, slot) for slot, branch in data.items())
     for name, volume in nas.volumes.items():
         if volume.pool != record.pool:
             continue
-        for slot in _data(record):
-            part = found.get(f"{record.pool}/{slot}", Branch()).volumes.get(name)
+        place, full = f"{host}.volumes.{name}", f"{record.pool}/{name}"
+        if shown and full in seen.projects and not any(name in branch.volumes for branch in data.values()):
+            yield Problem(place, *gone(nas.path(name), full))
+        for slot, branch in data.items():
+            part = branch.volumes.get(name)
             if part is not None and part.kind != "dir":
                 at = f"{slots.path(record.pool, slot)}/{name}"
-                yield Problem(f"{host}.volumes.{name}", f"{at} is a {part.kind}, not a directory", "rename it")
+                yield Problem(place, f"{at} is a {part.kind}, not a directory", "rename it")
 
 
 def volumes(nas: Nas, record: Record, seen: Seen, probe: HostProbe) -> Iterator[Step]:
@@ -390,7 +398,8 @@ def volumes(nas: Nas, record: Record, seen: Seen, probe: HostProbe) -> Iterator[
             yield Step("noop", f"volume {name}", f"{at} is as it should be")
             continue
         kind = "config" if any(parts.values()) else "additive"
-        yield Step(kind, f"volume {name}", f"{at}: {', '.join(todo)}", _lay(record, name, volume))  # type: ignore[arg-type]
+        lay = _lay(record, name, volume, gone(at, full) if full in seen.projects else None)
+        yield Step(kind, f"volume {name}", f"{at}: {', '.join(todo)}", lay)  # type: ignore[arg-type]
 
 
 def _differences(volume: Volume, parts: Mapping[str, VolumeSeen | None], noted: bool) -> Iterator[str]:
@@ -408,22 +417,35 @@ def _differences(volume: Volume, parts: Mapping[str, VolumeSeen | None], noted: 
         yield "remember it"
 
 
-def _lay(record: Record, name: str, volume: Volume) -> str:
+def _lay(record: Record, name: str, volume: Volume, lost: tuple[str, str] | None) -> str:
+    """Make a volume's folder on each disk. `lost` is what to say of one that was made once and is on none of them."""
     owner = shlex.quote(f"{volume.owner}:{volume.group or ''}")
     full = f"{record.pool}/{name}"
+    disks = " ".join(slots.path(record.pool, each) for each in _data(record))
     lines = [
         "set -eu",
         "umask 022",
-        f"for at in {' '.join(slots.path(record.pool, each) for each in _data(record))}; do",
-    ]
-    lines += [
+        "there='' synced=''",
+        f"for at in {disks}; do",
         f'  [ "$(cat "$at/{records.SENTINEL}" 2>/dev/null)" = {shlex.quote(record.sentinel)} ] || '
         '{ echo "homelab: $at is not mounted" >&2; exit 1; }',
+        f'  [ ! -e "$at/{name}" ] || there=yes',
+        f'  [ ! -e "$at/{slots.CONTENT}" ] || synced=yes',
+        "done",
+    ]
+    if lost is not None:
+        # Disks that have no list of the parity's are new, in the place of dead ones, and get their files from it.
+        said = shlex.quote(f"homelab: {'; '.join(lost)}")
+        lines.append(f'[ -n "$there" ] || [ -z "$synced" ] || {{ echo {said} >&2; exit 1; }}')
+    lines += [
+        f"for at in {disks}; do",
         f'  part="$at/{name}" new="$at/.{name}.homelab-new"',
         # Whole under another name first: nobody finds it half made, and a cut run leaves nothing that counts.
         '  if [ ! -e "$part" ]; then',
         '    [ ! -e "$new" ] || rmdir "$new"',
         f'    mkdir -m 0700 "$new"; chown {owner} "$new"; chmod {volume.mode} "$new"; mv -nT "$new" "$part"',
+        # It is on its disks before it is noted: after a power cut what is noted and not there is taken for lost.
+        '    sync -f "$at"',
         "  fi",
         '  if [ -L "$part" ] || [ ! -d "$part" ]; then',
         '    echo "homelab: $part is no directory; rename it" >&2; exit 1',

@@ -95,7 +95,7 @@ class _Draft:
         self.problems += volumes.problems(self.host, self.nas, self.seen, self.pools, self.projects, made)
         joined = [record for record in self.pools.values() if record.kind == "snapraid"]
         for record in joined:
-            self.problems += branches.volume_problems(self.host, self.nas, record, self.probe)
+            self.problems += branches.volume_problems(self.host, self.nas, record, self.seen, self.probe)
         self.warnings += self._kept(known)
         return Plan(
             steps=tuple(self.steps),

@@ -12,6 +12,8 @@ from homelab.storage.seen import DiskSeen, Signature
 
 FOLDER = "/srv/.disks"
 SENTINEL = ".homelab-disk"
+# snapraid's list of what the parity protects, as each disk of data has it from the first sync on.
+CONTENT = ".homelab-snapraid.content"
 FILESYSTEMS = ("ext4", "xfs")
 _ROLES = {"data": "da", "parity": "ec"}
 _ZEROS = "000000"

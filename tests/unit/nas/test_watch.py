@@ -120,7 +120,9 @@ def test_an_array_that_syncs_lacks_no_disk(host: Watched) -> None:
 
 
 @pytest.mark.parametrize("full", ["found", "state"])
-def test_a_look_that_cannot_hold_what_it_finds_fails_and_does_not_say_that_all_is_well(host: Watched, full: str) -> None:
+def test_a_look_that_cannot_hold_what_it_finds_fails_and_does_not_say_that_all_is_well(
+    host: Watched, full: str
+) -> None:
     """/dev/full takes a file's making and no byte, as a disk does that is full."""
     host.array(degraded="1")
     made = f'made="$(/usr/bin/mktemp "$@")"; [ ! -d "$made" ] || ln -s /dev/full "$made/{full}"; echo "$made"'

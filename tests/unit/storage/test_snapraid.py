@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -489,6 +490,57 @@ def test_what_differs_on_one_disk_is_put_right(was: str, now: str, says: str) ->
     assert was in answer
     plan = planned(look, nas(volumes=FILMS), probe(answer.replace(was, now)))
     assert changes(plan) == [f"/srv/media/films: {says}"]
+
+
+PARTS = re.compile(r"part\tmedia/data[12]\tfilms\t.*\n")
+
+
+def test_a_volume_that_is_gone_from_all_disks_is_not_made_anew_and_served_empty() -> None:
+    look, answer = mounted()
+    plan = planned(look, nas(volumes=FILMS), probe(PARTS.sub("", answer)))
+    says = (
+        "/srv/media/films was there and is gone; rename or restore it; to have it made anew and empty, remove the line"
+    )
+    assert told(plan) == f"nas.volumes.films: {says} of media/films from /var/lib/homelab/volumes"
+    # A disk that cannot be read shows nothing of what is on it.
+    dead = PARTS.sub("", answer).replace(slots.sentinel("media", "data2", uuid("d2")), "")
+    assert "is gone" not in told(planned(look, nas(volumes=FILMS), probe(dead)))
+    look.lines = [line for line in look.lines if not line.startswith("project")]
+    plan = planned(look, nas(volumes=FILMS), probe(PARTS.sub("", answer)))
+    assert (told(plan), changes(plan)) == ("", ["/srv/media/films: make it on each disk"])
+
+
+@pytest.mark.parametrize(
+    ("noted", "synced", "there", "made"),
+    [
+        (True, True, False, False),
+        (True, True, True, True),
+        # The only disk of data is new, and what the old one held is restored to it afterwards.
+        (True, False, False, True),
+        (False, True, False, True),
+    ],
+)
+def test_a_volume_that_is_gone_from_a_pool_that_comes_up_only_now(
+    tmp_path: Path, noted: bool, synced: bool, there: bool, made: bool
+) -> None:
+    look = whole()
+    if noted:
+        look.line("project", "0 media/films")
+    (step,) = planned(look, nas(volumes={"films": {"pool": "media", "mode": "0750"}})).volumes
+    for slot in ("data1", "data2"):
+        at = tmp_path / "disks" / "media" / slot
+        at.mkdir(parents=True)
+        (at / ".homelab-pool").write_text(f"media {POOL}\n")
+    if synced:
+        (tmp_path / "disks/media/data1/.homelab-snapraid.content").touch()
+    if there:
+        (tmp_path / "disks/media/data2/films").mkdir()
+    script = step.command.replace("/srv/.disks", f"{tmp_path}/disks").replace("/var/lib/homelab", str(tmp_path))
+    script = script.replace("chown root:", "chown :")
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode == 0, "was there and is gone" in done.stderr) == (made, not made), done.stderr
+    assert (tmp_path / "disks/media/data1/films").is_dir() is made
+    assert (tmp_path / "volumes").exists() is made
 
 
 def test_a_link_in_a_volumes_place_is_not_followed() -> None:

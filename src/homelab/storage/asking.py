@@ -29,6 +29,8 @@ _SCRIPT = (
     BARE
     + r"""
 one() { tr '\n\t' '  '; echo; }
+# MARK FILE: its lines, however a hand that corrected it has left blank ones, or no end of the last.
+lines() { awk -v mark="$1" 'NF {gsub(/\t/, " "); sub(/[ \r]+$/, ""); print mark "\t" $0}' "$2"; }
 bytes() { od -An -v -tx1 -j "$2" -N "$3" "/dev/$1" 2>/dev/null | tr -d ' \n'; }
 """
     + LIVES
@@ -192,13 +194,13 @@ for volume in @VOLUMES@; do
     esac)"
 done
 for record in @RECORDS@/*; do
-  [ -f "$record" ] && sed "s/^/record\t${record##*/}\t/" "$record"
+  [ -f "$record" ] && lines "record\t${record##*/}" "$record"
 done
 for array in @NOTES@/*; do
-  [ -f "$array" ] && sed "s/^/kept\t${array##*/}\t/" "$array"
+  [ -f "$array" ] && lines "kept\t${array##*/}" "$array"
 done
-[ -r @CONSENTS@ ] && sed 's/^/consent\t/' @CONSENTS@
-[ -r @PROJECTS@ ] && sed 's/^/project\t/' @PROJECTS@
+[ -r @CONSENTS@ ] && lines consent @CONSENTS@
+[ -r @PROJECTS@ ] && lines project @PROJECTS@
 echo end
 """
 )

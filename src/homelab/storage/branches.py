@@ -452,6 +452,6 @@ def _lay(record: Record, name: str, volume: Volume, lost: tuple[str, str] | None
         "  fi",
         f'  chown {owner} "$part"; chmod {volume.mode} "$part"',
         "done",
-        f"grep -qsxF '0 {full}' {records.PROJECTS} || echo '0 {full}' >>{records.PROJECTS}",
+        records.noted(0, full),
     ]
     return "\n".join(lines) + "\n"

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
-from homelab.storage import superblocks
+from homelab.storage import records, superblocks
 from homelab.storage.seen import (
     Array,
     Device,
@@ -230,6 +230,8 @@ class _Answer:
         projects = {}
         for (line,) in self.said.get("project", ()):
             number, _, name = line.partition(" ")
+            if not number.isdecimal():
+                raise ValueError(f"{records.PROJECTS} has the line {line!r}, which begins with no number")
             projects[name] = int(number)
         used = {}
         for (line,) in self.said.get("consent", ()):

@@ -82,6 +82,12 @@ def read(pool: str, said: Mapping[str, str] | None) -> Record | None:
         raise ValueError(f"has no line {error.args[0]}") from None
 
 
+def noted(number: int, full: str) -> str:
+    """Shell: note a volume's project id, once. A hand that took a line out may have left no end of the last one."""
+    end = f'if [ -s {PROJECTS} ] && [ -n "$(tail -c 1 {PROJECTS})" ]; then echo >>{PROJECTS}; fi'
+    return f"grep -qsxF '{number} {full}' {PROJECTS} || {{ {end}; echo '{number} {full}' >>{PROJECTS}; }}"
+
+
 def _slot(value: str) -> tuple[str, str]:
     uuid, _, name = value.partition(" ")
     return uuid, name

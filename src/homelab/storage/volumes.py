@@ -166,7 +166,7 @@ def _command(
         f"if [ -L {path} ] || [ ! -d {path} ]; then echo 'homelab: {at} is no directory; rename it' >&2; exit 1; fi",
         f"chown {owner} {path}; chmod {volume.mode} {path}",
     ]
-    lines.append(f"grep -qsxF '{number} {full}' {records.PROJECTS} || echo '{number} {full}' >>{records.PROJECTS}")
+    lines.append(records.noted(number, full))
     if record.kind == "mdraid" and number:
         if found is None or found.project != number:
             # Quotas count a file by its own mark, so that what was there before needs it too. +P, by which what is new

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from homelab.model.nas import Nas
-from homelab.storage import Plan, asking
+from homelab.storage import Plan, asking, probe, records
 from homelab.storage.records import Record
 from tests.looks import Look
 from tests.unit.storage.test_pools import BTRFS, NOTED, mirror, pair
@@ -50,7 +50,7 @@ def test_a_volume_is_made_whole_before_it_has_its_name(kind: str, make: str) -> 
     assert "/srv/tank/.docs.homelab-new" in made
     owned = "chown anna:family /srv/tank/.docs.homelab-new; chmod 2770 /srv/tank/.docs.homelab-new; "
     assert owned + "mv -nT /srv/tank/.docs.homelab-new /srv/tank/docs" in lines
-    noted = next(n for n, line in enumerate(lines) if line.endswith(">>/var/lib/homelab/volumes"))
+    noted = next(n for n, line in enumerate(lines) if line.endswith(">>/var/lib/homelab/volumes; }"))
     assert lines.index("sync -f /srv/tank") < noted, "what is noted and not there is taken for lost"
     assert lines.index(made) > next(n for n, line in enumerate(lines) if SENTINEL[kind] in line)
 
@@ -240,6 +240,33 @@ def test_a_pool_made_anew_gets_its_volumes_anew() -> None:
     look = Look().disk("sda").disk("sdb").line("project", "4001 tank/docs")
     plan = planned(look, spec())
     assert told(plan) == "" and volume(plan)[:2] == ("additive", "/srv/tank/docs: make it")
+
+
+@pytest.mark.parametrize("left", ["4001 tank/docs", "4001 tank/docs\n", "\n4001 tank/docs\r\n\n", ""])
+def test_what_is_noted_of_volumes_may_be_corrected_by_hand(left: str, tmp_path: Path) -> None:
+    """As a refusal asks for it; an editor may leave the last line without its end, or blank ones."""
+    note, one = tmp_path / "volumes", {"tank/docs": 4001} if left else {}
+    note.write_text(left)
+    commands = dict(asking.questions(spec()).commands)
+
+    def told() -> dict[str, int]:
+        script = commands[probe.NAME].replace("/var/lib/homelab", str(tmp_path))
+        done = subprocess.run(
+            ["sh", "-c", script], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=True
+        )
+        return dict(probe.parse(done.stdout).projects)
+
+    assert told() == one
+    for _ in "twice":
+        script = records.noted(4002, "tank/old").replace("/var/lib/homelab", str(tmp_path))
+        subprocess.run(["sh", "-euc", script], check=True)
+    assert told() == one | {"tank/old": 4002}
+    assert note.read_text().count("4002 tank/old\n") == 1
+
+
+def test_a_line_without_a_number_is_told_with_its_place() -> None:
+    with pytest.raises(probe.Unclear, match="/var/lib/homelab/volumes has the line 'tank/docs', which begins with no"):
+        planned(standing("mdraid").line("project", "tank/docs"), spec())
 
 
 def test_an_unmounted_pool_shows_nothing_of_its_volumes() -> None:

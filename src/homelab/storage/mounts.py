@@ -156,5 +156,6 @@ if [ -s {file} ]; then
   [ "$found" = {record.filesystem_uuid} ] || stop "its {records.SENTINEL} names $found; remove that file if it is stale"
 fi
 printf '%s\\n' {shlex.quote(record.sentinel)} >{file}.new
+sync {file}.new
 mv -fT {file}.new {file}
 """

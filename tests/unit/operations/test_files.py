@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import grp
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,32 @@ def test_what_a_killed_run_left_is_overwritten(tmp_path: Path, run: Any) -> None
     assert run(files.write(managed(tmp_path / "file"))).returncode == 0
     assert (tmp_path / "file").read_text(encoding="utf-8") == "new\n"
     assert [each.name for each in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_file_is_whole_after_a_power_cut(tmp_path: Path, run: Any) -> None:
+    """What a disk holds at any moment: ext4 knows of a file by its name well before it lays down what is in it."""
+    if os.geteuid() != 0 or not shutil.which("mkfs.ext4") or not Path("/dev/loop-control").exists():
+        pytest.skip("a real ext4 takes root, e2fsprogs and loop devices")
+    disk, cut, at = tmp_path / "disk", tmp_path / "cut", tmp_path / "at"
+    with disk.open("wb") as file:
+        file.truncate(64 * 2**20)
+    at.mkdir()
+    subprocess.run(["mkfs.ext4", "-q", disk], check=True)
+    if (mounted := subprocess.run(["mount", "-o", "loop", disk, at], capture_output=True, text=True)).returncode:
+        pytest.skip(f"no ext4 on a loop device here: {mounted.stderr.strip()}")
+    try:
+        done = run(files.write(managed(at / "etc" / "watch")))
+        (at / "other").write_text("x", encoding="utf-8")
+        # Its journal is written, as it is every five seconds.
+        subprocess.run(["sync", at / "other"], check=True)
+        shutil.copyfile(disk, cut)
+    finally:
+        subprocess.run(["umount", at], check=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    # Ends with 1 for what it has put right.
+    subprocess.run(["e2fsck", "-fy", cut], capture_output=True, check=False)
+    found = subprocess.run(["debugfs", "-R", "cat /etc/watch", cut], capture_output=True, text=True, check=True)
+    assert found.stdout == "new\n"
 
 
 def test_a_secret_goes_through_stdin_and_never_through_argv() -> None:

@@ -270,6 +270,16 @@ def test_a_filesystem_that_is_damaged_or_takes_no_more_writing(
     assert not told or at in said
 
 
+def test_a_second_disk_of_a_pool_that_takes_no_more_writing_is_news(host: Watched) -> None:
+    """Of a pool of snapraid each disk has a filesystem of its own."""
+    line = "29 1 8:{0} / /srv/.disks/vault/data{0} rw - ext4 /dev/sda{0} {1}\n"
+    host.write("/proc/self/mountinfo", line.format(1, "ro") + line.format(2, "rw"))
+    assert "to /srv/.disks/vault/data1, as after an error" in host.look()[0]
+    assert host.look() == []
+    host.write("/proc/self/mountinfo", line.format(1, "ro") + line.format(2, "ro"))
+    assert "to /srv/.disks/vault/data1 /srv/.disks/vault/data2, as after an error" in host.look()[0]
+
+
 def test_a_filesystem_that_has_given_up_is_not_told_as_another_one(host: Watched) -> None:
     """ext4 and XFS, shut down: of both nothing can be read, and of XFS mountpoint says that there is none."""
     broken = 'case $* in */.homelab-pool) echo "cat: $1: Input/output error" >&2; exit 1 ;; esac'

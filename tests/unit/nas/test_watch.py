@@ -348,6 +348,12 @@ def test_a_unit_that_ends_over_and_over_is_said(host: Watched, sub: str) -> None
     assert host.look()[0].startswith("default: over: nut-monitor.service")
 
 
+def test_a_check_of_arrays_that_fails_is_said(host: Watched) -> None:
+    failed = "mdcheck_start.service loaded failed failed MD array scrubbing"
+    host.fake("systemctl", f'case "$*" in list-units*mdcheck_*) echo "{failed}" ;; is-active*) exit 0 ;; esac')
+    assert host.look()[0] == "urgent: mdcheck_start.service failed"
+
+
 def test_a_job_and_its_unit_are_one_trouble(host: Watched) -> None:
     host.job("check-off", result="failed")
     host.write("/units", "homelab-backup@off.service loaded failed failed x\n")
@@ -732,6 +738,22 @@ def test_a_disk_that_nobody_used_is_not_asked_and_its_last_answer_stands(host: W
     host.look()
     assert len(host.path("/asked").read_text().splitlines()) == 2
     assert samples(host.metrics())['homelab_smart_temperature_celsius{disk="serial:B2"}'] == "36"
+
+
+def test_a_disk_that_came_after_smartd_had_looked_for_it_is_watched_all_the_same(host: Watched) -> None:
+    """Disks that a controller spins up one after the other are there later than a boot is through."""
+    host.smart("SMART overall-health self-assessment test result: PASSED")
+    conf = host.path("/run/homelab-smartd/smartd.conf")
+    conf.write_text("# ata-A_1: is not there\n# serial:B2: is not there\n")
+    host.fake(
+        "systemctl",
+        f"""case $1 in
+  try-restart) echo "$2" >>"$HOMELAB_ROOT/restarted"; echo '/dev/sdx -a' >{conf} ;;
+  is-active) exit 0 ;;
+esac""",
+    )
+    assert host.look() == [] and host.look() == []
+    assert host.path("/restarted").read_text() == "smartmontools.service\n"
 
 
 def test_a_disk_without_smart_has_no_such_metrics(host: Watched) -> None:

@@ -152,6 +152,14 @@ def test_a_real_snapshot_is_read_only_and_only_such_are_deleted(btrfs_host: NasH
     assert btrfs_host.status("snapshot-media")["count"] == "3"
 
 
+def test_subvolumes_inside_are_told_to_be_missing_from_the_snapshot_that_is_taken(btrfs_host: NasHost) -> None:
+    ran("btrfs", "subvolume", "create", btrfs_host.path("/srv/tank/media/inside"))
+    assert btrfs_host.run("homelab-snapshot", "media").returncode == 1
+    said = btrfs_host.status("snapshot-media")
+    assert said["result"] == "failed" and "which are missing from its snapshots: media/inside" in said["message"]
+    assert len(list(btrfs_host.path("/srv/tank/.snapshots/media").iterdir())) == 1
+
+
 def test_without_the_pool_nothing_is_taken_and_that_is_loud(btrfs_host: NasHost) -> None:
     for spoil, said in (("other 1", "names other"), (f"tank {UUID[::-1]}", "another UUID")):
         btrfs_host.write("/var/lib/homelab/pools/tank", f"filesystem_uuid={UUID}\n")

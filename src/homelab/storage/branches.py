@@ -349,6 +349,15 @@ stop() {{ printf 'homelab: {at}: %s\\n' "$1" >&2; exit 1; }}
 systemctl daemon-reload
 systemctl enable --quiet {name}
 systemctl reset-failed {name} 2>/dev/null || :
+# What joined them may have died: all stands among the mounts as before, and nobody gets anything.
+case "$(LC_ALL=C stat {at} 2>&1)" in
+  *'endpoint is not connected')
+    umount {at} 2>/dev/null || umount --lazy {at} || stop 'what joined its disks has died, and it cannot be unmounted'
+    for _ in 1 2 3 4 5 6 7 8 9; do
+      systemctl is-active --quiet {name} || break
+      sleep 1
+    done ;;
+esac
 systemctl start {name} || stop "does not mount: $(journalctl -u {name} -n 3 -o cat --no-pager | tail -n 1)"
 [ "$(findmnt -fnro FSTYPE,SOURCE --mountpoint {at})" = '{_FILESYSTEM} {record.pool}' ] || stop 'nothing is joined there'
 [ "$(cat {at}/{records.SENTINEL})" = {shlex.quote(record.sentinel)} ] || stop 'holds something else'

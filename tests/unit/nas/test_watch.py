@@ -280,13 +280,19 @@ def test_a_second_disk_of_a_pool_that_takes_no_more_writing_is_news(host: Watche
     assert "to /srv/.disks/vault/data1 /srv/.disks/vault/data2, as after an error" in host.look()[0]
 
 
-def test_a_filesystem_that_has_given_up_is_not_told_as_another_one(host: Watched) -> None:
-    """ext4 and XFS, shut down: of both nothing can be read, and of XFS mountpoint says that there is none."""
-    broken = 'case $* in */.homelab-pool) echo "cat: $1: Input/output error" >&2; exit 1 ;; esac'
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ("Input/output error", "its filesystem has given up after an error; see 'journalctl -k'"),
+        ("Transport endpoint is not connected", "the mergerfs that joined its disks has died; run the deploy, which"),
+    ],
+)
+def test_a_filesystem_that_has_given_up_is_not_told_as_another_one(host: Watched, words: str, why: str) -> None:
+    """ext4 and XFS, shut down, and FUSE: nothing can be read, and of two mountpoint says that there is none."""
+    broken = f'case $* in */.homelab-pool) echo "cat: $1: {words}" >&2; exit 1 ;; esac'
     host.fake("cat", f'{broken}\nexec /bin/cat "$@"')
     host.path("/srv/vault/.mounted").unlink()
-    said = host.look()
-    assert "/srv/vault cannot be read, its filesystem has given up after an error; see 'journalctl -k'" in said[0]
+    assert f"/srv/vault cannot be read, {why}" in host.look()[0]
 
 
 def test_an_array_that_did_not_start_is_found(host: Watched) -> None:

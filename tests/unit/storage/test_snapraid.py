@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -450,6 +451,40 @@ def test_a_disk_that_takes_no_writes_any_more_is_told_of() -> None:
     ]
     plan = planned(look, nas(), probe(answer))
     assert told(plan) == "" and str(plan.warnings).count("nobody can write") == 1 and warned in str(plan.warnings)
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_a_pool_whose_mergerfs_has_died_is_joined_anew(tmp_path: Path, busy: bool) -> None:
+    """It stands among the mounts as before, and of what is in it nothing can be seen, not even that it is a folder."""
+    look, answer = mounted()
+    look.lines = [line for line in look.lines if not line.startswith("mountpoint")]
+    look.line("mountpoint", "media", "none", "", "", "")
+    plan = planned(look, nas(volumes=FILMS), probe(answer))
+    assert (told(plan), changes(plan)) == ("", ["join the disks of media at /srv/media, now and at every boot"])
+    at, tools = tmp_path / "media", tmp_path / "tools"
+    at.mkdir()
+    tools.mkdir()
+    (at / ".homelab-pool").write_text(f"media {POOL}\n")
+    for tool, does in {
+        "stat": 'echo "stat: cannot statx: Transport endpoint is not connected" >&2; exit 1',
+        "umount": f'echo "umount $*" >>{tmp_path}/ran; [ "$1" = --lazy ] || {"false" if busy else "true"}',
+        "systemctl": f'echo "$1" >>{tmp_path}/ran; [ "$1" != is-active ]',
+        "findmnt": "echo fuse.mergerfs media",
+    }.items():
+        (tools / tool).write_text(f"#!/bin/sh\n{does}\n")
+        (tools / tool).chmod(0o755)
+    (step,) = plan.changes
+    done = subprocess.run(
+        ["sh", "-c", step.command.replace("/srv/media", str(at))],
+        capture_output=True,
+        text=True,
+        env={"PATH": f"{tools}:{os.environ['PATH']}"},
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    lazily = [f"umount --lazy {at}"] if busy else []
+    ran = (tmp_path / "ran").read_text().splitlines()
+    assert ran == ["daemon-reload", "enable", "reset-failed", f"umount {at}", *lazily, "is-active", "start"]
 
 
 def test_something_else_in_the_pools_place() -> None:

@@ -29,6 +29,10 @@ pool_ready() {
       why="$srv/$1 cannot be read, its filesystem has given up after an error; see 'journalctl -k'"
       return 1
       ;;
+    *"endpoint is not connected")
+      why="$srv/$1 cannot be read, the mergerfs that joined its disks has died; run the deploy, which starts it"
+      return 1
+      ;;
   esac
   if ! mountpoint -q "$srv/$1"; then
     why="$srv/$1 is not mounted"

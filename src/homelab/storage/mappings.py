@@ -61,12 +61,14 @@ keep() {
 """.replace("@HEADERS@", HEADERS).replace("@PBKDF@", _PBKDF)
 
 _FORGET = r"""
+# Not where they cannot be compared: of one and the same key the last place on a disk would be taken, and all with it.
+differs() { cmp -s "$1" "$2" && return 1; [ $? = 1 ]; }
 # Take the former key from all disks, which the one that is in force opens.
 forget() {
   [ -s "$former" ] && [ -s "$key" ] || return 0
   for disk in $disks; do
     opens "$disk" "$key" || stop "/dev/$disk does not open by its key"
-    if ! cmp -s "$key" "$former" && opens "$disk" "$former"; then
+    if differs "$key" "$former" && opens "$disk" "$former"; then
       cryptsetup luksRemoveKey "/dev/$disk" "$former" </dev/null || stop "/dev/$disk keeps its former key"
     fi
   done
@@ -221,7 +223,7 @@ for disk in $closed; do
     stop "/dev/$disk takes no further key"
   opens "$disk" "$new" || stop "/dev/$disk does not open by its new key"
 done
-if [ -s "$key" ] && ! cmp -s "$key" "$new"; then
+if [ -s "$key" ] && differs "$key" "$new"; then
   cp -fT "$key" "$former.new"; sync "$former.new"; mv -fT "$former.new" "$former"; sync {KEYS}
 fi
 chown root:root "$new"; chmod 0600 "$new"; sync "$new"; mv -fT "$new" "$key"; sync {KEYS}

@@ -426,6 +426,20 @@ def test_a_change_of_keys_is_finished_wherever_it_was_cut(luks: Any, file: Calla
         assert luks(f"{functions()}opens {device(path)} {path}.old").returncode != 0
 
 
+@pytest.mark.parametrize("former", ["correct horse battery", "another horse battery"])
+def test_keys_that_cannot_be_compared_take_nothing_from_a_disk(
+    luks: Any, file: Callable[..., Path], former: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or the key that is in force would be taken for a former one, and nothing would ever open the disk again."""
+    path = file(64 * MIB)
+    encrypted(luks, path, "another horse battery")
+    key_of(path.parent).with_name(".tank.former").write_text(former)
+    monkeypatch.setattr(f"{__name__}.QUICK", f"{QUICK}cmp() {{ return 2; }}\n")
+    done = change(luks, path, "another horse battery")
+    assert done.returncode == 0, done.stderr
+    assert luks(f"{functions()}opens {device(path)} $key").returncode == 0
+
+
 def test_what_is_cleared_is_blank_wherever_it_is_looked_at(file: Callable[..., Path]) -> None:
     path = file(64 * MIB + 4096)
     with path.open("r+b") as opened:

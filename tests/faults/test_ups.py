@@ -101,6 +101,18 @@ def test_a_second_run_changes_nothing_and_restarts_nothing(lab: Lab, powered: st
     assert [lab.ssh(host, pids) for host in ("nas", NODE)] == before
 
 
+def test_an_upsmon_that_dies_is_back_without_anybody(lab: Lab, powered: str) -> None:
+    node = str(inventory.home().host(NODE).address)
+    connected = "upsc -c ups@127.0.0.1 2>/dev/null"
+    main = lab.ssh(NODE, "systemctl show -p MainPID --value nut-monitor").strip()
+    lab.ssh(NODE, f"kill -9 {main}")
+    until(
+        "it is another one",
+        lambda: lab.ssh(NODE, "systemctl show -p MainPID --value nut-monitor").strip() not in (main, "0"),
+    )
+    until("the node is connected", lambda: node in lab.ssh("nas", connected, check=False).split())
+
+
 def test_a_power_cut_is_told_at_once_and_so_is_its_end(lab: Lab, powered: str) -> None:
     watch = "cat /var/lib/homelab/watch"
     play(lab, "OB")

@@ -139,6 +139,8 @@ def primary(home: Home, host: Host, probe: HostProbe, passwords: Passwords) -> t
         ),
     )
     settings = f"wait={ups.wait}\nnodes={' '.join(str(each.address) for each in followers)}\n"
+    # For the watch: who is away is not missed.
+    settings += f"logins={' '.join(f'{each.name}={each.address}' for each in followers if not each.away)}\n"
     settings += "".join(f"played={name}\n" for name in _dummy_path(host))
     return (
         *_extras(host),
@@ -263,19 +265,19 @@ def _monitor(monitor: str, shutdown: str, *more: str) -> ManagedFile:
 
 
 def _note(which: str, names: tuple[str, ...]) -> ManagedFile:
-    """A drop-in by which a unit notes what it was started with; it waits for an address to listen at or to ask.
+    """A drop-in by which a unit notes what it was started with, and is started again for as long as it fails.
 
-    Where one that upsd is to listen at is not there it gives up, as after a power cut that the switch needs longer for.
+    upsd gives up where an address that it is to listen at is not there, as after a power cut that the switch needs
+    longer for; a host whose upsmon has died would not go down in time. NUT's own units have Restart= from 2.8.1 on, and
+    soon give up. An upsmon that has ordered the shutdown ends with 0 and is left alone.
     """
-    limit, again = (
-        ("StartLimitIntervalSec=0\n", "Restart=on-failure\nRestartSec=15\n") if which == SERVER_UNIT else ("", "")
-    )
     noted = f"/run/homelab/{which.removesuffix('.service')}.loaded"
     hashed = f"cat {' '.join(names)} | sha256sum | cut -c 1-64 >{noted}"
     return unit(
         f"{which}.d/homelab.conf",
-        f"[Unit]\nWants=network-online.target\nAfter=network-online.target\n{limit}\n"
-        f"[Service]\n{again}ExecStartPost=/bin/sh -c 'mkdir -p -m 0755 /run/homelab; {hashed}'\n",
+        "[Unit]\nWants=network-online.target\nAfter=network-online.target\nStartLimitIntervalSec=0\n\n"
+        "[Service]\nRestart=on-failure\nRestartSec=15\n"
+        f"ExecStartPost=/bin/sh -c 'mkdir -p -m 0755 /run/homelab; {hashed}'\n",
     )
 
 

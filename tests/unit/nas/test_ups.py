@@ -32,6 +32,7 @@ def powered(**said: Any) -> Host:
 
 
 NAS = powered()
+A, B = "192.0.2.11", "192.0.2.12"
 S1, A1 = node("s1", "server"), node("a1x")
 HOME = home(NAS, S1, A1)
 
@@ -58,7 +59,9 @@ def test_the_nas_is_primary_and_tells_only_those_who_follow() -> None:
     assert f'SHUTDOWNCMD "/usr/local/lib/homelab/ups-shutdown; {ups.POWEROFF}"\n' in monitor
     # A flag that outlives its boot would let the next ordinary halt cut the power.
     assert "POWERDOWNFLAG /run/" in monitor
-    assert files[ups.SETTINGS].content == "wait=60\nnodes=192.168.1.12 192.168.1.13\n"
+    assert files[ups.SETTINGS].content == (
+        "wait=60\nnodes=192.168.1.12 192.168.1.13\nlogins=s1=192.168.1.12 a1x=192.168.1.13\n"
+    )
     alone = by_path(ups.primary(home(NAS), NAS, HostProbe(), PASSWORDS))
     assert "192.168" not in alone[ups.SERVER].content
 
@@ -126,12 +129,21 @@ def test_what_runs_with_unknown_settings_is_restarted() -> None:
     assert ups.restart(files, ups.SERVER_UNIT, HostProbe()) and ups.restart(files, ups.MONITOR_UNIT, HostProbe())
 
 
-def test_upsd_is_tried_again_until_the_address_is_there_that_it_listens_at() -> None:
-    files = by_path(ups.primary(HOME, NAS, HostProbe(), PASSWORDS))
-    server = files["/etc/systemd/system/nut-server.service.d/homelab.conf"].content
-    assert "\nStartLimitIntervalSec=0\n\n[Service]\nRestart=on-failure\nRestartSec=15\nExecStartPost=" in server
-    # upsmon asks again by itself, and having ordered the shutdown it is not to begin anew.
-    assert "Restart" not in files["/etc/systemd/system/nut-monitor.service.d/homelab.conf"].content
+def test_what_fails_is_started_again_on_every_host_until_it_runs() -> None:
+    for files, names in (
+        (ups.primary(HOME, NAS, HostProbe(), PASSWORDS), ("nut-server", "nut-monitor")),
+        (ups.secondary(NAS, PASSWORDS.node), ("nut-monitor",)),
+    ):
+        for name in names:
+            laid = by_path(files)[f"/etc/systemd/system/{name}.service.d/homelab.conf"].content
+            # on-failure: an upsmon that has ordered the shutdown has ended with 0, and is not to begin anew.
+            assert "\nStartLimitIntervalSec=0\n\n[Service]\nRestart=on-failure\nRestartSec=15\nExecStartPost=" in laid
+
+
+def test_who_is_away_is_not_missed() -> None:
+    off = A1.model_copy(update={"away": True})
+    settings = by_path(ups.primary(home(NAS, S1, off), NAS, HostProbe(), PASSWORDS))[ups.SETTINGS].content
+    assert settings.endswith("\nlogins=s1=192.168.1.12\n")
 
 
 def test_the_hash_that_a_unit_notes_is_the_one_that_is_compared(tmp_path: Path) -> None:
@@ -279,7 +291,11 @@ class Powered(NasHost):
         self.path("/run/nut").mkdir(parents=True)
         alert = self.path("/usr/local/lib/homelab/homelab-alert")
         alert.write_text('#!/bin/sh\n{ echo "$2: $3"; cat; } >>"$HOMELAB_ROOT/sent"\n')
-        self.fake("upsc", 'cat "$HOMELAB_ROOT/ups" || { echo "Error: Driver not connected" >&2; exit 1; }')
+        self.fake(
+            "upsc",
+            '[ "$1" != -c ] || { cat "$HOMELAB_ROOT/logins" 2>/dev/null; exit; }\n'
+            'cat "$HOMELAB_ROOT/ups" || { echo "Error: Driver not connected" >&2; exit 1; }',
+        )
 
     def says(self, status: str, charge: str = "87") -> list[str]:
         """What one look sends when the UPS says this."""
@@ -298,6 +314,12 @@ class Powered(NasHost):
         found = re.search(r'^SHUTDOWNCMD "(.*)"$', monitor, re.MULTILINE)
         assert found
         return self.system(found[1])
+
+    def hears(self, minute: int, *addresses: str) -> list[str]:
+        """What one look sends in a minute of the NAS's uptime at which these are logged in to upsd, besides itself."""
+        self.write("/proc/uptime", f"{minute * 60}.5 1.0\n")
+        self.write("/logins", "\n".join(["127.0.0.1", *addresses, ""]))
+        return self.says("OL")
 
     def metrics(self) -> str:
         return self.path("/var/lib/homelab/metrics/homelab.prom").read_text()
@@ -330,6 +352,53 @@ def test_a_ups_that_is_silent_or_ill_is_told(there: Powered) -> None:
     assert "  warning: UPS ups: more hangs on it than it can carry" in said
     # Low while power is there: it charges.
     assert not [line for line in there.says("OL LB CHRG") if "critical" in line]
+
+
+UNHEARD = "UPS ups is not heard of by "
+
+
+def test_a_host_that_does_not_hear_of_the_ups_is_told_after_a_quarter_of_an_hour(there: Powered) -> None:
+    there.write("/etc/homelab/ups", f"wait=60\nnodes={A} {B}\nlogins=s1={A} a1={B}\n")
+    assert there.hears(10, A, B) == []
+    assert there.hears(20, A) == there.hears(30, A) == []
+    told = there.hears(36, A)
+    assert told[0].startswith(f"high: {UNHEARD}a1 ({B}); a host that does not hear of it loses its power")
+    assert there.hears(46, A) == []
+    # Another one is news, as soon as it has been gone as long.
+    assert there.hears(56) == []
+    assert there.hears(72)[0].startswith(f"high: {UNHEARD}s1 ({A}), a1 ({B});")
+    assert there.hears(82, B, A)[0].startswith(f"default: over: {UNHEARD}s1 ({A}), a1 ({B});")
+    assert there.hears(92, A) == []  # counted anew
+
+
+def test_a_boot_of_the_nas_neither_hurries_nor_ends_what_is_told_of_a_host(there: Powered) -> None:
+    there.write("/etc/homelab/ups", f"logins=s1={A}\n")
+    assert there.hears(10) == []
+    assert there.hears(25)[0].startswith(f"high: {UNHEARD}s1 ({A});")
+    there.path("/run/homelab/ups-missed").unlink()  # as /run is of the boot
+    assert there.hears(5) == there.hears(15) == there.hears(25) == []
+    assert there.hears(35, A)[0].startswith("default: over: ")
+
+
+def test_a_upsd_that_was_silent_is_given_the_time_to_be_logged_in_to(there: Powered) -> None:
+    there.write("/etc/homelab/ups", f"logins=s1={A}\n")
+    assert there.hears(10) == []
+    there.path("/ups").unlink()
+    assert there.look()[0].startswith("urgent: UPS ups does not answer")
+    assert there.hears(40)[0].startswith("default: over: UPS ups does not answer")
+
+
+def test_a_host_that_comes_from_another_address_counts_as_one_of_them(there: Powered) -> None:
+    there.write("/etc/homelab/ups", f"logins=s1={A} a1={B}\n")
+    assert there.hears(10, B, "192.0.2.99") == there.hears(40, B, "192.0.2.99") == []
+    assert there.hears(50, "192.0.2.99") == []
+    other = "or from an address that the inventory does not have: 1 of them"
+    assert there.hears(66, "192.0.2.99")[0].startswith(f"high: {UNHEARD}s1 ({A}), a1 ({B}); {other};")
+
+
+def test_a_ups_that_nobody_follows_misses_nobody(there: Powered) -> None:
+    there.write("/etc/homelab/ups", "wait=60\nnodes=\nlogins=\n")
+    assert there.hears(10) == there.hears(40) == []
 
 
 def test_a_ups_that_is_silent_and_the_units_that_make_it_so_are_one_trouble(there: Powered) -> None:

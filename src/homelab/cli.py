@@ -125,7 +125,9 @@ def plan(
 ) -> None:
     """Ask every host of the inventory, change nothing, and print what is not as it is described.
 
-    Exits with 0 when nothing is to be done, with 2 when something is, and with 1 when it could not be found out.
+    Exits with 0 when nothing is to be done, with 2 when something is, and with 1 when it could not be found out: where
+    only a part could not, as with a cluster whose API does not answer, the rest is printed all the same. What a deploy
+    would warn of is printed with its host, and leaves the exit alone.
     """
     from homelab import plan as plans
     from homelab.model import InventoryError
@@ -140,6 +142,8 @@ def plan(
         tell(error)
         raise typer.Exit(1) from None
     print(plans.as_json(made) if format is Format.json else "\n".join(plans.lines(made)))  # noqa: T201
+    for line in made.unknown:
+        tell(f"not known: {line}")
     raise typer.Exit(made.exit_code)
 
 

@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class PlanError(Exception):
-    """The hosts could not be asked, or not all of them: one line for each reason."""
+    """The hosts could not be asked: one line for each reason."""
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,27 @@ class Change:
 
 
 @dataclass(frozen=True)
+class Warned:
+    """What does not stop a deploy, and its owner should know; of these hosts, or of none of them alone."""
+
+    hosts: tuple[str, ...]
+    text: str
+
+
+@dataclass(frozen=True)
 class Plan:
-    """What a deploy would do, in its order. `hosts` are all that were asked, `away` those that are left alone."""
+    """What a deploy would do, in its order. `hosts` are all that were asked, `away` those that are left alone.
+
+    `unknown` are lines that say what could not be found out, and why.
+    """
 
     environment: str
     deploy: str
     hosts: tuple[str, ...]
     changes: tuple[Change, ...]
     away: tuple[str, ...] = ()
+    warnings: tuple[Warned, ...] = ()
+    unknown: tuple[str, ...] = ()
 
     @property
     def pending(self) -> int:
@@ -58,6 +71,8 @@ class Plan:
 
     @property
     def exit_code(self) -> int:
+        if self.unknown:
+            return 1
         return 2 if self.pending else 0
 
 
@@ -85,9 +100,13 @@ def read(
         text=True,
         check=False,
     )
-    if done.returncode != 0:
+    # It also ends with 1 where it tells what it knows, and what it does not.
+    if done.returncode not in (0, 1) or not done.stdout.strip():
         raise PlanError("\n".join(_reasons(done.stderr, done.returncode)))
-    return Plan(environment, deploy, tuple(hosts), changes(done.stdout), tuple(away))
+    made = told(done.stdout, Plan(environment, deploy, tuple(hosts), (), tuple(away)))
+    if done.returncode and not made.unknown:
+        raise PlanError("\n".join(_reasons(done.stderr, done.returncode)))
+    return made
 
 
 def _reasons(said: str, code: int) -> list[str]:
@@ -99,13 +118,19 @@ def _reasons(said: str, code: int) -> list[str]:
     return [f"pyinfra ended with exit {code}: {' / '.join(last) or 'it said nothing'}; run it by hand with --dry"]
 
 
-def changes(output: str) -> tuple[Change, ...]:
-    """The operations of pyinfra's JSON plan that would change something, in its order.
+def told(output: str, asked: Plan) -> Plan:
+    """What was asked for, with what pyinfra's JSON says: the operations that would change something, in its order.
 
     Raise PlanError when the text is something else, so that it is never taken for "nothing to do".
     """
     try:
-        return tuple(_change(each) for each in json.loads(output)["plan"] if _hosts(each))
+        said = json.loads(output)
+        return replace(
+            asked,
+            changes=tuple(_change(each) for each in said["plan"] if _hosts(each)),
+            warnings=tuple(Warned(tuple(each["hosts"]), each["text"]) for each in said["warnings"]),
+            unknown=tuple(said["unknown"]),
+        )
     except (ValueError, KeyError, TypeError) as error:
         raise PlanError(
             f"pyinfra's plan cannot be read ({type(error).__name__}: {error}); run it by hand with --dry"
@@ -144,6 +169,8 @@ def as_data(plan: Plan) -> dict[str, Any]:
             }
             for each in plan.changes
         ],
+        "warnings": [{"hosts": list(each.hosts), "text": each.text} for each in plan.warnings],
+        "unknown": list(plan.unknown),
     }
 
 
@@ -154,22 +181,36 @@ def as_json(plan: Plan) -> str:
 
 def lines(plan: Plan) -> Iterator[str]:
     """The plan in words, host by host."""
+    for host in plan.hosts:
+        yield from _of_host(plan, host)
+    yield from (f"warning: {each.text}" for each in plan.warnings if not each.hosts)
     asked = many(len(plan.hosts), "host")
     away = f", {' and '.join(plan.away)} {'is' if len(plan.away) == 1 else 'are'} away" if plan.away else ""
-    if not plan.pending:
+    changed = len({host for each in plan.changes for host in each.sure})
+    if plan.pending:
+        least = "at least " if plan.unknown else ""
+        command = f"HOMELAB_ENV={plan.environment} pyinfra inventory deploys/{plan.deploy}.py"
+        yield (
+            f"{plan.environment}: {least}{many(plan.pending, 'change')} on {changed} of {asked}{away};"
+            f" this makes them: {command}"
+        )
+    elif plan.unknown:
+        yield f"{plan.environment}: not all of deploys/{plan.deploy}.py could be planned; {asked} asked{away}"
+    else:
         # A deploy of a part has looked at that part only.
         found = f"{asked} as described" if plan.deploy == "site" else f"{asked} asked"
         yield f"{plan.environment}: nothing to do in deploys/{plan.deploy}.py; {found}{away}"
-        return
-    for host in plan.hosts:
-        here = [each for each in plan.changes if host in each.sure]
-        after = [each for each in plan.changes if host in each.conditional]
-        if here or after:
-            yield f"{host}: {many(len(here), 'change') if here else 'nothing by itself'}"
-        yield from (f"  {each.name}" for each in here)
-        yield from (f"  {each.name}  (only if another change brings it)" for each in after)
-    changed = {host for each in plan.changes for host in each.sure}
-    yield (
-        f"{plan.environment}: {many(plan.pending, 'change')} on {len(changed)} of {asked}{away};"
-        f" this makes them: HOMELAB_ENV={plan.environment} pyinfra inventory deploys/{plan.deploy}.py"
-    )
+
+
+def _of_host(plan: Plan, host: str) -> Iterator[str]:
+    here = [each for each in plan.changes if host in each.sure]
+    after = [each for each in plan.changes if host in each.conditional]
+    warned = [each.text for each in plan.warnings if host in each.hosts]
+    if here:
+        yield f"{host}: {many(len(here), 'change')}"
+    elif after or warned:
+        yield f"{host}: {'nothing by itself' if after else 'no change'}"
+    perhaps = "perhaps, or only if" if plan.unknown else "only if"
+    yield from (f"  {each.name}" for each in here)
+    yield from (f"  {each.name}  ({perhaps} another change brings it)" for each in after)
+    yield from (f"  warning: {text}" for text in warned)

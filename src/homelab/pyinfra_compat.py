@@ -113,6 +113,9 @@ def install() -> None:
     for name in ("build_plan_json", "build_results_json"):
         vars(prints)[name] = _named_by_host(vars(prints)[name])
     vars(prints)["pretty_op_name"] = _all_names
+    vars(prints)["print_json"] = _print_json(prints.print_json)
+    cli._exit = _exit(cli._exit)
+    logger.addHandler(_Warned(logging.WARNING))
     vars(pyinfra.connectors.util)["getpass"] = _getpass(pyinfra.connectors.util.getpass)
     # Of each frame it only reads file and line; to look for the source around it took most of a plan's time.
     vars(pyinfra.api.util).update(stack=_stack, getframeinfo=_getframeinfo)
@@ -493,3 +496,56 @@ def conditional() -> None:
 def _all_names(meta: StateOperationMeta) -> str:
     arguments = f" ({', '.join(map(str, meta.args))})" if meta.args else ""
     return ", ".join(sorted(meta.names)) + arguments
+
+
+# What a run says beside what it changes
+#
+
+_warned: dict[str, None] = {}
+_unknown: dict[str, None] = {}
+
+
+class _Warned(logging.Handler):
+    """Keeps what is warned of, each once: a deploy file is read, and an operation asked, several times."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno == logging.WARNING:
+            _warned[click.unstyle(record.getMessage()).strip()] = None
+
+
+def unknown(line: str) -> None:
+    """Have the plan tell what it could not find out: it goes on with what it can, and ends with exit 1."""
+    _unknown[line] = None
+
+
+def _print_json(original: Callable[[Any], None]) -> Callable[[Any], None]:
+    """pyinfra's JSON with what was warned of, and what the plan could not find out."""
+
+    def print_json(payload: Any) -> None:
+        if isinstance(payload, dict) and "plan" in payload:
+            payload |= {"warnings": [_of_hosts(each) for each in _warned], "unknown": list(_unknown)}
+        original(payload)
+
+    return print_json
+
+
+def _of_hosts(text: str) -> dict[str, Any]:
+    """A warning by the hosts before its first colon, as pyinfra calls them; by none where it is of something else."""
+    known = {host.name: host.inventory_name for host in _home.hosts} if _home is not None else {}
+    place, _, rest = text.partition(": ")
+    names = place.split(", ")
+    if rest and all(name in known for name in names):
+        return {"hosts": [known[name] for name in names], "text": rest}
+    return {"hosts": [known[name] for name in [place.partition(".")[0]] if rest and name in known], "text": text}
+
+
+def _exit(original: Callable[[], None]) -> Callable[[], None]:
+    def end() -> None:
+        if _unknown:
+            refusal = Refusal(_unknown)
+            refusal.word = "not known"
+            refusal.show()
+            sys.exit(1)
+        original()
+
+    return end

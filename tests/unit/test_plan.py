@@ -23,9 +23,12 @@ def operation(name: str, hosts: list[str], conditional: list[str] | None = None)
     }
 
 
-def planned(*operations: dict[str, Any]) -> plan.Plan:
-    output = json.dumps({"plan": operations, "results": None})
-    return plan.Plan("home", "site", ("s1", "nas", "a1"), plan.changes(output))
+ASKED = plan.Plan("home", "site", ("s1", "nas", "a1"), ())
+
+
+def planned(*operations: dict[str, Any], warnings: Any = (), unknown: Any = ()) -> plan.Plan:
+    said = {"plan": operations, "results": None, "warnings": warnings, "unknown": unknown}
+    return plan.told(json.dumps(said), ASKED)
 
 
 def test_operations_that_change_nothing_are_no_drift() -> None:
@@ -76,7 +79,48 @@ def test_what_is_only_conditional_does_not_come_by_itself() -> None:
 @pytest.mark.parametrize("output", ["", "[]", "null", "{}", '{"plan": 1}', '{"plan": [{}]}', '{"plan": [1]}', "no"])
 def test_what_is_no_plan_is_never_nothing_to_do(output: str) -> None:
     with pytest.raises(plan.PlanError, match="cannot be read"):
-        plan.changes(output)
+        plan.told(output, ASKED)
+
+
+WARNED = (
+    {"hosts": ["nas"], "text": "volume media: nobody has made a snapshot of it for 3 days"},
+    {"hosts": ["s1", "a1"], "text": "its clock is 40 seconds ahead of this machine's"},
+    {"hosts": [], "text": "the versions are old"},
+)
+
+
+def test_what_a_deploy_would_warn_of_is_told_with_its_host_and_leaves_the_exit_alone() -> None:
+    made = planned(operation("Keep the time", ["s1"]), warnings=WARNED)
+    assert made.exit_code == 2
+    assert list(plan.lines(made))[:-1] == [
+        "s1: 1 change",
+        "  Keep the time",
+        "  warning: its clock is 40 seconds ahead of this machine's",
+        "nas: no change",
+        "  warning: volume media: nobody has made a snapshot of it for 3 days",
+        "a1: no change",
+        "  warning: its clock is 40 seconds ahead of this machine's",
+        "warning: the versions are old",
+    ]
+    made = planned(warnings=WARNED)
+    assert made.exit_code == 0
+    assert list(plan.lines(made))[-1] == "home: nothing to do in deploys/site.py; 3 hosts as described"
+    assert plan.as_data(made)["warnings"] == list(WARNED)
+
+
+def test_what_could_not_be_found_out_is_never_nothing_to_do() -> None:
+    why = "the cluster's API does not answer from here: no route"
+    made = planned(operation("Apply ntfy", [], ["s1"]), unknown=[why])
+    assert made.exit_code == 1
+    assert plan.as_data(made)["unknown"] == [why]
+    assert list(plan.lines(made)) == [
+        "s1: nothing by itself",
+        "  Apply ntfy  (perhaps, or only if another change brings it)",
+        "home: not all of deploys/site.py could be planned; 3 hosts asked",
+    ]
+    made = planned(operation("Keep the time", ["s1"]), unknown=[why])
+    assert made.exit_code == 1
+    assert list(plan.lines(made))[-1].startswith("home: at least 1 change on 1 of 3 hosts; this makes them: ")
 
 
 def test_a_plan_of_the_rehearsal_as_it_is_run() -> None:
@@ -87,6 +131,7 @@ def test_a_plan_of_the_rehearsal_as_it_is_run() -> None:
     assert (made["version"], made["environment"], made["deploy"]) == (1, "rehearsal", "base")
     assert {"Keep the time", "Install packages"} <= {each["name"] for each in made["changes"]}
     assert made["hosts"] == [f"@fake/{name}" for name in ("s1", "s2", "s3", "a1", "a2", "nas")]
+    assert made["unknown"] == []
 
 
 @pytest.fixture

@@ -66,6 +66,8 @@ def parameters(function: Callable[..., Any]) -> list[str]:
         (prints.build_plan_json, ["state"]),
         (prints.build_results_json, ["state"]),
         (prints.pretty_op_name, ["op_meta"]),
+        (prints.print_json, ["payload"]),
+        (cli._exit, []),
         (Inventory.get_active_hosts, ["self"]),
         (SSHConnector._connect, ["self"]),
         (Host.connect, ["self", "reason", "show_errors", "raise_exceptions"]),
@@ -555,3 +557,47 @@ def test_an_operation_can_refuse_a_plan(project: Project, option: str) -> None:
     code, said = project.run("--dry", option, "inventory")
     assert code == 1 and not any(line.startswith("{") for line in said)
     assert told(said)[0] == "s3: K3s did not start"
+
+
+WARNS = """
+import logging
+from pyinfra import host, logger
+from homelab.pyinfra_compat import is_dry, unknown
+
+logger.warning("    s1: its clock is slow; set it")
+logger.warning("    s2, s3: join alone; run it for all")
+logger.warning("    s3.address: is odd; mend it")
+logger.warning(f"    {host.name.replace('@', '')}: is no host of that name")
+logger.info("    s1: is fine")
+if is_dry() and Path("silent").exists():
+    unknown("the cluster's API does not answer: no route")
+"""
+
+
+def test_a_plan_tells_what_is_warned_of_by_host_and_once(project: Project) -> None:
+    project.write("deploys/x.py", "from pathlib import Path\n" + WARNS)
+    code, said = project.run("--dry", "--json", "inventory")
+    assert code == 0, said
+    made = json.loads(next(line for line in said if line.startswith("{")))
+    assert made["unknown"] == []
+    assert made["warnings"][:3] == [
+        {"hosts": ["@fake/s1"], "text": "its clock is slow; set it"},
+        {"hosts": ["@fake/s2", "@fake/s3"], "text": "join alone; run it for all"},
+        {"hosts": ["@fake/s3"], "text": "s3.address: is odd; mend it"},
+    ]
+    assert {each["text"]: each["hosts"] for each in made["warnings"][3:]} == {
+        f"fake/s{number}: is no host of that name": [] for number in (1, 2, 3)
+    }
+
+
+@pytest.mark.parametrize("option", ["--dry", "--json"])
+def test_what_a_plan_could_not_find_out_is_a_line_after_the_rest_and_exit_1(project: Project, option: str) -> None:
+    project.write("silent", "")
+    project.write("deploys/x.py", DEPLOY + WARNS)
+    code, said = project.run("--dry", option, "inventory")
+    assert code == 1
+    assert told(said, "not known") == ["the cluster's API does not answer: no route"]
+    assert any("Do something" in line for line in said), said
+    if option == "--json":
+        made = json.loads(next(line for line in said if line.startswith("{")))
+        assert made["unknown"] == told(said, "not known") and made["plan"][0]["hosts_with_change"]

@@ -26,6 +26,10 @@ for _tag, _pattern, _first in (
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"(?:{_pattern})\Z"), list(_first))
 
 
+# What PyYAML raises for a value that is not of the type which its tag claims, `!!int x` or a number of too many digits.
+_MISTAGGED = (ValueError, KeyError, AttributeError)
+
+
 class KubeconfigError(Exception):
     """The kubeconfig on the control machine cannot be merged into; one line."""
 
@@ -36,8 +40,15 @@ def context(environment: str) -> str:
 
 
 def text(file: Path) -> str:
-    """What a kubeconfig says, "" while it is not there. Raise OSError or UnicodeDecodeError when it cannot be read."""
-    return file.read_text(encoding="utf-8") if file.exists() else ""
+    """What a kubeconfig says, "" while it is not there. Raise KubeconfigError when it cannot be read."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise KubeconfigError(f"cannot be read ({error.strerror or error}); mend it or move it away") from error
+    except UnicodeDecodeError as error:
+        raise KubeconfigError("is not UTF-8 text; mend it or move it away") from error
 
 
 def merge(existing: str, fetched: str, name: str, server: str) -> str:
@@ -78,25 +89,34 @@ def merge(existing: str, fetched: str, name: str, server: str) -> str:
     return yaml.safe_dump(merged, sort_keys=False, default_flow_style=False, allow_unicode=True)
 
 
-def server(existing: str, name: str) -> str | None:
-    """The API address that a context's cluster has; None without such an entry."""
+def cluster(existing: str, name: str) -> Mapping[str, Any] | None:
+    """A context's cluster, its server and authority; None without such an entry. Raise KubeconfigError as `merge`."""
     for entry in (_read(existing) if existing.strip() else {}).get("clusters") or []:
         if entry.get("name") == name:
-            address = (entry.get("cluster") or {}).get("server")
-            return address if isinstance(address, str) else None
+            found = entry.get("cluster")
+            return found if isinstance(found, dict) else {}
     return None
 
 
+def server(existing: str, name: str) -> str | None:
+    """The API address that a context's cluster has; None without one. Raise KubeconfigError as `merge`."""
+    address = (cluster(existing, name) or {}).get("server")
+    return address if isinstance(address, str) else None
+
+
 def host_of(address: str) -> str:
-    """The host name or address in an API URL."""
-    return urlsplit(address).hostname or ""
+    """The host name or address in an API URL; "" where it is none."""
+    try:
+        return urlsplit(address).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _read(text: str) -> Mapping[str, Any]:
     try:
         # _Loader is a SafeLoader.
         config = yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, *_MISTAGGED, RecursionError) as error:
         raise KubeconfigError("is not YAML; mend it or move it away") from error
     if not isinstance(config, dict):
         raise KubeconfigError("is not a kubeconfig; mend it or move it away")

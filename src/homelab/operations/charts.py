@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -26,9 +27,10 @@ from homelab.model import Home, Host, storage_classes
 from homelab.model.chart_folder import ChartError, Dependency
 from homelab.operations import api as apis
 from homelab.operations.api import Api, ApiError
-from homelab.operations.kubeconfig import write
+from homelab.operations.cluster import Cluster
+from homelab.operations.kubeconfig import silent, write
 from homelab.operations.survey import Survey
-from homelab.pyinfra_compat import Refusal, charts_folder, conditional
+from homelab.pyinfra_compat import Refusal, charts_folder, conditional, is_dry, unknown
 from homelab.settings import SecretError, Settings, resolve_secret
 
 # The job's image, the chart and the workloads' images may all have to be fetched.
@@ -63,8 +65,8 @@ class Gone:
 class Charts:
     """One charts deploy: what is wanted, what is to go, and who carries it out.
 
-    `k3s_before` is whether K3s is deployed earlier in this run, which may change what the cluster knows; `asked`,
-    whether the API could be asked when the run began: not before K3s has made or revived the cluster.
+    `k3s` is the K3s deploy earlier in this run, which may change what the cluster knows; `asked`, whether the API could
+    be asked when the run began: not before K3s has made or revived the cluster; `silent`, why it does not answer.
     """
 
     home: Home
@@ -72,8 +74,9 @@ class Charts:
     wanted: tuple[Wanted, ...]
     gone: tuple[Gone, ...]
     secrets: Mapping[str, Mapping[str, SecretStr]] = field(repr=False)
-    k3s_before: bool = False
+    k3s: Cluster | None = None
     asked: bool = False
+    silent: str = ""
     _reached: tuple[str, Api] | None = field(default=None, init=False, repr=False)
     _definitions: dict[tuple[str, bool], dict[str, Any]] = field(default_factory=dict, init=False, repr=False)
 
@@ -99,25 +102,35 @@ class Charts:
         """The cluster's API; None when this control machine has not met the cluster yet.
 
         Connected to anew only when the kubeconfig has changed, as by a K3s that this very run has installed.
+        Raise Refusal when the kubeconfig cannot be read, ApiError when its entry leads nowhere.
         """
-        file = self.kubeconfig
         try:
-            text = kubeconfig.text(file)
+            text = kubeconfig.text(self.kubeconfig)
             if self._reached is None or self._reached[0] != text:
                 if kubeconfig.server(text, self.context) is None:
                     return None
-                self._reached = text, apis.connect(file, self.context)
+                self._reached = text, apis.connect(self.kubeconfig, self.context)
                 self._definitions.clear()
             return self._reached[1]
-        except (KubeconfigError, ApiError, OSError, UnicodeDecodeError) as error:
-            raise Refusal([f"{file}: {self.context} cannot be used ({error}); run deploys/k3s.py"]) from None
+        except KubeconfigError as error:
+            raise Refusal([f"{self.kubeconfig}: {error}"]) from None
+
+    def reached(self) -> Api:
+        """The API where it has to be there; raise Refusal when it is not."""
+        try:
+            api = self.api()
+        except ApiError as error:
+            raise Refusal([error]) from None
+        if api is None:
+            raise Refusal([_unmet(self)])
+        return api
 
     def definition(self, api: Api, kind: str, deadline: float = 0) -> dict[str, Any] | None:
         """What defines a kind, waited for; None when there is no such one. Asked once, and once K3s is deployed again.
 
         Raise ApiError when the API cannot be asked.
         """
-        key = (kind, self.k3s_before and state.is_executing)
+        key = (kind, self.k3s is not None and state.is_executing)
         end = time.monotonic() + deadline
         while key not in self._definitions:
             if (crd := api.get(f"{found.DEFINITIONS}/{kind.lower()}s.helm.cattle.io")) is not None:
@@ -131,7 +144,7 @@ class Charts:
 
 def charts(site: Survey) -> Charts:
     """The run's charts deploy; raise Refusal with all that is wrong at once, before anything is touched."""
-    made: Charts = site.once("charts", lambda: _charts(site.home, _first(site), charts_folder(), "k3s" in site.plans))
+    made: Charts = site.once("charts", lambda: _charts(site.home, _first(site), charts_folder(), site.plans.get("k3s")))
     return made
 
 
@@ -142,7 +155,7 @@ def _first(site: Survey) -> Host:
     return servers[0]
 
 
-def _charts(home: Home, first: Host, folder: Path, k3s_before: bool = False) -> Charts:
+def _charts(home: Home, first: Host, folder: Path, k3s: Cluster | None = None) -> Charts:
     if home.cluster is None or home.cluster.charts is None:
         raise Refusal(['the inventory lists no charts; write charts = [{"name": "ntfy", ...}] in group_data'])
     archives, problems = _archives(objects.dependencies(home, folder))
@@ -156,25 +169,24 @@ def _charts(home: Home, first: Host, folder: Path, k3s_before: bool = False) -> 
             except SecretError as error:
                 problems.append(f"charts: {release.name}.secrets.{key}: {error}")
         secrets[release.name] = held
-    made = Charts(home, first, wanted, (), secrets, k3s_before)
-    api = made.api()
-    if api is not None:
-        try:
+    made = Charts(home, first, wanted, (), secrets, k3s)
+    try:
+        api = made.api()
+        if api is not None:
             problems += _unfit(made, api, wanted)
             made.gone = _gone(api, wanted)
             problems += _needed(api, made.gone)
             problems += _not_kept(api, made.gone)
             made.asked = True
-        except ApiError as error:
-            # A cluster that is down is not kept down by what would run on it.
-            if not k3s_before:
-                problems.append(f"the cluster's API does not answer from here: {error}; see homelab health")
-            else:
-                logger.info(
-                    "    the cluster's API does not answer yet: what is no longer listed stays until the next run"
-                )
-    elif not k3s_before:
-        problems.append(_unmet(made))
+        elif k3s is None:
+            problems.append(_unmet(made))
+    except ApiError as error:
+        # A cluster that is down is not kept down by what would run on it, nor by an entry that K3s's deploy mends.
+        made.silent = silent(str(error))
+        if k3s is None:
+            problems.append(f"{made.silent}; see homelab health")
+        else:
+            logger.info("    the cluster's API does not answer yet: what is no longer listed stays until the next run")
     if problems:
         raise Refusal(problems)
     return made
@@ -312,12 +324,9 @@ def applied(charts: Charts, wanted: Wanted) -> Generator[FunctionCommand, None, 
     Where K3s has yet to make the cluster answer, a plan tells it as what comes after that.
     """
     if not state.is_executing and not charts.asked:
-        conditional()
-        yield FunctionCommand(_carried_out, (), {})
+        yield _later(charts)
         return
-    api = charts.api()
-    if api is None:
-        raise Refusal([_unmet(charts)])
+    api = charts.reached()
     try:
         definition = charts.definition(api, wanted.manifest["kind"], STARTING if state.is_executing else 0)
         if definition is None:
@@ -341,7 +350,16 @@ def applied(charts: Charts, wanted: Wanted) -> Generator[FunctionCommand, None, 
         return
     # With either, Helm's job runs.
     helms = manifest in differing or bool(job)
-    yield FunctionCommand(_carried_out, (lambda: _apply(api, wanted, differing, missing, (stale, job), helms),), {})
+    act = partial(_apply, api, wanted, differing, missing, (stale, job), helms)
+    yield FunctionCommand(_carried_out, (wanted.name, act), {})
+
+
+def _later(charts: Charts) -> FunctionCommand:
+    """What a plan cannot compare yet. Where nothing of K3s would change, no deploy makes the API answer."""
+    if charts.silent and charts.k3s is not None and not charts.k3s.plan.steps and not charts.k3s.merges and is_dry():
+        unknown(charts.silent)
+    conditional()
+    return FunctionCommand(_carried_out, (), {})
 
 
 def _done_in_vain(api: Api, wanted: Wanted) -> str:
@@ -401,12 +419,12 @@ def _keep(api: Api, release: str, namespace: str) -> None:
             logger.info(f"{host.print_prefix}{release}: {each.said} is annotated to stay, {found.POLICY}: {found.KEEP}")
 
 
-def _carried_out(act: Callable[[], None]) -> bool:
+def _carried_out(name: str, act: Callable[[], None]) -> bool:
     # pyinfra shows a traceback for what a function raises.
     try:
         act()
     except ApiError as error:
-        Refusal([error]).show()
+        Refusal([f"{name}: {error}"]).show()
         return False
     except Refusal as refusal:
         refusal.show()
@@ -418,9 +436,7 @@ def _carried_out(act: Callable[[], None]) -> bool:
 def up(charts: Charts, deadline: float = DEADLINE) -> Generator[StringCommand, None, None]:
     """Wait until every release is as wanted and its workloads are up; end the run with why where one is not."""
     if state.is_executing:
-        api = charts.api()
-        assert api is not None, "applied before"
-        _prove(api, charts.wanted, deadline)
+        _prove(charts.reached(), charts.wanted, deadline)
     yield from ()
 
 
@@ -542,12 +558,11 @@ def told_of(api: Api, job: str, reason: str) -> tuple[str, ...]:
 @operation()
 def uninstalled(charts: Charts, gone: Gone, deadline: float = DEADLINE) -> Generator[FunctionCommand, None, None]:
     """Take a release away that is no longer listed; what may hold data stays, and is told."""
-    yield FunctionCommand(_carried_out, (lambda: _uninstall(charts, gone, deadline),), {})
+    yield FunctionCommand(_carried_out, (gone.name, partial(_uninstall, charts, gone, deadline)), {})
 
 
 def _uninstall(charts: Charts, gone: Gone, deadline: float) -> None:
-    api = charts.api()
-    assert api is not None, "it was found there"
+    api = charts.reached()
     if gone.left:
         api.delete(_secret(gone.namespace, gone.name))
         return
@@ -596,21 +611,20 @@ def handed_out(charts: Charts, wanted: Wanted) -> Generator[FunctionCommand, Non
     """
     file = charts.reader_file(wanted.name)
     if not state.is_executing and not charts.asked:
-        conditional()
-        yield FunctionCommand(_carried_out, (), {})
+        yield _later(charts)
         return
-    api = charts.api()
-    assert api is not None, "its release is up, or was asked for"
+    api = charts.reached()
     try:
         if not state.is_executing and not _token(api, wanted):
             yield FunctionCommand(_carried_out, (), {})
             return
         text = reader(charts, api, wanted)
         existing = kubeconfig.text(file)
-    except (ApiError, OSError, UnicodeDecodeError) as error:
+        writes = text != existing or file.stat().st_mode & 0o777 != 0o600
+    except (ApiError, KubeconfigError, OSError) as error:
         also = "; the release itself is up" if state.is_executing else ""
         raise Refusal([f"{file}: {error}{also}"]) from None
-    if text == existing and file.stat().st_mode & 0o777 == 0o600:
+    if not writes:
         host.noop(f"{file} is the account's")
         return
     yield FunctionCommand(write, (file, "", text), {})
@@ -630,8 +644,7 @@ def reader(charts: Charts, api: Api, wanted: Wanted) -> str:
     token = _token(api, wanted)
     if not token:
         raise ApiError(f"the account {wanted.namespace}/{wanted.name} has no token yet; deploy again")
-    merged = yaml.safe_load(charts.kubeconfig.read_text(encoding="utf-8"))
-    cluster = next((each["cluster"] for each in merged["clusters"] if each["name"] == charts.context), None)
+    cluster = kubeconfig.cluster(kubeconfig.text(charts.kubeconfig), charts.context)
     if cluster is None:
         raise ApiError(f"{charts.kubeconfig} has no cluster {charts.context}; run deploys/k3s.py")
     entry = {"cluster": charts.context, "user": wanted.name}
@@ -639,7 +652,7 @@ def reader(charts: Charts, api: Api, wanted: Wanted) -> str:
         {
             "apiVersion": "v1",
             "kind": "Config",
-            "clusters": [{"name": charts.context, "cluster": cluster}],
+            "clusters": [{"name": charts.context, "cluster": dict(cluster)}],
             "users": [{"name": wanted.name, "user": {"token": token}}],
             "contexts": [{"name": charts.context, "context": entry}],
             "current-context": charts.context,

@@ -14,16 +14,17 @@ from pyinfra.api.command import StringCommand
 
 from homelab import k3s
 from homelab.files import ManagedFile
-from homelab.k3s import artifacts, config, paths, token, unit
+from homelab.k3s import artifacts, config, kubeconfig, paths, token, unit
 from homelab.k3s import plan as planning
 from homelab.k3s.artifacts import Artifact, ArtifactError
+from homelab.k3s.kubeconfig import KubeconfigError
 from homelab.k3s.node import Node
 from homelab.k3s.plan import Plan
 from homelab.k3s.token import Token
 from homelab.model import Home, Host, SecretRef
 from homelab.operations import artifact, node
 from homelab.operations.survey import Survey
-from homelab.pyinfra_compat import Refusal, is_dry
+from homelab.pyinfra_compat import Refusal, is_dry, unknown
 from homelab.settings import SecretError, Settings, resolve_secret
 
 
@@ -101,6 +102,7 @@ def _cluster(site: Survey) -> Cluster:
     if refused := planning.refusals(home, site.probes, nodes):
         raise Refusal(refused)
     wanted, problems = _wanted(home, here, site)
+    problems += _unmergeable(home, here)
     if problems:
         raise Refusal(problems)
     sums = {host.name: wanted[host.name].sums(host.role or "") for host in here}
@@ -114,11 +116,23 @@ def _cluster(site: Survey) -> Cluster:
         logger.warning(f"    {problem}")
     if is_dry() and nodes is None and not plan.steps:
         names = ", ".join(host.name for host in here if host.role == "server")
-        raise Refusal([f"{names}: no API answers, so what would change of the nodes is not known; see homelab health"])
+        unknown(f"{names}: no API answers, so what would change of the nodes is not known; see homelab health")
     made = Cluster(home, home.cluster.version, wanted, plan, nodes)
     if plan.joins:
         made.server_token, made.agent_token = _tokens(site, plan)
     return made
+
+
+def _unmergeable(home: Home, here: list[Host]) -> list[str]:
+    """Why this control machine's kubeconfig cannot be merged into: known before all else, it is not told after it."""
+    assert home.cluster is not None
+    file = Path(home.cluster.kubeconfig).expanduser()
+    try:
+        if any(host.role == "server" for host in here):
+            kubeconfig.server(kubeconfig.text(file), kubeconfig.context(home.environment))
+    except KubeconfigError as error:
+        return [f"{file}: {error}"]
+    return []
 
 
 def _unknown_sums_are_no_drift(site: Survey, here: list[Host], sums: dict[str, dict[str, str]]) -> None:

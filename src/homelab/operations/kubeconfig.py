@@ -19,7 +19,7 @@ from homelab.model import Home, Host
 from homelab.operations import api as apis
 from homelab.operations.api import ApiError
 from homelab.operations.cluster import Cluster
-from homelab.pyinfra_compat import Refusal, conditional, is_dry
+from homelab.pyinfra_compat import Refusal, conditional, is_dry, unknown
 
 # Ready after a restart takes a kubelet some seconds; every node passed its own gate before.
 DEADLINE = 180
@@ -29,7 +29,8 @@ DEADLINE = 180
 def merged(cluster: Cluster) -> Generator[FunctionCommand, None, None]:
     """Ensure this cluster's entry in the control machine's kubeconfig (0600); all else in it is kept.
 
-    A plan compares as a run does, with what the first server has now, and notes whether the entry would change.
+    A plan compares as a run does, with what the first server has now, and notes whether the entry would change; where
+    that server has none, it is told as not known.
     """
     # Where it is a link, into a folder of dotfiles say, the file behind it is the one that is replaced.
     home, file = cluster.home, cluster.kubeconfig.resolve()
@@ -45,13 +46,19 @@ def merged(cluster: Cluster) -> Generator[FunctionCommand, None, None]:
         if not fetched and (starts is not None or not (state.is_executing or is_dry())):
             cluster.merges = known is None or (starts is not None and starts.kind == "initialise")
             wanted = existing
+        elif not fetched and not state.is_executing:
+            unknown(
+                f"{file}: {paths.KUBECONFIG} of {host.name} cannot be read, so whether it would be merged is not known;"
+                f" K3s writes that file when it starts"
+            )
+            return
         else:
             wanted = kubeconfig.merge(existing, fetched, name, _address(home, known))
             cluster.merges = wanted != existing or file.stat().st_mode & 0o777 != 0o600
     except KubeconfigError as error:
         raise Refusal([f"{file}: {error}{also}"]) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise Refusal([f"{file}: cannot be read ({error}); mend it{also}"]) from error
+    except OSError as error:
+        raise Refusal([f"{file}: cannot be read ({error.strerror}); mend it{also}"]) from error
     if not cluster.merges:
         if starts is None:
             host.noop(f"{file} has {name}")
@@ -99,19 +106,19 @@ def answering(
 ) -> Generator[StringCommand, None, None]:
     """Wait until the API, asked from the control machine, shows every expected node up; end the run if it does not.
 
-    A plan that leaves nodes and kubeconfig as they are asks once, and is refused where nothing answers. A run is not:
-    what it does first, to a firewall say, may be what makes it answer.
+    A plan that leaves nodes and kubeconfig as they are asks once, and tells as not known what lies behind an API that
+    does not answer.
     """
     if state.is_executing:
         _prove(cluster, expected, deadline)
-    elif is_dry() and not cluster.plan.steps and not cluster.merges:
+    elif is_dry() and cluster.nodes is not None and not cluster.plan.steps and not cluster.merges:
         nodes, why = outside(cluster.kubeconfig, kubeconfig.context(cluster.home.environment))
         if nodes is None:
-            raise Refusal([_silent(why)])
+            unknown(silent(why))
     yield from ()
 
 
-def _silent(why: str) -> str:
+def silent(why: str) -> str:
     return f"the cluster's API does not answer from here: {why}"
 
 
@@ -130,7 +137,7 @@ def _prove(cluster: Cluster, expected: tuple[Host, ...], deadline: float) -> Non
                 )
             return
         if time.monotonic() > end:
-            raise Refusal(missing if nodes is not None else [_silent(why)])
+            raise Refusal(missing if nodes is not None else [silent(why)])
         time.sleep(1)
 
 

@@ -101,7 +101,7 @@ def _reached(home: Home) -> Iterator[tuple[Servers, Lease] | tuple[None, None]]:
     try:
         if kubeconfig.server(kubeconfig.text(file), context) is None:
             raise PatchError(f"{file}: has no context {context}; run deploys/k3s.py from here, which writes it")
-    except (KubeconfigError, OSError, UnicodeDecodeError) as error:
+    except KubeconfigError as error:
         raise PatchError(f"{file}: {error}") from None
     with _servers(home, file, context) as servers, _servers(home, file, context) as own:
         yield servers, Lease(clusters.cluster(own), told=say)

@@ -6,11 +6,13 @@ import base64
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 
+from homelab.k3s.plan import Plan, Step
 from homelab.operations import charts as operations
 from homelab.operations.api import ApiError
 from homelab.operations.charts import Charts, Gone
@@ -21,6 +23,8 @@ from tests.unit.charts.homes import CHARTS, NTFY, READER, REPOSITORY, STORAGE, h
 
 FIELDS = ("chart", "chartContent", "targetNamespace", "valuesContent", "repo", "version", "failurePolicy")
 HELMCHARTS = "/apis/helm.cattle.io/v1/namespaces/kube-system/helmcharts"
+# The K3s deploy of a run that leaves the cluster as it is.
+K3S: Any = SimpleNamespace(plan=Plan(), merges=False)
 PODS = "/api/v1/namespaces/kube-system/pods"
 
 
@@ -43,7 +47,7 @@ def deploy(api: ChartsApi, tmp_path: Path, host: Any, state: Any, monkeypatch: p
 
     def begin(*charts: dict[str, Any], k3s_before: bool = False) -> Charts:
         known = home(tmp_path, *charts, kubeconfig=str(file))
-        return operations._charts(known, known.servers[0], CHARTS, k3s_before)
+        return operations._charts(known, known.servers[0], CHARTS, K3S if k3s_before else None)
 
     return begin
 
@@ -264,6 +268,29 @@ def test_a_kubeconfig_that_leads_nowhere_is_one_line(deploy: Any, tmp_path: Path
     assert len(str(told.value.message).splitlines()) == 1
 
 
+def test_an_entry_that_leads_nowhere_does_not_keep_a_run_from_k3s_which_writes_it_anew(
+    deploy: Any, tmp_path: Path
+) -> None:
+    file = tmp_path / "kube" / "config"
+    text = file.read_text()
+    file.write_text(text.replace("server: http", "certificate-authority: /nowhere\n    server: https"))
+    made = deploy(READER, k3s_before=True)
+    assert (made.asked, made.gone) == (False, ())
+    with pytest.raises(Refusal, match="/nowhere"):
+        run(operations.applied, made, made.wanted[0])
+    file.write_text(text)  # as K3s's deploy does
+    assert run(operations.applied, made, made.wanted[0]) == 1
+
+
+def test_a_kubeconfig_that_cannot_be_read_is_told_as_what_it_is(deploy: Any, tmp_path: Path) -> None:
+    file = tmp_path / "kube" / "config"
+    file.write_bytes(b"\xff\xfe")
+    for before in (True, False):
+        with pytest.raises(Refusal) as told:
+            deploy(READER, k3s_before=before)
+        assert told.value.message == f"{file}: is not UTF-8 text; mend it or move it away"
+
+
 def test_an_answer_that_is_no_object_is_one_line(api: ChartsApi, deploy: Any) -> None:
     api.logs["/log"] = "<html>"
     with pytest.raises(ApiError, match="something else than an object"):
@@ -282,6 +309,27 @@ def test_a_cluster_that_is_down_is_not_kept_down_by_its_charts(
     api.refused.clear()
     state.is_executing = True
     assert run(operations.applied, made, made.wanted[0]) == 1
+
+
+@pytest.mark.parametrize(("steps", "merges"), [(False, False), (True, False), (False, True)])
+def test_a_plan_does_not_know_of_charts_where_nothing_that_it_would_change_makes_the_api_answer(
+    steps: bool, merges: bool, api: ChartsApi, deploy: Any, state: Any, host: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(operations, "unknown", told.append)
+    monkeypatch.setattr(operations, "is_dry", lambda: True)
+    api.refused[crd("helmcharts")[0]] = 503
+    made = deploy(READER, k3s_before=True)
+    turns = (Step("restart", made.first),) if steps else ()
+    made.k3s = SimpleNamespace(plan=Plan(servers=turns), merges=merges)
+    state.is_executing = False
+    for operation in (operations.applied, operations.handed_out):
+        host.current_op_global_arguments.clear()
+        assert len(list(operation._inner(made, made.wanted[0]))) == 1
+        assert "_if" in host.current_op_global_arguments
+    assert {line.partition(": ")[0] for line in told} == (
+        set() if steps or merges else {"the cluster's API does not answer from here"}
+    )
 
 
 def test_before_there_is_a_cluster_everything_comes_after_k3s(
@@ -312,6 +360,7 @@ def test_a_refused_object_is_a_line_without_the_secret(
     api.refused["/api/v1/namespaces/ntfy/secrets/ntfy-homelab"] = 403
     (command,) = operations.applied._inner(made, made.wanted[0])
     assert command.function(*command.args) is False
+    assert ": ntfy: PATCH /api/v1/namespaces/ntfy/secrets/ntfy-homelab" in caplog.text
     assert "secrets/ntfy-homelab is refused" in caplog.text and "anna" not in caplog.text
 
 
@@ -628,7 +677,7 @@ def test_where_k3s_may_have_been_upgraded_since_the_plan_the_definitions_are_rea
     api.objects |= dict([crd("helmcharts", *FIELDS[:-1])])
     api.asked.clear()
     state.is_executing = False
-    made = operations._charts(known, known.servers[0], CHARTS, k3s_before=True)
+    made = operations._charts(known, known.servers[0], CHARTS, K3S)
     for release in made.wanted:
         assert len(list(operations.applied._inner(made, release))) == 1
     state.is_executing = True

@@ -177,10 +177,18 @@ def test_only_a_serving_member_is_asked_for_the_nodes(active: str, monkeypatch: 
     assert (found is not None) is (active == "active")
 
 
+@pytest.fixture
+def unknown(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What a plan tells that it could not find out."""
+    told: list[str] = []
+    monkeypatch.setattr(cluster, "unknown", told.append)
+    return told
+
+
 @pytest.mark.parametrize("dry", [True, False], ids=["plan", "run"])
 @pytest.mark.parametrize("down", [True, False])
-def test_a_plan_is_refused_where_nothing_is_to_start_and_no_api_answers(
-    dry: bool, down: bool, monkeypatch: pytest.MonkeyPatch
+def test_where_nothing_is_to_start_and_no_api_answers_a_plan_does_not_know_of_the_nodes(
+    dry: bool, down: bool, unknown: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """A run waits for it; a plan would say that nodes are as described which it has not seen."""
     monkeypatch.setattr(cluster, "_ask", lambda site, here: None)
@@ -188,14 +196,38 @@ def test_a_plan_is_refused_where_nothing_is_to_start_and_no_api_answers(
         cluster, "_wanted", lambda home, here, site: ({host.name: wants("server") for host in here}, [])
     )
     monkeypatch.setattr(cluster, "is_dry", lambda: dry)
-    known = home(["s1"])
+    known = home(["s1"], kubeconfig=str(tmp_path / "config"))
     sums = wants("server").sums("server")
     probe = replace(node_up(known, "s1", pid=0 if down else 100), k3s_started=sums)
-    if dry and not down:
-        with pytest.raises(Refusal, match="s1: no API answers, so what would change of the nodes is not known"):
-            cluster._cluster(site(known, s1=probe))
-    else:
-        assert bool(cluster._cluster(site(known, s1=probe)).plan.steps) is down
+    assert bool(cluster._cluster(site(known, s1=probe)).plan.steps) is down
+    assert [line.partition(",")[0] for line in unknown] == (["s1: no API answers"] if dry and not down else [])
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"{broken", "is not YAML; mend it or move it away"),
+        (b"- a list", "is not a kubeconfig; mend it or move it away"),
+        (b"\xff\xfe\x00", "is not UTF-8 text; mend it or move it away"),
+        (b"clusters: x", "has clusters that are no list of entries; mend it or move it away"),
+        (None, "cannot be read (Is a directory); mend it or move it away"),
+    ],
+)
+def test_a_kubeconfig_that_cannot_be_merged_into_is_refused_before_anything_is_touched(
+    content: bytes | None, says: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(cluster, "_ask", lambda site, here: None)
+    monkeypatch.setattr(
+        cluster, "_wanted", lambda home, here, site: ({host.name: wants("server") for host in here}, ["another"])
+    )
+    file = tmp_path / "config"
+    file.mkdir() if content is None else file.write_bytes(content)
+    known = home(["s1"], ["a1"], kubeconfig=str(file))
+    with pytest.raises(Refusal) as told:
+        cluster._cluster(site(known, s1=fresh(), a1=fresh()))
+    assert told.value.message.splitlines() == ["another", f"{file}: {says}"]
+    # Of an agent alone nothing is merged.
+    assert cluster._unmergeable(known, [known.host("a1")]) == []
 
 
 @pytest.mark.parametrize("there", [True, False])

@@ -6,7 +6,6 @@ import http.server
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -36,7 +35,8 @@ HOME = home(["s1", "s2", "s3"], tls_san=("k3s.home.arpa",))
 
 
 def cluster(file: Path, known: Any = HOME, plan: Plan | None = None) -> Any:
-    return SimpleNamespace(home=known, kubeconfig=file, plan=plan or Plan(), version=VERSION, nodes=None, merges=False)
+    """A deploy to nodes that a server's own API has told of."""
+    return SimpleNamespace(home=known, kubeconfig=file, plan=plan or Plan(), version=VERSION, nodes={}, merges=False)
 
 
 def merge(file: Path, host: Any, known: Any = HOME) -> int:
@@ -214,15 +214,25 @@ def test_a_run_is_not_held_up_by_a_kubeconfig_that_the_server_lacks_before_it_co
         list(kubeconfig.merged._inner(made))
 
 
-def test_a_plan_does_not_say_that_anything_is_deployed(
-    tmp_path: Path, host: Any, state: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def unknown(state: Any, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What a plan tells that it could not find out."""
+    told: list[str] = []
     state.is_executing = False
     monkeypatch.setattr(kubeconfig, "is_dry", lambda: True)
+    monkeypatch.setattr(kubeconfig, "unknown", told.append)
+    return told
+
+
+def test_a_plan_does_not_know_of_a_kubeconfig_that_the_server_lacks(
+    tmp_path: Path, host: Any, unknown: list[str]
+) -> None:
     host.answers = {f"cat {paths.KUBECONFIG}": None}
-    with pytest.raises(Refusal) as told:
-        list(kubeconfig.merged._inner(cluster(tmp_path / "config")))
-    assert "is deployed" not in told.value.message
+    made = cluster(tmp_path / "config")
+    assert list(kubeconfig.merged._inner(made)) == []
+    (line,) = unknown
+    assert line.startswith(f"{tmp_path}/config: {paths.KUBECONFIG} of s1 cannot be read, so whether")
+    assert made.merges is False
 
 
 # From outside
@@ -339,29 +349,42 @@ def test_nodes_that_are_missing_at_the_deadline_are_told_one_by_one(
     ]
 
 
-@pytest.mark.parametrize("dry", [True, False], ids=["plan", "run"])
-def test_a_plan_is_refused_where_nothing_answers_and_waits_for_nothing_and_a_run_begins(
-    dry: bool, tmp_path: Path, api: Api, host: Any, state: Any, monkeypatch: pytest.MonkeyPatch
+def test_a_plan_waits_for_nothing_and_does_not_know_what_lies_behind_an_api_that_does_not_answer(
+    tmp_path: Path, api: Api, host: Any, unknown: list[str]
 ) -> None:
-    state.is_executing = False
-    monkeypatch.setattr(kubeconfig, "is_dry", lambda: dry)
     api.body = json.dumps({"items": [node("s1", "False")]}).encode()
     made = cluster(config(tmp_path, api.address))
     assert list(kubeconfig.answering._inner(made, HOME.servers, deadline=600)) == []
+    assert unknown == []
     api.status = 401
-    refused = pytest.raises(Refusal, match="the cluster's API does not answer from here") if dry else nullcontext()
-    with refused:
-        assert list(kubeconfig.answering._inner(made, HOME.servers, deadline=600)) == []
+    assert list(kubeconfig.answering._inner(made, HOME.servers, deadline=600)) == []
+    assert [line.partition(": ")[0] for line in unknown] == ["the cluster's API does not answer from here"]
+
+
+def test_what_no_server_answers_for_is_not_asked_from_outside_as_well(
+    tmp_path: Path, host: Any, unknown: list[str]
+) -> None:
+    made = cluster(tmp_path / "nothing")
+    made.nodes = None
+    assert list(kubeconfig.answering._inner(made, HOME.servers, deadline=600)) == []
+    assert unknown == []
+
+
+def test_a_run_begins_where_nothing_answers_yet(
+    tmp_path: Path, host: Any, unknown: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kubeconfig, "is_dry", lambda: False)
+    assert list(kubeconfig.answering._inner(cluster(tmp_path / "nothing"), HOME.servers, deadline=600)) == []
+    assert unknown == []
 
 
 @pytest.mark.parametrize(
     ("plan", "merges"), [(Plan(servers=(Step("restart", HOME.servers[0]),)), False), (Plan(), True)]
 )
 def test_a_plan_does_not_ask_what_it_would_change_first(
-    plan: Plan, merges: bool, tmp_path: Path, host: Any, state: Any, monkeypatch: pytest.MonkeyPatch
+    plan: Plan, merges: bool, tmp_path: Path, host: Any, unknown: list[str]
 ) -> None:
-    state.is_executing = False
-    monkeypatch.setattr(kubeconfig, "is_dry", lambda: True)
     made = cluster(tmp_path / "nothing", plan=plan)
     made.merges = merges
     assert list(kubeconfig.answering._inner(made, HOME.servers, deadline=600)) == []
+    assert unknown == []

@@ -172,6 +172,29 @@ def test_a_cluster_that_is_not_there_leaves_its_charts_unplanned(rehearsal: Path
     assert line.endswith("has no context homelab-rehearsal; run deploys/k3s.py first")
 
 
+HALF = """
+from pyinfra import logger
+from pyinfra.operations import server
+from homelab.pyinfra_compat import unknown
+logger.warning("    a1: its clock is slow; set it")
+unknown("the cluster's API does not answer from here: no route")
+server.shell(name="Do something", commands=["true"])
+"""
+
+
+def test_what_is_known_is_told_where_the_rest_is_not(rehearsal: Path) -> None:
+    (rehearsal / "deploys").unlink()
+    (rehearsal / "deploys").mkdir()
+    (rehearsal / "deploys" / "base.py").write_text(HALF)
+    done = homelab("plan", "base", cwd=rehearsal)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[1:] == ["not known: the cluster's API does not answer from here: no route"]
+    lines = done.stdout.splitlines()
+    assert lines[:2] == ["@fake/s1: 1 change", "  Do something"]
+    assert lines[lines.index("@fake/a1: 1 change") + 2] == "  warning: its clock is slow; set it"
+    assert lines[-1].startswith("rehearsal: at least 6 changes on 6 of 6 hosts")
+
+
 def test_wrong_usage_exits_with_1_since_2_means_pending() -> None:
     done = homelab("plan", "everything")
     assert (done.returncode, done.stdout) == (1, "")

@@ -91,15 +91,20 @@ def read(
     """
     kept = os.environ if environ is None else environ
     pyinfra = str(Path(sys.executable).with_name("pyinfra"))
-    done = subprocess.run(
-        [pyinfra, "--dry", "--json", folder.name, f"deploys/{deploy}.py"],
-        cwd=folder.parent,
-        env={key: value for key, value in kept.items() if not key.startswith(_PYINFRA)} | {"HOMELAB_ENV": environment},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    env = {key: value for key, value in kept.items() if not key.startswith(_PYINFRA)} | {"HOMELAB_ENV": environment}
+    try:
+        done = subprocess.run(
+            [pyinfra, "--dry", "--json", folder.name, f"deploys/{deploy}.py"],
+            cwd=folder.parent,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+    except OSError as error:
+        raise PlanError(f"{pyinfra}: cannot be run ({error.strerror}); install it beside homelab, make setup") from None
     # It also ends with 1 where it tells what it knows, and what it does not.
     if done.returncode not in (0, 1) or not done.stdout.strip():
         raise PlanError("\n".join(_reasons(done.stderr, done.returncode)))

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -193,6 +194,14 @@ def test_what_is_known_is_told_where_the_rest_is_not(rehearsal: Path) -> None:
     assert lines[:2] == ["@fake/s1: 1 change", "  Do something"]
     assert lines[lines.index("@fake/a1: 1 change") + 2] == "  warning: its clock is slow; set it"
     assert lines[-1].startswith("rehearsal: at least 6 changes on 6 of 6 hosts")
+
+
+def test_a_pyinfra_that_is_not_there_is_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python3"))
+    with pytest.raises(
+        plan.PlanError, match=rf"{tmp_path}/pyinfra: cannot be run \(No such file or directory\); install"
+    ):
+        plan.read(tmp_path, "base", ["s1"], "home")
 
 
 def test_wrong_usage_exits_with_1_since_2_means_pending() -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 import yaml
 
 from homelab.model.chart_folder import ChartError, ChartFolder, Dependency
+from homelab.yaml_compat import UNREADABLE
 
 # What Helm does not read of a chart, or what is fetched as a release of its own.
 _LEFT_OUT = ("charts", "Chart.lock")
@@ -26,10 +27,18 @@ _UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
 
 def files(chart: ChartFolder) -> dict[str, bytes]:
-    """What is packed of a chart, by path in it; Chart.yaml has the version that tells these very contents."""
-    found = {
-        path.relative_to(chart.path).as_posix(): path.read_bytes() for path in chart.path.rglob("*") if path.is_file()
-    }
+    """What is packed of a chart, by path in it; Chart.yaml has the version that tells these very contents.
+
+    Raise ChartError when a file of it cannot be read.
+    """
+    try:
+        found = {
+            path.relative_to(chart.path).as_posix(): path.read_bytes()
+            for path in chart.path.rglob("*")
+            if path.is_file()
+        }
+    except OSError as error:
+        raise ChartError(f"{error.filename}: cannot be read ({error.strerror})", "mend it") from None
     kept = {name: text for name, text in found.items() if not _left_out(name)}
     told = yaml.safe_load(kept["Chart.yaml"])
     told.pop("dependencies", None)
@@ -72,7 +81,7 @@ def kept(folder: Path, chart: Dependency) -> bytes | None:
             told = yaml.safe_load(described) if described else None
     except FileNotFoundError:
         return None
-    except (OSError, EOFError, KeyError, tarfile.TarError, zlib.error, yaml.YAMLError):
+    except (OSError, EOFError, tarfile.TarError, zlib.error, *UNREADABLE):
         raise ChartError(f"{path}: is no chart's archive, or cannot be read", remedy) from None
     found = {key: told.get(key) for key in ("name", "version")} if isinstance(told, dict) else {}
     if found != {"name": chart.name, "version": chart.version}:

@@ -15,6 +15,7 @@ import yaml
 from homelab.files import ManagedFile
 from homelab.k3s import paths
 from homelab.model import Home, Host
+from homelab.yaml_compat import UNREADABLE
 
 _HEAD = "# Written by homelab from the inventory; change it there, or the next deploy puts this back.\n"
 
@@ -73,7 +74,7 @@ def joined_through(text: str) -> str | None:
     """The server that a join file names; None when it begins a cluster or cannot be read."""
     try:
         values = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except UNREADABLE:
         return None
     server = values.get("server") if isinstance(values, dict) else None
     return server if isinstance(server, str) else None

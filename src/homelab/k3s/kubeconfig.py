@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from homelab.yaml_compat import UNREADABLE
+
 
 class _Loader(yaml.SafeLoader):
     """YAML as JSON knows it: what only YAML 1.1 takes for a date, `on` or an octal number stays the text it is."""
@@ -24,10 +26,6 @@ for _tag, _pattern, _first in (
     ("merge", r"<<", "<"),
 ):
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"(?:{_pattern})\Z"), list(_first))
-
-
-# What PyYAML raises for a value that is not of the type which its tag claims, `!!int x` or a number of too many digits.
-_MISTAGGED = (ValueError, KeyError, AttributeError)
 
 
 class KubeconfigError(Exception):
@@ -116,7 +114,7 @@ def _read(text: str) -> Mapping[str, Any]:
     try:
         # _Loader is a SafeLoader.
         config = yaml.load(text, Loader=_Loader)
-    except (yaml.YAMLError, *_MISTAGGED, RecursionError) as error:
+    except UNREADABLE as error:
         raise KubeconfigError("is not YAML; mend it or move it away") from error
     if not isinstance(config, dict):
         raise KubeconfigError("is not a kubeconfig; mend it or move it away")

@@ -16,6 +16,7 @@ from homelab.k3s.node import Node
 from homelab.model import Cluster, Home, Host, Problem
 from homelab.model.native import CLUSTER_WIDE
 from homelab.probe import HostProbe
+from homelab.yaml_compat import UNREADABLE
 
 # What a cluster keeps from its first start (K3s documentation, "server" flags; facts/k3s.md 2.6). A changed
 # flannel-backend or secrets-encryption needs more than a restart, so it waits for a verb of its own.
@@ -300,7 +301,7 @@ def _configured(probe: HostProbe) -> dict[str, Any]:
     """The config.yaml that a host has; empty when there is none or it cannot be read."""
     try:
         values = yaml.safe_load(probe.text.get(paths.CONFIG, ""))
-    except yaml.YAMLError:
+    except UNREADABLE:
         return {}
     return values if isinstance(values, dict) else {}
 

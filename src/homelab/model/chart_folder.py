@@ -11,6 +11,8 @@ from typing import Any
 
 import yaml
 
+from homelab.yaml_compat import UNREADABLE
+
 # What a chart of ours tells of itself in Chart.yaml's annotations.
 SECRETS, DATABASE = "homelab/secrets", "homelab/database"
 
@@ -121,7 +123,7 @@ def _schema(path: Path) -> Mapping[str, Any] | None:
         return None
     try:
         held = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ChartError(f"{path.name} cannot be read ({error})", "mend it") from None
     if not isinstance(held, dict):
         raise ChartError(f"{path.name} is no object", "mend it")
@@ -131,12 +133,12 @@ def _schema(path: Path) -> Mapping[str, Any] | None:
 def _yaml(path: Path) -> dict[str, Any]:
     try:
         held = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+    except (OSError, *UNREADABLE) as error:
         raise ChartError(f"{path.name} cannot be read ({' '.join(str(error).split())})", "mend it") from None
     if held is not None and not isinstance(held, dict):
         raise ChartError(f"{path.name} is no mapping", "mend it")
     try:
         json.dumps(held, allow_nan=False, sort_keys=True)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         raise ChartError(f"{path.name} has what is not JSON, a date say", "quote it, or mend it") from None
     return held or {}

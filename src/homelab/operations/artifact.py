@@ -10,6 +10,7 @@ import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Generator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import IO
@@ -35,20 +36,29 @@ def ready(cache: Path, version: str, arch: str, asset: str, laid: bool = False) 
     Raise ArtifactError when it cannot be had or is corrupt.
     """
     with _one_fetch:
-        found = artifacts.find(cache, version, arch, asset)
-        if is_dry():
-            if found.sha256 is None and laid:
-                found = replace(found, sha256=_upstreams_sum(found))
-            if not found.present:
-                logger.info(f"    {asset} {version} would be fetched from {artifacts.asset_url(version, asset)}")
-            return found
-        if found.sha256 is None:
-            _record_sum(found)
-            found = artifacts.find(cache, version, arch, asset)
+        try:
+            return _ready(cache, version, arch, asset, laid)
+        except OSError as error:
+            place = error.filename or cache / version
+            why = error.strerror or error
+            raise ArtifactError(f"{place}: the artifact cache cannot be used ({why}); mend that") from error
+
+
+def _ready(cache: Path, version: str, arch: str, asset: str, laid: bool) -> Artifact:
+    found = artifacts.find(cache, version, arch, asset)
+    if is_dry():
+        if found.sha256 is None and laid:
+            found = replace(found, sha256=_upstreams_sum(found))
         if not found.present:
-            _download(artifacts.asset_url(version, asset), found)
-        verify(found)
+            logger.info(f"    {asset} {version} would be fetched from {artifacts.asset_url(version, asset)}")
         return found
+    if found.sha256 is None:
+        _record_sum(found)
+        found = artifacts.find(cache, version, arch, asset)
+    if not found.present:
+        _download(artifacts.asset_url(version, asset), found)
+    verify(found)
+    return found
 
 
 def verify(artifact: Artifact) -> None:
@@ -65,7 +75,8 @@ def verify(artifact: Artifact) -> None:
             f"{artifact.path}: is corrupt ({_differing(artifact, actual)}); delete it, then it is fetched anew, "
             "or put the right file there"
         )
-    seen.write_text(stamp, encoding="utf-8")
+    with suppress(OSError):  # a cache that others fill may be read-only: it is verified each time then
+        seen.write_text(stamp, encoding="utf-8")
 
 
 def _upstreams_sum(artifact: Artifact) -> str:
@@ -120,7 +131,7 @@ def _fetch(address: str, artifact: Artifact, file: IO[bytes]) -> str:
         with urllib.request.urlopen(address, timeout=60) as response:
             while piece := response.read(1 << 20):
                 total.update(piece)
-                file.write(piece)
+                _write(piece, file, artifact)
             if response.length:  # cut short: reading in pieces does not tell
                 raise http.client.IncompleteRead(b"", response.length)
         return total.hexdigest()
@@ -130,6 +141,13 @@ def _fetch(address: str, artifact: Artifact, file: IO[bytes]) -> str:
             f"{artifact.asset} {artifact.version}: cannot be fetched from {address} ({reason}); connect this machine, "
             f"or put the file and its {artifact.asset}.sha256 into {artifact.path.parent}"
         ) from error
+
+
+def _write(piece: bytes, file: IO[bytes], artifact: Artifact) -> None:
+    try:
+        file.write(piece)
+    except OSError as error:
+        raise ArtifactError(f"{artifact.path}: cannot be written ({error.strerror}); make room there") from error
 
 
 @operation()

@@ -159,7 +159,10 @@ def _charts(home: Home, first: Host, folder: Path, k3s: Cluster | None = None) -
     if home.cluster is None or home.cluster.charts is None:
         raise Refusal(['the inventory lists no charts; write charts = [{"name": "ntfy", ...}] in group_data'])
     archives, problems = _archives(objects.dependencies(home, folder))
-    wanted = objects.releases(home, folder, archives)
+    try:
+        wanted = objects.releases(home, folder, archives)
+    except ChartError as error:
+        raise Refusal([*problems, error]) from None
     secrets = {}
     for release in wanted:
         held = {}

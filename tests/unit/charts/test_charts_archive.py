@@ -107,6 +107,7 @@ def test_an_upstream_chart_is_taken_as_it_was_kept_and_from_nowhere_else(tmp_pat
                 lambda held: b"",
                 lambda held: archive.archive("other", {"Chart.yaml": b"{}"}),
                 lambda held: archive.archive("upstream", {"Chart.yaml": b"a: ["}),
+                lambda held: archive.archive("upstream", {"Chart.yaml": b"version: 2026-13-01"}),
             )
         ),
         (lambda held: archive.archive("upstream", {"Chart.yaml": b"[]"}), "holds nothing, not upstream 1.2.3; put .+"),
@@ -121,3 +122,17 @@ def test_what_is_not_that_chart_is_refused_in_one_line(
     with pytest.raises(chart_folder.ChartError) as refused:
         archive.kept(tmp_path, UPSTREAM)
     assert re.fullmatch(f"{re.escape(str(path))}: {told}", str(refused.value)), refused.value
+
+
+def test_a_file_of_a_chart_that_cannot_be_read_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own" / "templates").mkdir(parents=True)
+    (tmp_path / "own" / "Chart.yaml").write_text("name: own\nversion: 0.1.0\n")
+    chart = chart_folder.read(tmp_path / "own")
+
+    def closed(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", closed)
+    with pytest.raises(chart_folder.ChartError) as told:
+        archive.files(chart)
+    assert str(told.value) == f"{tmp_path}/own/Chart.yaml: cannot be read (Permission denied); mend it"

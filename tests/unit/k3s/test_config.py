@@ -100,7 +100,9 @@ def test_the_first_server_begins_the_cluster() -> None:
     assert config.joined_through(config.join(None).content) is None
 
 
-@pytest.mark.parametrize("text", ["", "- a", "server: [1]", "server: {broken", "server: 5", "null"])
+@pytest.mark.parametrize(
+    "text", ["", "- a", "server: [1]", "server: {broken", "server: 5", "null", "server: 2026-13-01"]
+)
 def test_an_unreadable_join_file_names_nobody(text: str) -> None:
     assert config.joined_through(text) is None
 

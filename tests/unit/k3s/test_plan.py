@@ -304,6 +304,14 @@ def test_what_a_cluster_keeps_for_good_is_refused(key: str, before: Home, after:
     assert f"s1: {key} would change" in refused(after, {"s1": node_up(before, "s1")}, nodes(before))
 
 
+@pytest.mark.parametrize("text", ["{broken", "since: 2026-13-01", "- a list"])
+def test_a_config_that_a_hand_has_broken_is_written_anew(text: str) -> None:
+    known = home(["s1"])
+    standing = node_up(known, "s1")
+    broken = replace(standing, text={**standing.text, paths.CONFIG: text})
+    assert plan.refusals(known, {"s1": broken}, nodes(known)) == plan.refusals(known, {"s1": standing}, nodes(known))
+
+
 def test_cgroup_v1_is_refused_where_that_kubernetes_does_not_start_on_it() -> None:
     old = {"s1": fresh(cgroup="v1")}
     assert "s1: it has cgroup v1, and K3s v1.35.6+k3s1 does not start on it" in refused(home(), old, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.server
 import os
+import re
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -141,6 +142,36 @@ def test_a_file_changed_behind_the_caches_back_is_noticed(cache: Path, upstream:
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
     with pytest.raises(ArtifactError, match="is corrupt"):
         ready(cache)
+
+
+@pytest.mark.parametrize("which", ["", VERSION])
+def test_a_cache_that_is_none_is_one_line(cache: Path, upstream: Upstream, which: str) -> None:
+    place = cache / which
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text("a file, not a folder")
+    with pytest.raises(ArtifactError) as told:
+        ready(cache)
+    assert re.fullmatch(
+        rf"{re.escape(str(cache))}.*: the artifact cache cannot be used \(.+\); mend that", str(told.value)
+    )
+
+
+def test_a_cache_that_cannot_be_written_to_is_as_good(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lay(cache, "k3s", BINARY)
+    lay(cache, "k3s.sha256", f"{SUM}  k3s\n".encode())
+
+    def read_only(path: Path, *arguments: Any, **more: Any) -> int:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "write_text", read_only)
+    assert ready(cache).path.read_bytes() == BINARY
+
+
+def test_a_disk_that_is_full_is_not_blamed_on_the_network(cache: Path, upstream: Upstream) -> None:
+    made = Artifact(VERSION, "amd64", "k3s", cache / "k3s", SUM, "a test")
+    with Path("/dev/full").open("wb", buffering=0) as full, pytest.raises(ArtifactError) as told:
+        artifact._fetch(artifacts.asset_url(VERSION, "k3s"), made, full)
+    assert str(told.value) == f"{cache}/k3s: cannot be written (No space left on device); make room there"
 
 
 def test_a_damaged_download_is_not_kept(cache: Path, upstream: Upstream) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import re
 import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
@@ -40,7 +41,8 @@ def explain(code: str, thresholds: Thresholds | None = None) -> Explanation:
     """What a code stands for, in any case of letters. Raise UnknownCode."""
     row = CODES.get(code.upper())
     if row is None:
-        raise UnknownCode(f"{code}: there is no such code; {did_you_mean(code, CODES, 'see homelab health codes')}")
+        spelled = re.sub(r"\d+", lambda number: number[0].zfill(3), code)
+        raise UnknownCode(f"{code}: there is no such code; {did_you_mean(spelled, CODES, 'see homelab health codes')}")
     check = dict(ALL_CHECKS).get(row.code)
     limits = thresholds or Thresholds()
     read = _limits(check) if check else frozenset()

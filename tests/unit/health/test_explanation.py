@@ -65,6 +65,7 @@ def test_every_code_has_a_meaning_of_its_own(row: object) -> None:
     [
         ("NODE0005", "did you mean NODE005?"),
         ("pod0001", "did you mean POD001?"),
+        ("node1", "did you mean NODE001?"),
         ("", "see homelab health codes"),
         ("fridge", "see homelab health codes"),
     ],

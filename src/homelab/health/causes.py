@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from homelab.health.checks import admission, balancers, deep, etcd, gateways, nfs
 from homelab.health.checks.services import DNS, pods_behind, workloads_behind
-from homelab.health.objects import Pod, Thing
+from homelab.health.objects import Pod, Service, Thing
 from homelab.health.probed import Way
 from homelab.health.report import Finding, Ref, Severity, ordered
 from homelab.health.shape import objects as shapes
@@ -142,10 +142,23 @@ def _services(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
 
 
 def _behind(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
-    """What stands behind a Service: its pods, the nodes of those not ready, their workloads and ReplicaSets."""
+    """What stands behind a Service."""
     service = snapshot.service_named.get(_service(effect))
-    if service is None:
+    if service:
+        yield from _below(snapshot, service)
+
+
+def _fronts(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
+    """The Services that were made for a Gateway, and what stands behind them; not for a single listener's trouble."""
+    if effect.summary.startswith(gateways.LISTENER):
         return
+    for service in gateways.fronts(snapshot, effect.object):
+        yield service.ref[:3]
+        yield from _below(snapshot, service)
+
+
+def _below(snapshot: Snapshot, service: Service) -> Iterator[Place]:
+    """The pods of a Service, the nodes of those not ready, their workloads and ReplicaSets."""
     pods, workloads = pods_behind(snapshot, service), {each.ref[:3] for each in workloads_behind(snapshot, service)}
     for pod in pods:
         yield pod.ref[:3]
@@ -475,6 +488,10 @@ RULES: tuple[Rule, ...] = (
     *(Rule(f"WORK{number:03}", ("WORK011",), _scaled) for number in (6, 2, 1, 4)),
     Rule("CTRL008", ("WORK011",), _metrics),
     Rule("CERT004", ("NET006",), _issued),
+    Rule("NODE001", ("NET006",), _fronts),
+    *(Rule(f"POD{number:03}", ("NET006",), _fronts) for number in _PODS),
+    *(Rule(f"WORK{number:03}", ("NET006",), _fronts) for number in (6, 2, 1, 5)),
+    *(Rule(f"NET{number:03}", ("NET006",), _fronts) for number in (2, 1)),
     Rule("NET006", ("NET007",), _gateways),
     Rule("CTRL009", (*_REPLICAS, "WORK013"), _controllers),
     Rule("CTRL008", ("CTRL007",), _undiscovered),

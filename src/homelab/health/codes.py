@@ -457,7 +457,7 @@ TABLE: tuple[Code, ...] = (
         "Services have ready endpoints",
         "kubectl get endpointslices,pods {-n} -o wide; kubectl describe service {name} {-n}",
         ("services", "endpointslices", "pods"),
-        ("ingresses", "ingressroutes", *_BEHIND_SERVICES[1:], "nodes"),
+        ("ingresses", "ingressroutes", "httproutes", *_BEHIND_SERVICES[1:], "nodes"),
     ),
     Code(
         "NET003",
@@ -465,7 +465,7 @@ TABLE: tuple[Code, ...] = (
         "ports of Services are ports of their pods",
         "kubectl describe service {name} {-n}; its targetPort against the ports of its pods' containers",
         ("services", "endpointslices"),
-        ("ingresses", "ingressroutes", "pods"),
+        ("ingresses", "ingressroutes", "httproutes", "pods"),
     ),
     Code(
         "NET004",
@@ -489,6 +489,7 @@ TABLE: tuple[Code, ...] = (
         "Gateways are set up",
         "kubectl get gatewayclasses; kubectl describe gateway {name} {-n}",
         ("gateways",),
+        ("services", *_BEHIND_SERVICES),
     ),
     Code(
         "NET007",
@@ -496,6 +497,7 @@ TABLE: tuple[Code, ...] = (
         "routes are taken by their Gateway",
         "kubectl describe httproute {name} {-n}",
         ("httproutes",),
+        ("gateways",),
     ),
     Code(
         "NET008",

@@ -1486,6 +1486,98 @@ def listener_without_its_certificate(cluster: K3s) -> Expected:
     return "NET006", "way-in", CRITICAL
 
 
+def traefik_listener(cluster: K3s, since: str) -> None:
+    """The same as Traefik's provider for the Gateway API tells it: no Gateway is accepted of which a listener is bad,
+    and of that no more is told than what is bad."""
+    listener(cluster, since)
+    made = cluster.get("gateways", "way-in")
+    made["spec"]["listeners"] = [
+        {"name": "http", "port": 8000, "protocol": "HTTP"},
+        {
+            "name": "https",
+            "port": 8443,
+            "protocol": "HTTPS",
+            "tls": {"mode": "Terminate", "certificateRefs": [{"kind": "Secret", "name": "photos-tls"}]},
+        },
+    ]
+    refused = condition("Accepted", "False", "ListenersNotValid", since, "All Listeners must be valid")
+    made["status"]["conditions"] = [refused]
+    why = "Cannot load CertificateRef media/photos-tls: secret media/photos-tls does not exist"
+    made["status"]["listeners"][1]["conditions"] = [
+        condition("ResolvedRefs", "False", "InvalidCertificateRef", since, why),
+        condition("Programmed", "False", "Invalid", since, "Invalid CertificateRefs"),
+    ]
+
+
+def traefik_listener_without_its_certificate(cluster: K3s) -> Expected:
+    traefik_listener(cluster, cluster.ago(hours=1))
+    return "NET006", "way-in", CRITICAL
+
+
+def traefik_listener_whose_certificate_is_not_issued(cluster: K3s) -> Expected:
+    traefik_listener(cluster, cluster.ago(hours=1))
+    certificate(cluster, "False", cluster.ago(hours=1), days=None)
+    return "CERT004", "photos-tls", CRITICAL
+
+
+def listeners_in_conflict(cluster: K3s) -> Expected:
+    """Two of one port and host, as Envoy Gateway's tests have it, and Traefik, which tells of the conflict alone."""
+    since, why = cluster.ago(hours=1), "All listeners for a given port must use a unique hostname"
+    made = gateway(cluster, "True", "ListenersNotValid", since)
+    conflict = condition("Conflicted", "True", "HostnameConflict", since, why)
+    made["status"]["listeners"] = [
+        {"name": "http-1", "conditions": [conflict]},
+        {"name": "http-2", "conditions": [conflict, condition("Programmed", "False", "Invalid", since, "see others")]},
+    ]
+    return "NET006", "way-in", CRITICAL
+
+
+def listener_that_lacks_one_certificate(cluster: K3s) -> Expected:
+    """Of two, and is served with the other; Envoy Gateway's word for it."""
+    since = cluster.ago(hours=1)
+    listener(cluster, since)
+    cluster.get("gateways", "way-in")["status"]["listeners"][1]["conditions"] = [
+        condition("Accepted", "True", "Accepted", since),
+        condition("ResolvedRefs", "False", "PartiallyInvalidCertificateRef", since, "Some secrets are invalid"),
+        condition("Programmed", "True", "Programmed", since),
+    ]
+    return "NET006", "way-in", WARNING
+
+
+def gateway_with_a_client_certificate_that_is_not_there(cluster: K3s) -> Expected:
+    """The one that it shows to backends: the Gateway is at work all the same."""
+    since = cluster.ago(hours=1)
+    made = gateway(cluster, "True", "Accepted", since)
+    made["status"]["conditions"].append(condition("ResolvedRefs", "False", "InvalidClientCertificateRef", since))
+    return "NET006", "way-in", WARNING
+
+
+def unprogrammed(cluster: K3s, reason: str, message: str) -> None:
+    made = gateway(cluster, "True", "Accepted", cluster.ago(hours=1))
+    made["status"]["conditions"].append(condition("Programmed", "False", reason, cluster.ago(hours=1), message))
+
+
+def gateway_without_an_address(cluster: K3s) -> Expected:
+    """Envoy Gateway makes a Service for it, in its own namespace, to which no load balancer gives one."""
+    unprogrammed(cluster, "AddressNotAssigned", "No addresses have been assigned to the Gateway")
+    service = cluster.service("default", "envoy-media-way-in-1a2b3c4d", "web", [("http", 8443, "TCP")])
+    service["spec"] |= {"type": "LoadBalancer", "loadBalancerClass": "io.cilium/l2-announcer"}
+    owning = "gateway.envoyproxy.io/owning-gateway"
+    service["metadata"]["labels"] = {f"{owning}-name": "way-in", f"{owning}-namespace": "media"}
+    return "NET001", "envoy-media-way-in", CRITICAL
+
+
+def gateway_whose_proxy_crashes(cluster: K3s) -> Expected:
+    """Istio's are owned by their Gateway."""
+    unprogrammed(cluster, "NoResources", "no replicas are available")
+    service = cluster.service("media", "way-in-istio", "library", [("http", 80, "TCP")])
+    service["metadata"]["ownerReferences"] = [
+        {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway", "name": "way-in", "uid": "1"}
+    ]
+    endpoints(cluster, "way-in-istio", ready=False)
+    return crash_loop(cluster)
+
+
 def certificate(cluster: K3s, ready: str, since: str, *, days: float | None, renewal: float = 30) -> Json:
     """cert-manager's, with so many days left; it is renewed when there are as many as `renewal` left."""
     status: Json = {"conditions": [condition("Ready", ready, "DoesNotExist", since, "Secret does not exist")]}
@@ -1526,6 +1618,36 @@ def route_with_a_parent_that_is_not_there(cluster: K3s) -> Expected:
     gateway(cluster, "True", "Accepted", cluster.ago(hours=1))
     http_route(cluster, "Accepted", "True", cluster.ago(hours=1))["spec"]["parentRefs"].append({"name": "way-inn"})
     return "NET007", "photos", CRITICAL
+
+
+def route_refused_by_who_took_the_gateway_over(cluster: K3s) -> Expected:
+    """What the controller before said stays, and a policy tells of itself beside them (Kuadrant)."""
+    gateway(cluster, "True", "Accepted", cluster.ago(hours=1))
+    route = http_route(cluster, "Accepted", "False", cluster.ago(hours=1))
+    (refused,) = route["status"]["parents"]
+    before = {**refused, "conditions": [condition("Accepted", "True", "Accepted", cluster.ago(days=9))]}
+    affected = condition("kuadrant.io/AuthPolicyAffected", "True", "Accepted", cluster.ago(minutes=9))
+    policy = {**refused, "controllerName": "kuadrant.io/policy-controller", "conditions": [affected]}
+    route["status"]["parents"] = [refused, before, policy]
+    return "NET007", "photos", CRITICAL
+
+
+def route_taken_in_part(cluster: K3s) -> Expected:
+    gateway(cluster, "True", "Accepted", cluster.ago(hours=1))
+    route = http_route(cluster, "Accepted", "True", cluster.ago(hours=1))
+    why = "Dropped Rule(s) 1: Path must be absolute"
+    dropped = condition("PartiallyInvalid", "True", "UnsupportedValue", cluster.ago(hours=1), why)
+    route["status"]["parents"][0]["conditions"].append(dropped)
+    return "NET007", "photos", WARNING
+
+
+def route_to_a_service_of_nobody(cluster: K3s) -> Expected:
+    gateway(cluster, "True", "Accepted", cluster.ago(hours=1))
+    route = http_route(cluster, "Accepted", "True", cluster.ago(hours=1))
+    led = {"group": "", "kind": "Service", "name": "photos", "port": 80, "weight": 1}
+    route["spec"]["rules"] = [{"backendRefs": [led, {"name": "web", "namespace": "default", "weight": 0}]}]
+    selector_of_nobody(cluster)
+    return "NET002", "photos", CRITICAL
 
 
 def route_to_nowhere(cluster: K3s) -> Expected:
@@ -1702,6 +1824,16 @@ FAULTS: tuple[Fault, ...] = (
     listener_without_its_certificate,
     route_with_a_parent_that_is_not_there,
     route_to_nowhere,
+    traefik_listener_without_its_certificate,
+    traefik_listener_whose_certificate_is_not_issued,
+    listeners_in_conflict,
+    listener_that_lacks_one_certificate,
+    gateway_with_a_client_certificate_that_is_not_there,
+    gateway_without_an_address,
+    gateway_whose_proxy_crashes,
+    route_refused_by_who_took_the_gateway_over,
+    route_taken_in_part,
+    route_to_a_service_of_nobody,
     autoscaler_of_what_crashes,
     volume_that_cannot_be_deleted,
     balancer_on_some_nodes,
@@ -2128,6 +2260,35 @@ def gateways_at_work(cluster: K3s) -> None:
     listener(cluster, cluster.ago(minutes=9))
 
 
+def listener_of_traefik_being_set_up(cluster: K3s) -> None:
+    """The Certificate is being issued."""
+    traefik_listener(cluster, cluster.ago(minutes=9))
+
+
+def routes_that_nobody_tells_of(cluster: K3s) -> None:
+    """Cloudflare's controller (pl4nty) counts them in its Gateway, NetBird's not even there."""
+    since = cluster.ago(hours=1)
+    for name, listeners in (
+        ("cloudflare", [{"name": "https", "attachedRoutes": 1, "conditions": []}]),
+        ("netbird", []),
+    ):
+        made = gateway(cluster, "True", "Accepted", since)
+        made["metadata"]["name"] = name
+        made["status"]["listeners"] = listeners
+        route = http_route(cluster, "Accepted", "True", since)
+        route["metadata"]["name"] = f"to-{name}"
+        route["spec"]["parentRefs"] = [{"name": name}]
+        route["status"] = {"parents": []}
+
+
+def route_of_a_gateway_that_was_taken_over(cluster: K3s) -> None:
+    gateway(cluster, "True", "Accepted", cluster.ago(hours=1))
+    route = http_route(cluster, "Accepted", "True", cluster.ago(hours=1))
+    (now,) = route["status"]["parents"]
+    before = {**now, "conditions": [condition("Accepted", "False", "NoMatchingParent", cluster.ago(days=9))]}
+    route["status"]["parents"] = [now, before]
+
+
 def certificates_at_work(cluster: K3s) -> None:
     """One that lasts, one that is being renewed, one that was asked for a moment ago, and one of a day."""
     certificate(cluster, "True", cluster.ago(days=9), days=60)
@@ -2190,5 +2351,8 @@ QUIET: tuple[Callable[[K3s], None], ...] = (
     budget_of_an_operator_over_all_its_pods,
     limits_at_work,
     gateways_at_work,
+    listener_of_traefik_being_set_up,
+    routes_that_nobody_tells_of,
+    route_of_a_gateway_that_was_taken_over,
     certificates_at_work,
 )

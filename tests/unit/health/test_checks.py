@@ -35,10 +35,13 @@ from tests.unit.health.faults import (
     claim_does_not_go,
     disk_full,
     http_route,
+    listeners_in_conflict,
     memory_pressure,
     route,
+    route_with_a_parent_that_is_not_there,
     services_of_kube_prometheus_stack,
     set_condition,
+    traefik_listener_without_its_certificate,
 )
 
 API = Api("https://192.0.2.11:6443", "home", VERSION, latency=timedelta(seconds=0.01), skew=timedelta())
@@ -173,6 +176,23 @@ def test_what_takes_a_route_is_called_by_its_kind() -> None:
     route = http_route(cluster, "Accepted", "True", cluster.ago(hours=1))
     route["spec"]["parentRefs"] = [{"group": "", "kind": "Service", "name": "web", "port": 80}]
     assert [each.summary for each in look(cluster).roots] == ["no controller has looked at it for its Service web"]
+
+
+@pytest.mark.parametrize("fault", [traefik_listener_without_its_certificate, listeners_in_conflict])
+def test_a_gateway_with_a_bad_listener_tells_of_that(fault: Fault) -> None:
+    """Traefik's own word for it, "All Listeners must be valid", helps nobody."""
+    cluster = K3s()
+    fault(cluster)
+    (root,) = look(cluster).roots
+    assert root.summary.startswith("has a listener http")
+    assert "does not exist" in root.summary or "a unique hostname" in root.summary
+
+
+def test_a_gateway_that_is_not_there_is_told_of_as_that() -> None:
+    cluster = K3s()
+    route_with_a_parent_that_is_not_there(cluster)
+    (root,) = look(cluster).roots
+    assert root.summary == "is for Gateway media/way-inn, which does not exist"
 
 
 @pytest.mark.parametrize("status", ["True", "Unknown"])

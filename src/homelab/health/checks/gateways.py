@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from homelab.health.codes import finding
-from homelab.health.objects import Condition, Thing
-from homelab.health.report import Finding
+from homelab.health.codes import INFO, WARNING, finding
+from homelab.health.objects import Condition, Service, Thing
+from homelab.health.report import Finding, Ref
 from homelab.health.shape import Json, dig, mapping, number, objects, text
 from homelab.health.slim import conditions
 from homelab.health.snapshot import Snapshot
@@ -15,18 +15,32 @@ from homelab.health.snapshot import Snapshot
 _KIND = "Gateway"
 # What a route is to mend itself, whatever its Gateway is like.
 NOWHERE = "leads to what is not there"
+# What is a listener's, whatever stands behind its Gateway.
+LISTENER = "has a listener"
+# Of these True is the bad one.
+_NEGATIVE = ("Conflicted", "PartiallyInvalid")
+# For a Gateway's own condition: its listeners tell why.
+_OF_LISTENERS = ("ListenersNotValid", "ListenersNotReady", "ListenersNotResolved")
+_AT_ONCE = timedelta.min
+# The labels with the name, and the namespace where it is another, of the Gateway that a Service was made for.
+# Source: GEP-1762; Envoy Gateway's own.
+_MADE_FOR = (
+    ("gateway.networking.k8s.io/gateway-name", ""),
+    ("gateway.envoyproxy.io/owning-gateway-name", "gateway.envoyproxy.io/owning-gateway-namespace"),
+)
 
 
 def _untrue(
     snapshot: Snapshot, each: Thing, told: dict[str, Condition], names: tuple[str, ...], patience: timedelta
 ) -> tuple[str, str, datetime | None] | None:
-    """The first of these conditions that is told and has not been true for a while, with why, and since when.
+    """The first of these conditions that is told and has not been as it ought to be for a while, with why, and since
+    when.
 
     Source: gateway.networking.k8s.io/v1: before a controller looks, the conditions' time is that of 1970.
     """
     for name in names:
         said = told.get(name)
-        if said is None or said.status == "True":
+        if said is None or (said.status == "True") is not (name in _NEGATIVE):
             continue
         since = max((time for time in (said.since, each.created) if time), default=None)
         if since is None or snapshot.now - since > patience:
@@ -37,32 +51,47 @@ def _untrue(
 def check_gateways(snapshot: Snapshot) -> Iterator[Finding]:
     """Every Gateway is accepted by the controller of its class, and set up, each of its listeners too.
 
-    Source: gateway.networking.k8s.io/v1: one with some good listener may be accepted and programmed all the same.
+    Source: gateway.networking.k8s.io/v1: one with some good listener may be accepted and programmed all the same. Other
+    controllers, Traefik for one, accept none that has a bad one: then too it is the listener that is told of.
     """
     for each in snapshot.things("gateways"):
         if each.deleting or snapshot.fresh(each):
             continue
         told = conditions(each.at("status", "conditions"))
-        untrue = _untrue(snapshot, each, told, ("Accepted", "Programmed"), snapshot.thresholds.network)
-        if untrue:
+        bad = next(_listeners(snapshot, each, _AT_ONCE), None) is not None
+        names = tuple(
+            name
+            for name in ("Accepted", "Programmed", "ResolvedRefs")
+            if not (bad and name in told and told[name].reason in _OF_LISTENERS)
+        )
+        untrue = _untrue(snapshot, each, told, names, snapshot.thresholds.network)
+        if untrue and untrue[0] != "ResolvedRefs":
             name, why, since = untrue
             done = "accepted" if name == "Accepted" else "set up"
             yield finding("NET006", each.ref, f"is not {done}: {why}", since=since)
         elif "Accepted" not in told:
             said = f"no controller has looked at it; its class is {text(each.at('spec', 'gatewayClassName')) or 'none'}"
             yield finding("NET006", each.ref, said)
-        elif stuck := next(_listeners(snapshot, each), None):
-            name, why, since = stuck
-            yield finding("NET006", each.ref, f"has a listener {name} that is not set up: {why}", since=since)
+        elif stuck := list(_listeners(snapshot, each, snapshot.thresholds.certificate_issue)):
+            yield max(stuck, key=lambda found: found.severity)
+        elif untrue:
+            said = f"does not get all that it refers to: {untrue[1]}"
+            yield finding("NET006", each.ref, said, severity=WARNING, since=untrue[2])
 
 
-def _listeners(snapshot: Snapshot, gateway: Thing) -> Iterator[tuple[str, str, datetime | None]]:
-    """The listeners that are not served, with why, and since when. A certificate that cert-manager is to issue for one
-    has its time."""
+def _listeners(snapshot: Snapshot, gateway: Thing, patience: timedelta) -> Iterator[Finding]:
+    """The listeners that have not been served for a while, or lack some of what they refer to. A certificate that
+    cert-manager is to issue for one has its time."""
     for each in objects(gateway.at("status", "listeners")):
-        told, names = conditions(each.get("conditions")), ("Accepted", "ResolvedRefs", "Programmed")
-        if untrue := _untrue(snapshot, gateway, told, names, snapshot.thresholds.certificate_issue):
-            yield text(each.get("name")), *untrue[1:]
+        told, names = conditions(each.get("conditions")), ("Conflicted", "Accepted", "ResolvedRefs", "Programmed")
+        untrue = _untrue(snapshot, gateway, told, names, patience)
+        if untrue is None:
+            continue
+        name, why, since = untrue
+        served = name == "ResolvedRefs" and "Programmed" in told and told["Programmed"].status == "True"
+        how = "lacks some of what it refers to" if served else "is not set up"
+        said = f"{LISTENER} {text(each.get('name'))} that {how}: {why}"
+        yield finding("NET006", gateway.ref, said, severity=WARNING if served else None, since=since)
 
 
 def unresolved(gateway: Thing) -> Iterator[Json]:
@@ -77,32 +106,93 @@ def unresolved(gateway: Thing) -> Iterator[Json]:
             yield from objects(dig(each, "tls", "certificateRefs"))
 
 
-def check_routes(snapshot: Snapshot) -> Iterator[Finding]:
-    """Every HTTPRoute is accepted by each of its Gateways, and what it leads to is there.
+def fronts(snapshot: Snapshot, gateway: Ref) -> Iterator[Service]:
+    """The Services that a controller has made for a Gateway, by their owner or their labels."""
+    for each in snapshot.services:
+        made = [
+            (each.labels.get(namespace, "") if namespace else each.namespace, each.labels[name])
+            for name, namespace in _MADE_FOR
+            if name in each.labels
+        ]
+        if (each.owner and each.owner[:3] == gateway[:3]) or gateway[1:3] in made:
+            yield each
 
-    What a controller said of a parent that the route does not name any more counts no more.
+
+def check_routes(snapshot: Snapshot) -> Iterator[Finding]:
+    """Every HTTPRoute is accepted by each of its Gateways, wholly, and what it leads to is there.
+
+    What a controller said of a parent that the route does not name any more counts no more. Of controllers that tell of
+    none of their routes nobody knows: that is information.
     """
+    answers = {each.ref[:3]: _answers(each) for each in snapshot.things("httproutes")}
+    telling = {parent[1:3] for told in answers.values() for parent in told if parent[0] == _KIND}
+    there = {(each.namespace, each.name): each for each in snapshot.things("gateways")}
     for each in snapshot.things("httproutes"):
         if each.deleting or snapshot.fresh(each):
             continue
-        answers = {
-            _parent(each, mapping(answer.get("parentRef"))): conditions(answer.get("conditions"))
-            for answer in objects(each.at("status", "parents"))
-        }
         for wanted in objects(each.at("spec", "parentRefs")):
-            kind, name = text(wanted.get("kind")) or _KIND, text(wanted.get("name"))
-            answer = answers.get(_parent(each, wanted))
+            parent = _parent(each, wanted)
+            kind, namespace, name = parent[:3]
+            answer = answers[each.ref[:3]].get(parent)
             if answer is None:
-                yield finding("NET007", each.ref, f"no controller has looked at it for its {kind} {name}")
+                gateway = there.get((namespace, name)) if kind == _KIND else None
+                if gateway and (namespace, name) not in telling and _takes_routes(gateway):
+                    said = f"no controller tells whether it has taken it for its {kind} {name}"
+                    yield finding("NET007", each.ref, said, severity=INFO)
+                    break
+                seen = snapshot.was_read("gateways") and snapshot.namespace in ("", namespace)
+                if kind == _KIND and seen and gateway is None:
+                    said = f"is for {kind} {namespace}/{name}, which does not exist"
+                else:
+                    said = f"no controller has looked at it for its {kind} {name}"
+                yield finding("NET007", each.ref, said)
                 break
-            untrue = _untrue(snapshot, each, answer, ("Accepted", "ResolvedRefs"), snapshot.thresholds.network)
+            names = ("Accepted", "ResolvedRefs", "PartiallyInvalid")
+            untrue = _untrue(snapshot, each, answer, names, snapshot.thresholds.network)
             if untrue:
-                said = f"is not accepted by its {kind} {name}" if untrue[0] == "Accepted" else NOWHERE
-                yield finding("NET007", each.ref, f"{said}: {untrue[1]}", since=untrue[2])
+                condition, why, since = untrue
+                said = {
+                    "Accepted": f"is not accepted by its {kind} {name}",
+                    "ResolvedRefs": NOWHERE,
+                    "PartiallyInvalid": f"is not accepted whole by its {kind} {name}",
+                }[condition]
+                severity = WARNING if condition == "PartiallyInvalid" else None
+                yield finding("NET007", each.ref, f"{said}: {why}", severity=severity, since=since)
                 break
 
 
-def _parent(route: Thing, ref: Json) -> tuple[str, str, str, str, int]:
+_Parent = tuple[str, str, str, str, int]
+
+
+def _answers(route: Thing) -> dict[_Parent, dict[str, Condition]]:
+    """What was said of each parent of a route. Of several controllers the one counts that spoke last, as it took the
+    Gateway over; policies that tell of themselves in the same place give no answer."""
+    found: dict[_Parent, dict[str, Condition]] = {}
+    for each in objects(route.at("status", "parents")):
+        told, parent = conditions(each.get("conditions")), _parent(route, mapping(each.get("parentRef")))
+        if "Accepted" not in told and "ResolvedRefs" not in told:
+            continue
+        if parent not in found or _spoken(told) > _spoken(found[parent]):
+            found[parent] = told
+    return found
+
+
+def _spoken(told: dict[str, Condition]) -> list[datetime]:
+    """When a controller spoke last, to be compared with others."""
+    times = [told[name].since for name in ("Accepted", "ResolvedRefs") if name in told]
+    return sorted((time for time in times if time), reverse=True)[:1]
+
+
+def _takes_routes(gateway: Thing) -> bool:
+    """Whether a Gateway is at work, and counts routes or tells of no listener at all: some controllers (Cloudflare's by
+    pl4nty, NetBird's) write nothing into the routes that they take."""
+    accepted = conditions(gateway.at("status", "conditions")).get("Accepted")
+    told = objects(gateway.at("status", "listeners"))
+    counted = not told or any(number(listener.get("attachedRoutes")) for listener in told)
+    return accepted is not None and accepted.status == "True" and counted
+
+
+def _parent(route: Thing, ref: Json) -> _Parent:
     """What tells one parent of a route from another."""
     namespace, kind = text(ref.get("namespace")) or route.namespace, text(ref.get("kind")) or _KIND
     return kind, namespace, text(ref.get("name")), text(ref.get("sectionName")), number(ref.get("port"))
@@ -113,3 +203,11 @@ def gateways(route: Thing) -> Iterator[tuple[str, str]]:
     for parent in objects(route.at("spec", "parentRefs")):
         if text(parent.get("kind")) in ("", _KIND):
             yield text(parent.get("namespace")) or route.namespace, text(parent.get("name"))
+
+
+def backends(route: Thing) -> Iterator[tuple[str, str]]:
+    """Namespace and name of the Services that a route leads to, but for those with no weight."""
+    for rule in objects(route.at("spec", "rules")):
+        for each in objects(rule.get("backendRefs")):
+            if (text(each.get("kind")) or "Service") == "Service" and number(each.get("weight"), 1):
+                yield text(each.get("namespace")) or route.namespace, text(each.get("name"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
+from homelab.health.checks.gateways import backends
 from homelab.health.checks.pods import unready_since
 from homelab.health.checks.workloads import rolling, short_since
 from homelab.health.codes import CRITICAL, INFO, WARNING, finding
@@ -114,11 +115,14 @@ def _nearest(snapshot: Snapshot, service: Service) -> str:
 
 
 def referred(snapshot: Snapshot) -> Mapping[tuple[str, str], str]:
-    """The first Ingress or IngressRoute that leads to a Service, by the Service's namespace and name."""
+    """The first Ingress, IngressRoute or HTTPRoute that leads to a Service, by the Service's namespace and name."""
     found: dict[tuple[str, str], str] = {}
     for each in snapshot.ingresses:
         for backend in each.backends:
             found.setdefault((backend.namespace, backend.service), str(each.ref))
+    for route in snapshot.things("httproutes"):
+        for place in backends(route):
+            found.setdefault(place, str(route.ref))
     return found
 
 
@@ -144,7 +148,7 @@ def unserved(snapshot: Snapshot, service: Service, *, referred: bool) -> Severit
 
 
 def check_endpoints(snapshot: Snapshot) -> Iterator[Finding]:
-    """Every Service has a ready endpoint; it is critical where an Ingress leads to one that has none."""
+    """Every Service has a ready endpoint; it is critical where an Ingress or a route leads to one that has none."""
     led = referred(snapshot)
     for each in snapshot.services:
         if each.ref[:3] == DNS[:3]:

@@ -25,11 +25,12 @@ from homelab.health.kinds import BY_NAME, KINDS
 from homelab.health.report import Report, Status
 from homelab.health.snapshot import DEEP, DERIVED, INVENTORY, PROBES, Api
 from homelab.health.text import lines
-from tests.unit.health.cluster import NOW, VERSION, K3s
+from tests.unit.health.cluster import NOW, VERSION, K3s, condition
 from tests.unit.health.faults import (
     FAULTS,
     QUIET,
     Fault,
+    autoscaler,
     balanced_and_scaled_to_nothing,
     certificate_of_a_listener_not_issued,
     claim_does_not_go,
@@ -168,6 +169,23 @@ def test_why_k3s_has_no_pods_of_what_is_in_its_own_process_is_information() -> N
     for node in cluster.lists["nodes"]:
         node["status"]["nodeInfo"]["kubeletVersion"] = "v1.35.6"
     assert [each.code for each in look(cluster).roots] == ["NET002"] * 4
+
+
+@pytest.mark.parametrize(("minutes", "told"), [(4, []), (20, ["WORK011"])])
+def test_an_autoscaler_is_at_its_most_since_it_scaled_last(minutes: float, told: list[str]) -> None:
+    """Before, it was at its least, of which the same condition told (kubernetes/kubernetes#100420, as its commenters
+    show it)."""
+    cluster = K3s()
+    since, why = cluster.ago(days=9), "the desired replica count is more than the maximum replica count"
+    made = autoscaler(cluster, "ScalingLimited", "True", "TooManyReplicas", why, since)
+    made["status"] |= {"desiredReplicas": 4, "lastScaleTime": cluster.ago(minutes=minutes)}
+    made["status"]["conditions"] += [
+        condition("AbleToScale", "True", "ReadyForNewScale", since, "recommended size matches current size"),
+        condition("ScalingActive", "True", "ValidMetricFound", since, "the HPA was able to calculate a replica count"),
+    ]
+    report = look(cluster)
+    assert [each.code for each in report.information] == told
+    assert report.roots == ()
 
 
 def test_what_takes_a_route_is_called_by_its_kind() -> None:

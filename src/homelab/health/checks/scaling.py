@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from homelab.health.codes import INFO, finding
 from homelab.health.report import Finding
-from homelab.health.shape import mapping, number, quantity
+from homelab.health.shape import mapping, number, quantity, when
 from homelab.health.slim import conditions
 from homelab.health.snapshot import Snapshot
 
@@ -14,7 +14,8 @@ from homelab.health.snapshot import Snapshot
 def check_autoscalers(snapshot: Snapshot) -> Iterator[Finding]:
     """Every autoscaler finds what it scales and its metrics, and is not at its most for long.
 
-    Source: autoscaling/v2, conditions AbleToScale, ScalingActive and ScalingLimited.
+    Source: autoscaling/v2, conditions AbleToScale, ScalingActive and ScalingLimited. The last is True of one at its
+    least as well, as most are for days, and keeps its time when that comes to its most, as it did when it scaled last.
     """
     limits = snapshot.thresholds
     for each in snapshot.things("horizontalpodautoscalers"):
@@ -33,9 +34,12 @@ def check_autoscalers(snapshot: Snapshot) -> Iterator[Finding]:
             limited, most = told.get("ScalingLimited"), number(each.at("spec", "maxReplicas"))
             if limited is None or limited.status != "True" or limited.reason != "TooManyReplicas":
                 continue
-            if limited.since is None or snapshot.now - limited.since > limits.autoscaler:
+            since = max(
+                (time for time in (limited.since, when(each.at("status", "lastScaleTime"))) if time), default=None
+            )
+            if since is None or snapshot.now - since > limits.autoscaler:
                 said_ = f"wants more than the {most} replicas that it may have"
-                yield finding("WORK011", each.ref, said_, severity=INFO, since=limited.since)
+                yield finding("WORK011", each.ref, said_, severity=INFO, since=since)
 
 
 _GROWS = ("pods", "cpu", "memory", "storage")

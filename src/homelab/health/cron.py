@@ -33,9 +33,10 @@ def widest_pause(schedule: str) -> timedelta | None:
     None for what is no schedule, or comes due less than twice in four years.
     """
     try:
-        return _widest(schedule)
+        found = _widest(schedule)
     except ValueError:
         return None
+    return found if found and found <= _TO - _FROM else None
 
 
 def _widest(schedule: str) -> timedelta | None:

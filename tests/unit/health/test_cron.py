@@ -46,6 +46,7 @@ def test_the_longest_time_between_two_starts(schedule: str, pause: timedelta) ->
         *("", "   ", "@reboot", "@every", "@every soon", "0 3 * *", "0 3 * * * *", "60 * * * *", "0 3 * * 7"),
         *("5-1 * * * *", "*/0 * * * *", "a * * * *", "0 3 31 2 *", "-1 * * * *", "0 3 * * mon-", "TZ=UTC"),
         "0 3 29 2 *",
+        "@every 20000000000h",  # twice that is longer than Python's time
     ],
 )
 def test_what_is_no_schedule_or_never_comes_due_has_none(schedule: str) -> None:

@@ -121,7 +121,8 @@ class Taint:
 @record
 class Node(Object):
     """`version` is the kubelet's, as v1.35.6+k3s1; `allocatable` is in Kubernetes' quantities, `disabled` what a
-    K3s server was told not to bring along (`--disable`)."""
+    K3s server was told not to bring along (`--disable`), `snapshots` the schedule by which it takes those of etcd, None
+    where it takes none."""
 
     unschedulable: bool
     taints: tuple[Taint, ...]
@@ -130,6 +131,7 @@ class Node(Object):
     addresses: tuple[tuple[str, str], ...]
     allocatable: dict[str, str]
     disabled: frozenset[str]
+    snapshots: str | None
 
     @property
     def k3s(self) -> bool:

@@ -308,6 +308,7 @@ def _end(value: object) -> End:
 
 def node(item: Json) -> Node:
     spec, status = mapping(item.get("spec")), mapping(item.get("status"))
+    arguments = _arguments(dig(item, "metadata", "annotations", "k3s.io/node-args"))
     return Node(
         *_head("Node", item),
         flag(spec.get("unschedulable")),
@@ -319,26 +320,44 @@ def node(item: Json) -> Node:
         text(dig(status, "nodeInfo", "kubeletVersion")),
         tuple((text(each.get("type")), text(each.get("address"))) for each in objects(status.get("addresses"))),
         texts(status.get("allocatable")),
-        _disabled(dig(item, "metadata", "annotations", "k3s.io/node-args")),
+        _disabled(arguments),
+        _snapshots(arguments),
     )
 
 
-def _disabled(arguments: object) -> frozenset[str]:
-    """What K3s' own arguments, as it writes them on its node, say not to bring along: `--disable a,b --disable=c`, and
-    "helm-controller" where it is without that."""
+def _arguments(value: object) -> list[tuple[str, str]]:
+    """K3s' own arguments, as it writes them on its node, each with what is behind it."""
     try:
-        told = json.loads(arguments) if isinstance(arguments, str) else None
+        told = json.loads(value) if isinstance(value, str) else None
     except (ValueError, RecursionError):
-        return frozenset()
+        return []
     if not isinstance(told, list):
-        return frozenset()
+        return []
     # K3s parts --key=value in two by itself.
     words = [word for each in told if isinstance(each, str) for word in each.split("=", 1)]
-    names = [value for key, value in pairwise(words) if key in ("--disable", "--no-deploy")]
-    # A switch on the command line has nothing behind it, one of the file of settings a value.
-    if any(key == "--disable-helm-controller" and value != "false" for key, value in pairwise([*words, ""])):
+    return list(pairwise([*words, ""]))
+
+
+def _switched(arguments: list[tuple[str, str]], name: str) -> bool:
+    """A switch on the command line has nothing behind it, one of the file of settings a value."""
+    return any(key == name and value != "false" for key, value in arguments)
+
+
+def _disabled(arguments: list[tuple[str, str]]) -> frozenset[str]:
+    """What K3s is told not to bring along: `--disable a,b --disable=c`, and "helm-controller" where it is without
+    that."""
+    names = [value for key, value in arguments if key in ("--disable", "--no-deploy")]
+    if _switched(arguments, "--disable-helm-controller"):
         names.append("helm-controller")
     return frozenset(name.strip() for each in names for name in each.split(",") if name.strip())
+
+
+def _snapshots(arguments: list[tuple[str, str]]) -> str | None:
+    """By which plan K3s is told to take snapshots of etcd, its own where it is told none; None where it takes none."""
+    if _switched(arguments, "--etcd-disable-snapshots"):
+        return None
+    told = [value for key, value in arguments if key == "--etcd-snapshot-schedule-cron"]
+    return told[-1] if told else "0 */12 * * *"
 
 
 def lease(item: Json) -> Lease:

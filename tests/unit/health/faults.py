@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from homelab.health.report import Severity
-from tests.unit.health.cluster import Json, K3s, condition, filesystem, micro, owner, stamp, summary
+from tests.unit.health.cluster import SERVERS, Json, K3s, condition, filesystem, micro, owner, stamp, summary
 
 CRITICAL, WARNING = Severity.CRITICAL, Severity.WARNING
 Expected = tuple[str, str, Severity]
@@ -390,6 +390,27 @@ def two_members(cluster: K3s) -> Expected:
 def snapshots_stopped(cluster: K3s) -> Expected:
     for file in cluster.lists["etcdsnapshotfiles"]:
         file["status"]["creationTime"] = cluster.ago(hours=40)
+    return "ETCD004", "etcd", CRITICAL
+
+
+def told(cluster: K3s, *arguments: str) -> None:
+    """What all servers are told, as K3s writes it down."""
+    for name in SERVERS:
+        annotations = cluster.get("nodes", name)["metadata"]["annotations"]
+        annotations["k3s.io/node-args"] = json.dumps(["server", *arguments])
+
+
+def snapshots_turned_off(cluster: K3s) -> Expected:
+    """Whoever did so may take them in another way, which K3s knows nothing of."""
+    told(cluster, "--etcd-disable-snapshots")
+    cluster.lists["etcdsnapshotfiles"] = []
+    return "ETCD004", "etcd", WARNING
+
+
+def weekly_snapshots_stopped(cluster: K3s) -> Expected:
+    told(cluster, "--etcd-snapshot-schedule-cron", "0 3 * * 0")
+    for file in cluster.lists["etcdsnapshotfiles"]:
+        file["status"]["creationTime"] = cluster.ago(days=22)
     return "ETCD004", "etcd", CRITICAL
 
 
@@ -1717,6 +1738,8 @@ FAULTS: tuple[Fault, ...] = (
     no_member_any_more,
     two_members,
     snapshots_stopped,
+    snapshots_turned_off,
+    weekly_snapshots_stopped,
     one_snapshot_missed,
     no_snapshot_ever,
     snapshot_failed,
@@ -2126,6 +2149,18 @@ def snapshot_failed_once(cluster: K3s) -> None:
     failed_snapshot(cluster, 0, "no space left on device", hours=1)["spec"]["nodeName"] = "s9"
 
 
+def first_of_weekly_snapshots(cluster: K3s) -> None:
+    """There are too few to tell the plan by; and it stays like that where two are kept."""
+    told(cluster, "--etcd-snapshot-schedule-cron=0 3 * * 0", "--etcd-snapshot-retention", "2")
+    for file in cluster.lists["etcdsnapshotfiles"]:
+        file["status"]["creationTime"] = cluster.ago(days=6)
+
+
+def snapshots_taken_otherwise(cluster: K3s) -> None:
+    """On demand, by a timer of somebody's own."""
+    told(cluster, "--etcd-disable-snapshots", "true")
+
+
 def snapshots_once_a_week(cluster: K3s) -> None:
     """By plan."""
     cluster.lists["etcdsnapshotfiles"][1]["status"]["creationTime"] = cluster.ago(days=5)
@@ -2336,6 +2371,8 @@ QUIET: tuple[Callable[[K3s], None], ...] = (
     restarted_k3s,
     snapshot_failed_once,
     snapshots_once_a_week,
+    first_of_weekly_snapshots,
+    snapshots_taken_otherwise,
     services_that_need_no_endpoints,
     services_of_kube_prometheus_stack,
     service_within_its_time,

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 from homelab.counting import many
+from homelab.health import cron
 from homelab.health.checks.nodes import not_ready
 from homelab.health.codes import CRITICAL, INFO, WARNING, finding
 from homelab.health.objects import Node, Thing
@@ -133,21 +134,25 @@ def _taker(snapshot: Snapshot, file: Thing) -> str:
 
 def check_snapshot_age(snapshot: Snapshot) -> Iterator[Finding]:
     """The newest snapshot is not older than the plan that K3s takes them by, by far."""
+    plans = [cron.widest_pause(each.snapshots) for each in _members(snapshot) if each.snapshots is not None]
+    planned = min((pause for pause in plans if pause), default=timedelta())
     usable = [file for file in _files(snapshot) if _usable(file)]
     newest = max((taken for file in usable if (taken := _taken(file))), default=None)
     # Before the first one is due there is none.
     since = newest or min((node.created for node in _members(snapshot) if node.created), default=None)
     if since is None:
         return
-    limits, pause = snapshot.thresholds, _pause(usable)
+    limits, pause = snapshot.thresholds, max(planned, _pause(usable))
     old = snapshot.now - since
     if old <= max(limits.etcd_snapshot_warning, pause * 1.5):
         return
+    critical = bool(plans) and old > max(limits.etcd_snapshot_critical, pause * 3)
+    said = "has no newer snapshot" if newest else "has no snapshot that can be used"
     yield finding(
         "ETCD004",
         CLUSTER,
-        "has no newer snapshot" if newest else "has no snapshot that can be used",
-        severity=CRITICAL if old > max(limits.etcd_snapshot_critical, pause * 3) else WARNING,
+        said if plans else f"{said}, and K3s is told to take none (etcd-disable-snapshots)",
+        severity=CRITICAL if critical else WARNING,
         since=since,
     )
 

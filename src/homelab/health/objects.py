@@ -61,7 +61,8 @@ class End:
 
 @record
 class Container:
-    """One container of a pod. `state` is waiting, running, terminated or "" when the kubelet has told nothing yet."""
+    """One container of a pod. `state` is waiting, running, terminated or "" when the kubelet has told nothing yet;
+    `memory_limit` is its own or the pod's."""
 
     name: str
     image: str

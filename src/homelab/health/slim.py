@@ -245,6 +245,7 @@ def _host_ports(containers: list[Json]) -> tuple[int, ...]:
 
 def _containers(spec: Json, containers: list[Json], status: Json) -> tuple[Container, ...]:
     found: list[Container] = []
+    shared = text(dig(spec, "resources", "limits", "memory")) if "resources" in spec else ""
     for init, wanted, told in (
         (True, objects(spec.get("initContainers")), "initContainerStatuses"),
         (False, containers, "containerStatuses"),
@@ -254,11 +255,11 @@ def _containers(spec: Json, containers: list[Json], status: Json) -> tuple[Conta
         states = {text(each.get("name")): each for each in objects(status.get(told))}
         for each in wanted:
             name = text(each.get("name"))
-            found.append(_container(name, init, each, states.get(name, NONE)))
+            found.append(_container(name, init, each, states.get(name, NONE), shared))
     return tuple(found)
 
 
-def _container(name: str, init: bool, spec: Json, status: Json) -> Container:
+def _container(name: str, init: bool, spec: Json, status: Json, shared: str) -> Container:
     state, reason, message, since, end = "", "", "", None, None
     told = mapping(status.get("state"))
     if "running" in told:
@@ -281,7 +282,7 @@ def _container(name: str, init: bool, spec: Json, status: Json) -> Container:
         since,
         end,
         _end(last["terminated"]) if "terminated" in last else None,
-        text(dig(spec, "resources", "limits", "memory")) if "resources" in spec else "",
+        (text(dig(spec, "resources", "limits", "memory")) if "resources" in spec else "") or shared,
         _container_ports(spec["ports"]) if "ports" in spec else (),
     )
 

@@ -1285,6 +1285,16 @@ def chart_not_taken(cluster: K3s) -> Expected:
     return "ADDON003", "old", WARNING
 
 
+def chart_of_which_no_job_is_made(cluster: K3s) -> Expected:
+    """It was changed for the worse, and the Job of before is done."""
+    why = 'Failed to generate Job: secrets "values" not found'
+    cluster.get("helmcharts", "traefik")["status"]["conditions"] = [
+        {"type": "JobCreated", "status": "False"},
+        {"type": "Failed", "status": "True", "reason": "Job create failed", "message": why},
+    ]
+    return "ADDON003", "traefik", CRITICAL
+
+
 def chart_crashes(cluster: K3s) -> Expected:
     """The definitions fail, and so does what needs them."""
     for name in ("helm-install-traefik", "helm-install-traefik-crd"):
@@ -1809,6 +1819,7 @@ FAULTS: tuple[Fault, ...] = (
     metrics_scaled_to_nothing,
     chart_failed,
     chart_not_taken,
+    chart_of_which_no_job_is_made,
     chart_crashes,
     balancer_port_taken,
     balancer_port_taken_on_old_k3s,
@@ -1924,6 +1935,29 @@ def rejected_until_the_device_was_there(cluster: K3s) -> None:
     """One after another, the last in the second in which the one was made that got it."""
     pod = one_pod(cluster, "library")
     pod["metadata"]["creationTimestamp"] = rejected(cluster, pod)["metadata"]["creationTimestamp"]
+
+
+def rejected_by_a_node_that_starts(cluster: K3s) -> None:
+    """Before it knows its own labels, and its pods of before the reboot count still; others took their place."""
+    for reason, name in (("NodeAffinity", "web"), ("OutOfcpu", "library")):
+        pod = rejected(cluster, one_pod(cluster, name))
+        pod["status"] |= {"reason": reason, "message": f"Pod was rejected: {reason}"}
+
+
+def ready_this_moment(cluster: K3s) -> None:
+    """Their controllers have not counted it yet, or wait for minReadySeconds."""
+    for kind, name in (("statefulsets", "database"), ("daemonsets", "svclb"), ("deployments", "web")):
+        short(cluster, kind, name, 1, cluster.ago(days=9))
+        set_condition(one_pod(cluster, name), "Ready", "True", "", cluster.ago(seconds=2))
+
+
+def restarted_beside_an_old_eviction(cluster: K3s) -> None:
+    first, second, _ = cluster.pods("web")
+    old = unschedulable(cluster, first, "", minutes=4320)
+    old["status"] |= {"phase": "Failed", "reason": "Evicted", "message": "low on memory", "conditions": []}
+    old["status"]["startTime"] = cluster.ago(days=3)
+    short(cluster, "deployments", "web", 2, "")
+    unready(second, cluster.ago(seconds=40))
 
 
 def init_containers_at_work(cluster: K3s) -> None:
@@ -2342,6 +2376,9 @@ QUIET: tuple[Callable[[K3s], None], ...] = (
     ordered_shutdown,
     init_containers_at_work,
     rejected_after_a_reboot,
+    rejected_by_a_node_that_starts,
+    ready_this_moment,
+    restarted_beside_an_old_eviction,
     rejected_until_the_device_was_there,
     gated_pod,
     scaled_to_nothing,

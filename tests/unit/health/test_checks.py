@@ -38,6 +38,7 @@ from tests.unit.health.faults import (
     http_route,
     listeners_in_conflict,
     memory_pressure,
+    out_of_memory_once,
     route,
     route_with_a_parent_that_is_not_there,
     services_of_kube_prometheus_stack,
@@ -158,6 +159,14 @@ def test_warnings_that_come_again_and_again_are_information() -> None:
     assert [each.code for each in report.information] == ["CTRL012", "CTRL012"]
 
 
+def test_the_warnings_of_a_node_are_looked_for_in_every_namespace() -> None:
+    """They are in `default`, whatever the namespace of the context is."""
+    cluster = K3s()
+    cluster.event("Node", "", "s1", "Slow", "a disk", minutes=2)["count"] = 6
+    (slow,) = look(cluster).information
+    assert slow.remedy == "kubectl get events -A --field-selector type=Warning,involvedObject.name=s1"
+
+
 def test_why_k3s_has_no_pods_of_what_is_in_its_own_process_is_information() -> None:
     cluster = K3s()
     services_of_kube_prometheus_stack(cluster)
@@ -229,6 +238,17 @@ def test_a_service_that_rests_has_an_address_where_any_node_gives_one() -> None:
     balanced_and_scaled_to_nothing(cluster)
     cluster.get("services", "photos")["spec"]["externalTrafficPolicy"] = "Cluster"
     assert [(each.code, each.object.name) for each in look(cluster).roots] == [("NET001", "photos")]
+
+
+def test_what_a_pod_may_have_in_all_is_its_containers_limit() -> None:
+    """Kubernetes 1.34 on (pod-level resources): the node did not run out."""
+    cluster = K3s()
+    out_of_memory_once(cluster)
+    spec = cluster.pods("library")[0]["spec"]
+    spec["containers"][0]["resources"] = {}
+    spec["resources"] = {"limits": {"memory": "300Mi"}}
+    (root,) = look(cluster).roots
+    assert "(its limit is 300Mi)" in root.summary
 
 
 def test_of_what_never_started_no_log_is_asked_for() -> None:

@@ -82,12 +82,14 @@ def check_there(snapshot: Snapshot) -> Iterator[Finding]:
 
 def check_charts(snapshot: Snapshot) -> Iterator[Finding]:
     """The charts that K3s installs are installed; tries that failed before one succeeded mean nothing. One that K3s
-    does not take at all, as of Helm 2, has no Job."""
+    does not take at all, as of Helm 2, has no Job, one that it cannot make a Job of that of before."""
     jobs = {(each.namespace, each.name): each for each in snapshot.jobs}
     bad: dict[tuple[str, str], tuple[HelmChart, Job, str]] = {}
     for chart in snapshot.helm_charts:
         job, failed = jobs.get((chart.namespace, chart.job)), chart.conditions.get("Failed")
-        if not job and failed and failed.status == "True" and not chart.deleting:
+        made = chart.conditions.get("JobCreated")
+        unmade = not job or (made is not None and made.status == "False")
+        if unmade and failed and failed.status == "True" and not chart.deleting:
             severity = CRITICAL if chart.namespace == SYSTEM else WARNING
             said = f"is not installed: {failed.why}"
             yield finding("ADDON003", chart.ref, said, severity=severity, since=failed.since, remedy=_DESCRIBE)

@@ -10,6 +10,8 @@ from homelab.health.report import Finding
 from homelab.health.snapshot import Snapshot
 
 _MOST = 10  # objects; more would be a list of events
+# What has no namespace has its events in `default`, which need not be the context's own.
+_ANYWHERE = "kubectl get events -A --field-selector type=Warning,involvedObject.name={name}"
 
 
 def check_warnings(snapshot: Snapshot) -> Iterator[Finding]:
@@ -39,6 +41,7 @@ def check_warnings(snapshot: Snapshot) -> Iterator[Finding]:
             owner=snapshot.workload(pod) if pod else None,
             since=event.last,
             evidence={"times": event.count, "reason": event.reason},
+            remedy=None if event.about.namespace else _ANYWHERE,
         )
 
 

@@ -35,7 +35,8 @@ _START = {
 _BACK_OFF = "CrashLoopBackOff"
 # A node that shuts down in order ends its pods like this, and others take their place.
 _SHUTDOWN = {"Terminated", "NodeShutdown", "Shutdown"}
-_REJECTED = "UnexpectedAdmissionError"
+# What a kubelet says when it does not take a pod, beside a resource that there is too little of: "OutOfcpu".
+_REJECTED = ("UnexpectedAdmissionError", "NodeAffinity", "NodePorts", "TopologyAffinityError", "OutOf")
 # What to do about a crash of its own kind: a container that could not be started has no log.
 _REMEDIES = {"OOMKilled": "POD008", "StartError": "POD003"}
 _SIGNALS = {9: "SIGKILL", 15: "SIGTERM", 11: "SIGSEGV", 6: "SIGABRT"}
@@ -298,8 +299,9 @@ def _initializing(snapshot: Snapshot, pod: Pod) -> Container | None:
 def check_failed(snapshot: Snapshot) -> Iterator[Finding]:
     """No pod failed lately or was evicted. A Job's pods may fail; the Job tells whether it did.
 
-    One that asked for a device (a GPU) before its plugin was there, as after a reboot, is rejected and stays behind; it
-    is information once one made later is ready in its place, or its ReplicaSet has all that it wants.
+    One that its kubelet does not take stays behind, as those that ask for a device (a GPU) after a reboot, before its
+    plugin is there; it is information once one made later is ready in its place, or its ReplicaSet has all that it
+    wants.
     """
     newest = _newest_ready(snapshot)
     # Until the device is there pods come and go many a second, and times of creation are whole seconds.
@@ -313,7 +315,7 @@ def check_failed(snapshot: Snapshot) -> Iterator[Finding]:
         owner = pod.owner[:3] if pod.owner else None
         later = newest.get(owner) if owner else None
         replaced = owner in whole or bool(later and pod.created and later > pod.created)
-        over = pod.reason in _SHUTDOWN or (pod.reason == _REJECTED and replaced)
+        over = pod.reason in _SHUTDOWN or (pod.reason.startswith(_REJECTED) and replaced)
         bad = next((each for each in pod.containers if each.end and each.end.failed), None)
         why = pod.message or (_ended(bad.end, bad) if bad else "no reason is given")
         said = "was evicted" if pod.reason == "Evicted" else f"failed{f' ({pod.reason})' if pod.reason else ''}"

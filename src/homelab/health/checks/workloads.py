@@ -13,13 +13,18 @@ from homelab.health.snapshot import Snapshot
 
 
 def short_since(snapshot: Snapshot, workload: Workload) -> datetime | None:
-    """Since when a workload has been short of pods: what it says, or since the first of those it has is not ready."""
+    """Since when a workload has been short of pods: what it says, or since the first of those it has is not ready.
+    Where all that it wants are, since the last one is: its controller has not counted that yet, or waits for
+    `minReadySeconds`."""
     available = workload.conditions.get("Available")
     if available and available.status == "False" and available.since:
         return available.since
-    pods = snapshot.pods_of.get(workload.ref[:3], ())
+    pods = [pod for pod in snapshot.pods_of.get(workload.ref[:3], ()) if not pod.done]
     unready = [since for pod in pods if not pod.ready and (since := unready_since(pod))]
-    return min(unready, default=None) or workload.changed or workload.created
+    if unready:
+        return min(unready)
+    ready = [since for pod in pods if pod.ready and (since := unready_since(pod))]
+    return max(ready) if 0 < workload.desired <= len(ready) else workload.changed or workload.created
 
 
 def rolling(workload: Workload) -> bool:

@@ -335,7 +335,12 @@ TABLE: tuple[Code, ...] = (
     ),
     Code("WORK006", CRITICAL, "pods can be created", "kubectl describe replicaset {name} {-n}", ("replicasets",)),
     Code(
-        "WORK007", WARNING, "Jobs succeed", "kubectl describe job {name} {-n}; kubectl logs job/{name} {-n}", ("jobs",)
+        "WORK007",
+        WARNING,
+        "Jobs succeed",
+        "kubectl describe job {name} {-n}; kubectl logs job/{name} {-n}",
+        ("jobs",),
+        ("cronjobs", "leases", "nodes"),
     ),
     Code(
         "WORK008",

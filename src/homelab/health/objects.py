@@ -188,14 +188,17 @@ class Job(Object):
 
 @record
 class CronJob(Object):
-    """`last` is when it came due last and was heeded, `changed` when its spec was last written, where known; `active`
-    counts its Jobs that are at it. `skips` means that it does not start while one is."""
+    """`last` is when it came due last and was heeded, `succeeded` when a Job of it last ended well, `changed` when its
+    spec was last written, where known; `active` counts its Jobs that are at it, and `concurrency` says what it does
+    when it comes due while one is. `fleeting` Jobs are gone once they end, and their success may go unnoticed."""
 
     schedule: str
     suspended: bool
-    skips: bool
+    concurrency: str
     active: int
     last: datetime | None
+    succeeded: datetime | None
+    fleeting: bool
     changed: datetime | None
 
 

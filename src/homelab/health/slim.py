@@ -457,9 +457,11 @@ def cronjob(item: Json) -> CronJob:
         *_head("CronJob", item),
         text(spec.get("schedule")),
         flag(spec.get("suspend")),
-        spec.get("concurrencyPolicy") == "Forbid",
+        text(spec.get("concurrencyPolicy")) or "Allow",
         len(objects(status.get("active"))),
         when(status.get("lastScheduleTime")),
+        when(status.get("lastSuccessfulTime")),
+        dig(spec, "jobTemplate", "spec", "ttlSecondsAfterFinished") == 0,
         _changed(item),
     )
 

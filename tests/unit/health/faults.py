@@ -904,6 +904,25 @@ def job_whose_pods_are_refused(cluster: K3s) -> Expected:
     return "WORK008", "backup-29402880", WARNING
 
 
+def unsuccessful(cluster: K3s, name: str, **status: object) -> Json:
+    """A CronJob of each night that has not succeeded for three days."""
+    item = cluster.cronjob("media", name)
+    item["spec"]["failedJobsHistoryLimit"] = 0
+    item["status"] = {"lastScheduleTime": cluster.ago(hours=12), "lastSuccessfulTime": cluster.ago(days=3), **status}
+    return item
+
+
+def cronjob_that_fails_without_a_trace(cluster: K3s) -> Expected:
+    unsuccessful(cluster, "dump")
+    return "WORK007", "dump", WARNING
+
+
+def cronjob_whose_jobs_give_way(cluster: K3s) -> Expected:
+    """Each hangs until the next one comes due and takes its place."""
+    unsuccessful(cluster, "dump", active=[{"kind": "Job", "name": "dump-1"}])["spec"]["concurrencyPolicy"] = "Replace"
+    return "WORK007", "dump", WARNING
+
+
 def cronjob_not_started(cluster: K3s) -> Expected:
     """Each night since the day before yesterday its Job is refused."""
     cluster.lists["jobs"] = [each for each in cluster.lists["jobs"] if "backup" not in each["metadata"]["name"]]
@@ -1790,6 +1809,8 @@ FAULTS: tuple[Fault, ...] = (
     jobs_failed_each_night,
     job_for_ever,
     job_whose_pods_are_refused,
+    cronjob_that_fails_without_a_trace,
+    cronjob_whose_jobs_give_way,
     cronjob_not_started,
     cronjob_never_started,
     nas_gone,
@@ -2032,6 +2053,15 @@ def cronjobs_at_work(cluster: K3s) -> None:
     made("let-go-on", "0 3 * * *", 8)["metadata"]["managedFields"] = [written]
     made("yearly", "@yearly", 9)
     made("odd", "every now and then", 9)
+
+
+def cronjobs_of_which_nobody_knows_a_failure(cluster: K3s) -> None:
+    """At it for long, too quick to be seen, suspended, succeeded a while ago, and of a version that does not tell."""
+    unsuccessful(cluster, "at-it", active=[{"kind": "Job", "name": "at-it-1"}])
+    unsuccessful(cluster, "quick")["spec"]["jobTemplate"] = {"spec": {"ttlSecondsAfterFinished": 0}}
+    unsuccessful(cluster, "off")["spec"]["suspend"] = True
+    unsuccessful(cluster, "once", lastSuccessfulTime=cluster.ago(hours=40))
+    del unsuccessful(cluster, "of-old")["status"]["lastSuccessfulTime"]
 
 
 def cluster_was_off(cluster: K3s) -> None:
@@ -2389,6 +2419,7 @@ QUIET: tuple[Callable[[K3s], None], ...] = (
     claim_within_its_time,
     volumes_with_room,
     cronjobs_at_work,
+    cronjobs_of_which_nobody_knows_a_failure,
     cluster_was_off,
     one_server_was_off,
     busy_and_full,

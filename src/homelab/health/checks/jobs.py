@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from homelab.health import cron
 from homelab.health.checks.workloads import refused
@@ -33,8 +33,13 @@ def _succeeded_later(snapshot: Snapshot) -> dict[tuple[str, str, str], datetime]
 
 
 def check_failed(snapshot: Snapshot) -> Iterator[Finding]:
-    """No Job has failed for good; a retry is none, and neither is one whose CronJob succeeded since."""
+    """No Job has failed for good; a retry is none, and neither is one whose CronJob succeeded since.
+
+    No CronJob has let twice the longest pause of its schedule go by without success either, though it was started:
+    Jobs that fail may be cleared away at once, or give way to the next one that comes due.
+    """
     succeeded = _succeeded_later(snapshot)
+    told = set()
     for job in snapshot.jobs:
         failed = job.conditions.get("Failed")
         if not failed or failed.status != "True" or job.deleting:
@@ -44,6 +49,35 @@ def check_failed(snapshot: Snapshot) -> Iterator[Finding]:
             continue
         said = f"failed: {failed.why}"
         yield finding("WORK007", job.ref, said, owner=job.owner, since=failed.since, evidence={"reason": failed.reason})
+        if job.owner:
+            told.add(job.owner[:3])
+    begun = _begun(snapshot)
+    for each in snapshot.cronjobs:
+        if each.ref[:3] not in told and _fails(snapshot, each, (*begun, succeeded.get(each.ref[:3]))):
+            said = "has been started and has not succeeded for more than twice its longest pause"
+            yield finding("WORK007", each.ref, said, since=each.succeeded, remedy=_TRY)
+
+
+# Its Jobs of before are gone, and their logs with them.
+_TRY = "kubectl create job {name}-try --from=cronjob/{name} {-n}; kubectl logs -f job/{name}-try {-n}"
+
+
+def _patience(snapshot: Snapshot, each: CronJob) -> timedelta | None:
+    """For how long a CronJob may let nothing be heard; None where its schedule is none."""
+    pause = cron.widest_pause(each.schedule)
+    return max(2 * pause, snapshot.thresholds.cron_late) if pause else None
+
+
+def _fails(snapshot: Snapshot, each: CronJob, times: tuple[datetime | None, ...]) -> bool:
+    """Whether a CronJob is started and does not succeed. One that never has is left out, as older versions do not tell
+    that it has."""
+    patience, last = _patience(snapshot, each), each.last
+    if patience is None or each.suspended or each.deleting or each.fleeting or not each.succeeded or not last:
+        return False
+    if (each.active and each.concurrency != "Replace") or last <= each.succeeded or snapshot.now - last > patience:
+        return False
+    since = max(time for time in (each.succeeded, each.changed, *times) if time)
+    return snapshot.now - since > patience
 
 
 def check_suspended(snapshot: Snapshot) -> Iterator[Finding]:
@@ -63,11 +97,12 @@ def check_due(snapshot: Snapshot) -> Iterator[Finding]:
     """
     begun = _begun(snapshot)
     for each in snapshot.cronjobs:
-        pause = cron.widest_pause(each.schedule)
-        if pause is None or each.suspended or each.deleting or (each.skips and each.active):
+        patience = _patience(snapshot, each)
+        waits = each.active and each.concurrency == "Forbid"
+        if patience is None or each.suspended or each.deleting or waits:
             continue
         since = max((time for time in (each.last, each.created, each.changed, *begun) if time), default=None)
-        if since is None or snapshot.now - since <= max(2 * pause, snapshot.thresholds.cron_late):
+        if since is None or snapshot.now - since <= patience:
             continue
         yield finding("WORK013", each.ref, _unstarted(snapshot, each), since=each.last or each.created)
 

@@ -833,6 +833,14 @@ def statefulset_update_stuck(cluster: K3s) -> Expected:
     return "WORK004", "database", WARNING
 
 
+def daemonset_update_stuck(cluster: K3s) -> Expected:
+    """Nobody makes the pods of the new revision, and those of the old one run on."""
+    item = cluster.get("daemonsets", "svclb")
+    item["status"]["updatedNumberScheduled"] = 1
+    item["metadata"]["managedFields"][0]["time"] = cluster.ago(hours=1)
+    return "WORK005", "svclb", WARNING
+
+
 _DENIED = "is forbidden: ValidatingAdmissionPolicy 'tags' with binding 'tags' denied request: an image needs a tag"
 
 
@@ -1801,6 +1809,7 @@ FAULTS: tuple[Fault, ...] = (
     database_member_down,
     statefulset_without_pod,
     statefulset_update_stuck,
+    daemonset_update_stuck,
     statefulset_whose_pod_is_refused,
     statefulset_whose_pod_a_webhook_holds_up,
     daemonset_without_pod,
@@ -1970,6 +1979,14 @@ def ready_this_moment(cluster: K3s) -> None:
     for kind, name in (("statefulsets", "database"), ("daemonsets", "svclb"), ("deployments", "web")):
         short(cluster, kind, name, 1, cluster.ago(days=9))
         set_condition(one_pod(cluster, name), "Ready", "True", "", cluster.ago(seconds=2))
+
+
+def updates_on_their_way(cluster: K3s) -> None:
+    """One pod after the other, the last one made four minutes ago."""
+    statefulset_update_stuck(cluster)
+    daemonset_update_stuck(cluster)
+    for name in ("database-1", "svclb"):
+        cluster.pods(name)[0]["metadata"]["creationTimestamp"] = cluster.ago(minutes=4)
 
 
 def restarted_beside_an_old_eviction(cluster: K3s) -> None:
@@ -2408,6 +2425,7 @@ QUIET: tuple[Callable[[K3s], None], ...] = (
     rejected_after_a_reboot,
     rejected_by_a_node_that_starts,
     ready_this_moment,
+    updates_on_their_way,
     restarted_beside_an_old_eviction,
     rejected_until_the_device_was_there,
     gated_pod,

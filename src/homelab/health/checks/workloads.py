@@ -112,16 +112,26 @@ def check_statefulsets(snapshot: Snapshot) -> Iterator[Finding]:
                     since=since,
                     evidence={"desired": each.desired, "available": each.available},
                 )
-        elif each.updated < each.desired - each.partition and not each.on_delete and each.observed >= each.generation:
-            since = each.changed
-            # Without managed fields nobody knows how long, and an old StatefulSet may not count updated ones.
-            if since and snapshot.now - since > snapshot.thresholds.rollout:
-                said = f"does not get on with its update: {each.updated} of {each.desired} replicas have it"
-                yield finding("WORK004", each.ref, said, severity=WARNING, since=since)
+        elif since := _stuck_since(snapshot, each):
+            said = f"does not get on with its update: {each.updated} of {each.desired} replicas have it"
+            yield finding("WORK004", each.ref, said, severity=WARNING, since=since)
+
+
+def _stuck_since(snapshot: Snapshot, workload: Workload) -> datetime | None:
+    """Since when an update has not got on: it was written and no pod made for it for longer than a rollout may take;
+    None where it does."""
+    if workload.updated >= workload.desired - workload.partition or workload.on_delete:
+        return None
+    # Without managed fields nobody knows how long, and an old StatefulSet may not count updated ones.
+    if workload.observed < workload.generation or workload.changed is None:
+        return None
+    made = [pod.created for pod in snapshot.pods_of.get(workload.ref[:3], ()) if pod.created]
+    since = max((workload.changed, *made))
+    return since if snapshot.now - since > snapshot.thresholds.rollout else None
 
 
 def check_daemonsets(snapshot: Snapshot) -> Iterator[Finding]:
-    """Every DaemonSet has a pod available on each node that it is for."""
+    """Every DaemonSet has a pod available on each node that it is for, and brings updates to an end."""
     for each in snapshot.daemonsets:
         if each.deleting:
             continue
@@ -136,6 +146,9 @@ def check_daemonsets(snapshot: Snapshot) -> Iterator[Finding]:
                     since=since,
                     evidence={"desired": each.desired, "available": each.available},
                 )
+        elif since := _stuck_since(snapshot, each):
+            said = f"does not get on with its update: {each.updated} of {each.desired} nodes have it"
+            yield finding("WORK005", each.ref, said, severity=WARNING, since=since)
         elif each.misscheduled:
             # A taint that came later leaves its pods where they were: worth knowing, and harmless.
             said = f"still runs on {each.misscheduled} nodes that it is not for any more"

@@ -220,15 +220,15 @@ class Claim(Object):
 
 @record
 class Volume(Object):
-    """A PersistentVolume. `nodes` are the hostnames it is bound to, empty when it can be reached from anywhere;
-    `server` is NFS's."""
+    """A PersistentVolume. `places` are labels of which a node has to have one, empty when it can be reached from
+    anywhere; `server` is NFS's."""
 
     phase: str
     reason: str
     message: str
     class_name: str
     claim: Ref | None
-    nodes: tuple[str, ...]
+    places: tuple[tuple[str, str], ...]
     reclaim: str
     server: str
 

@@ -479,19 +479,22 @@ def claim(item: Json) -> Claim:
     )
 
 
-def _hostnames(term: Json) -> list[str]:
-    """The hostnames that a term of a node selector wants one of; none when it does not go by them."""
-    for each in objects(term.get("matchExpressions")):
-        values = each.get("values")
-        if each.get("key") == "kubernetes.io/hostname" and each.get("operator") == "In" and isinstance(values, list):
-            return [value for value in values if isinstance(value, str)]
-    return []
+def _labels(term: Json) -> list[tuple[str, str]]:
+    """The labels of which a term of a node selector wants one: hostnames, or else by the first key that it names any
+    of, that of a storage driver say; none when it does not go by them."""
+    found = [
+        (text(each.get("key")), values)
+        for each in objects(term.get("matchExpressions"))
+        if each.get("operator") == "In" and isinstance(values := each.get("values"), list)
+    ]
+    found.sort(key=lambda wanted: wanted[0] != "kubernetes.io/hostname")
+    return [(key, value) for key, values in found[:1] for value in values if isinstance(value, str)]
 
 
 def volume(item: Json) -> Volume:
     spec, status = mapping(item.get("spec")), mapping(item.get("status"))
     claimed = mapping(spec.get("claimRef"))
-    terms = [_hostnames(term) for term in objects(dig(spec, "nodeAffinity", "required", "nodeSelectorTerms"))]
+    terms = [_labels(term) for term in objects(dig(spec, "nodeAffinity", "required", "nodeSelectorTerms"))]
     return Volume(
         *_head("PersistentVolume", item),
         text(status.get("phase")),
@@ -499,8 +502,8 @@ def volume(item: Json) -> Volume:
         text(status.get("message"))[:_MESSAGE],
         text(spec.get("storageClassName")),
         Ref("PersistentVolumeClaim", text(claimed.get("namespace")), text(claimed.get("name"))) if claimed else None,
-        # One term is enough to be reached by: where one names no hostname, it may be from anywhere.
-        tuple(name for names in terms for name in names) if all(terms) else (),
+        # One term is enough to be reached by: where one names no label, it may be from anywhere.
+        tuple(label for labels in terms for label in labels) if all(terms) else (),
         text(spec.get("persistentVolumeReclaimPolicy")),
         _nfs_server(spec),
     )

@@ -1489,6 +1489,21 @@ def volume_on_a_node_that_is_gone(cluster: K3s) -> Expected:
     return "STOR006", volume["spec"]["claimRef"]["name"], CRITICAL
 
 
+def on_the_node_of_a_driver(cluster: K3s, node: str) -> Json:
+    """A volume of TopoLVM."""
+    for each in cluster.lists["nodes"]:
+        each["metadata"]["labels"]["topology.topolvm.io/node"] = each["metadata"]["name"]
+    volume = cluster.lists["persistentvolumes"][0]
+    term = volume["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"][0]
+    term["matchExpressions"] = [{"key": "topology.topolvm.io/node", "operator": "In", "values": [node]}]
+    return volume
+
+
+def volume_on_a_node_of_a_driver_that_is_gone(cluster: K3s) -> Expected:
+    volume = on_the_node_of_a_driver(cluster, "a9")
+    return "STOR006", volume["spec"]["claimRef"]["name"], CRITICAL
+
+
 def gateway(cluster: K3s, status: str, reason: str, since: str) -> Json:
     told = [{"type": "Accepted", "status": status, "reason": reason, "message": "", "lastTransitionTime": since}]
     return cluster.add(
@@ -1880,6 +1895,7 @@ FAULTS: tuple[Fault, ...] = (
     autoscaler_without_metrics,
     quota_nearly_used_up,
     volume_on_a_node_that_is_gone,
+    volume_on_a_node_of_a_driver_that_is_gone,
     certificate_not_issued,
     certificate_of_a_listener_not_issued,
     certificate_not_renewed,
@@ -2107,6 +2123,10 @@ def volumes_with_room(cluster: K3s) -> None:
     cluster.mounted("s2", "media", "block", capacityBytes=5 * 2**30)
     cluster.summaries["s3"] = {}
     cluster.summaries["s2"]["node"]["fs"] = filesystem(100, 10)
+
+
+def volume_of_a_driver(cluster: K3s) -> None:
+    on_the_node_of_a_driver(cluster, "a1")
 
 
 def claim_within_its_time(cluster: K3s) -> None:
@@ -2436,6 +2456,7 @@ QUIET: tuple[Callable[[K3s], None], ...] = (
     deleted_a_moment_ago,
     claim_within_its_time,
     volumes_with_room,
+    volume_of_a_driver,
     cronjobs_at_work,
     cronjobs_of_which_nobody_knows_a_failure,
     cluster_was_off,

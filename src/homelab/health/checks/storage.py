@@ -9,6 +9,7 @@ from homelab.health.objects import Claim, StorageClass, Usage, Volume
 from homelab.health.report import Finding, Ref
 from homelab.health.snapshot import Snapshot
 
+_HOSTNAME = "kubernetes.io/hostname"
 # Its volumes are folders of one disk of their node.
 _PROVISIONED, _LOCAL_PATH = "pv.kubernetes.io/provisioned-by", "rancher.io/local-path"
 
@@ -102,14 +103,21 @@ def _undeleted(snapshot: Snapshot, volume: Volume) -> str:
     for event in snapshot.events_about.get(volume.uid, ()):
         if event.reason == "VolumeFailedDelete":
             return event.message or event.reason
-    if volume.nodes and snapshot.was_read("nodes") and not _there(snapshot) & set(volume.nodes):
-        return f"node {volume.nodes[0]}, which it lies on, is not in the cluster"
+    if volume.places and snapshot.was_read("nodes") and not _there(snapshot) & set(volume.places):
+        return f"{_where(volume)}, which it lies on, is not in the cluster"
     return ""
 
 
-def _there(snapshot: Snapshot) -> set[str]:
-    """The hostnames of the nodes, by which volumes name them."""
-    return {node.labels.get("kubernetes.io/hostname", node.name) for node in snapshot.nodes}
+def _there(snapshot: Snapshot) -> set[tuple[str, str]]:
+    """The labels of the nodes, by which volumes name them."""
+    named = {(_HOSTNAME, node.labels.get(_HOSTNAME, node.name)) for node in snapshot.nodes}
+    return named.union(*(node.labels.items() for node in snapshot.nodes))
+
+
+def _where(volume: Volume) -> str:
+    """The node of a volume that lies on one, or the first of some, by its name or by the label of a storage driver."""
+    key, value = volume.places[0]
+    return f"node {value}" if key == _HOSTNAME else f"a node of {key}={value}"
 
 
 def check_kept(snapshot: Snapshot) -> Iterator[Finding]:
@@ -121,17 +129,19 @@ def check_kept(snapshot: Snapshot) -> Iterator[Finding]:
 
 
 def check_reachable(snapshot: Snapshot) -> Iterator[Finding]:
-    """Every volume that lies on a node, as those of K3s' local-path do, lies on one that is there."""
+    """Every volume that lies on a node, as those of K3s' local-path do, lies on one that is there.
+
+    A driver's volumes (TopoLVM's, OpenEBS', LINSTOR's) name their nodes by labels of its own.
+    """
     there = _there(snapshot)
     for volume in snapshot.volumes:
         claim = volume.claim
-        if volume.phase != "Bound" or claim is None or volume.deleting or not volume.nodes:
+        if volume.phase != "Bound" or claim is None or volume.deleting or not volume.places:
             continue
-        if there & set(volume.nodes) or (snapshot.namespace and claim.namespace != snapshot.namespace):
+        if there & set(volume.places) or (snapshot.namespace and claim.namespace != snapshot.namespace):
             continue
-        node = volume.nodes[0]
-        said = f"has its volume {volume.name} on node {node}, which is not in the cluster"
-        yield finding("STOR006", claim, said, evidence={"node": node, "volume": volume.name})
+        said = f"has its volume {volume.name} on {_where(volume)}, which is not in the cluster"
+        yield finding("STOR006", claim, said, evidence={"node": volume.places[0][1], "volume": volume.name})
 
 
 def check_room(snapshot: Snapshot) -> Iterator[Finding]:

@@ -44,6 +44,7 @@ from tests.unit.health.faults import (
     services_of_kube_prometheus_stack,
     set_condition,
     traefik_listener_without_its_certificate,
+    two_defaults,
 )
 
 API = Api("https://192.0.2.11:6443", "home", VERSION, latency=timedelta(seconds=0.01), skew=timedelta())
@@ -249,6 +250,24 @@ def test_what_a_pod_may_have_in_all_is_its_containers_limit() -> None:
     spec["resources"] = {"limits": {"memory": "300Mi"}}
     (root,) = look(cluster).roots
     assert "(its limit is 300Mi)" in root.summary
+
+
+def test_no_default_class_is_information() -> None:
+    cluster = K3s()
+    cluster.get("storageclasses", "local-path")["metadata"]["annotations"] = {}
+    report = look(cluster)
+    assert [(each.code, each.object.name) for each in report.information] == [("STOR004", "local-path")]
+    assert report.roots == ()
+
+
+def test_that_k3s_makes_its_class_the_default_again_is_said_where_it_is_one() -> None:
+    cluster = K3s()
+    two_defaults(cluster)
+    (root,) = look(cluster).roots
+    assert "K3s sets it on local-path again" in root.remedy
+    cluster.get("storageclasses", "local-path")["metadata"]["annotations"] = {}
+    (root,) = look(cluster).roots
+    assert "K3s" not in root.remedy
 
 
 def test_of_what_never_started_no_log_is_asked_for() -> None:

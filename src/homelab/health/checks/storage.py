@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from homelab.health.codes import CRITICAL, WARNING, finding
+from homelab.health.codes import CODES, CRITICAL, INFO, WARNING, finding
 from homelab.health.objects import Claim, StorageClass, Usage, Volume
 from homelab.health.report import Finding, Ref
 from homelab.health.snapshot import Snapshot
@@ -188,14 +188,26 @@ def check_room(snapshot: Snapshot) -> Iterator[Finding]:
 
 
 def check_default(snapshot: Snapshot) -> Iterator[Finding]:
-    """At most one StorageClass is the default.
+    """One StorageClass is the default. That there is none is information: claims may all name theirs.
 
     K3s makes its local-path the default again at each start. Source: Kubernetes, "Default StorageClass": of several the
     newest counts, and before Kubernetes 1.26 a claim that names none is refused.
     """
-    defaults = sorted(each.name for each in snapshot.storage_classes if each.default and not each.deleting)
-    if len(defaults) > 1:
-        said = (
-            f"is not the only default: {', '.join(defaults[1:])} is one too, and claims that name none may get either"
-        )
-        yield finding("STOR004", Ref("StorageClass", "", defaults[0]), said)
+    there = [each for each in snapshot.storage_classes if not each.deleting]
+    defaults = [each for each in there if each.default]
+    names = sorted(each.name for each in defaults)
+    if len(names) > 1:
+        said = f"is not the only default: {', '.join(names[1:])} is one too, and claims that name none may get either"
+        again = any(each.provisioner == _LOCAL_PATH for each in defaults)
+        yield finding("STOR004", Ref("StorageClass", "", names[0]), said, remedy=_AGAIN if again else None)
+    elif there and not names:
+        said = "is not the default, and neither is another: claims that name none get no volume"
+        first = min(each.name for each in there)
+        yield finding("STOR004", Ref("StorageClass", "", first), said, severity=INFO, remedy=_CHOOSE)
+
+
+_CHOOSE = "kubectl annotate storageclass {name} storageclass.kubernetes.io/is-default-class=true --overwrite"
+_AGAIN = (
+    f"{CODES['STOR004'].remedy}; K3s sets it on local-path again when it starts: to keep another, add local-storage to"
+    " disable on the servers and apply its manifest yourself, without that annotation"
+)

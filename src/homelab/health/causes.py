@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
-from homelab.health.checks import admission, balancers, deep, etcd, gateways, nfs
+from homelab.health.checks import addons, admission, balancers, deep, etcd, gateways, nfs
 from homelab.health.checks.services import DNS, pods_behind, workloads_behind
 from homelab.health.objects import Pod, Service, Thing
 from homelab.health.probed import Way
@@ -205,6 +205,11 @@ def _dns(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
     """The cluster's DNS, where it is said that a name was not resolved."""
     if _UNRESOLVED.search(effect.summary):
         yield DNS[:3]
+
+
+def _manifests(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
+    """The manifest that brings what is missing."""
+    yield ("Addon", effect.object.namespace, addons.manifest(effect.object.name))
 
 
 def _coredns(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
@@ -478,6 +483,7 @@ RULES: tuple[Rule, ...] = (
     Rule("WORK005", ("NET001",), _balancers),
     Rule("NET002", ("NET001",), _same),
     Rule("NET002", ("NET005",), _backends),
+    Rule("ADDON004", ("ADDON002",), _manifests),
     Rule("ADDON002", ("ADDON001",), _coredns),
     *(Rule(f"POD{number:03}", ("ADDON003",), _jobs_pods) for number in _PODS),
     Rule("ADDON003", ("ADDON002", "WORK007", "WORK008"), _charts),

@@ -536,6 +536,13 @@ TABLE: tuple[Code, ...] = (
         ("pods",),
     ),
     Code(
+        "ADDON004",
+        WARNING,
+        "manifests that K3s finds are applied",
+        "kubectl describe addon {name} {-n}; mend {source} on the servers",
+        ("addons", "events", SYSTEM),
+    ),
+    Code(
         "DEEP001",
         CRITICAL,
         "DNS answers every node, each of its pods by itself",

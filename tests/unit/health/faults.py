@@ -1322,6 +1322,27 @@ def chart_of_which_no_job_is_made(cluster: K3s) -> Expected:
     return "ADDON003", "traefik", CRITICAL
 
 
+def unapplied(cluster: K3s, name: str, *, count: int, **age: float) -> None:
+    """An Addon as K3s tells that it could not apply it."""
+    source = f"/var/lib/rancher/k3s/server/manifests/{name}.yaml"
+    if all(each["metadata"]["name"] != name for each in cluster.lists["addons"]):
+        cluster.add("addons", "Addon", "k3s.cattle.io/v1", "kube-system", name)
+    cluster.get("addons", name)["spec"] = {"source": source, "checksum": ""}
+    why = f'Applying manifest at "{source}" failed: resource mapping not found'
+    cluster.event("Addon", "kube-system", name, "ApplyManifestFailed", why, **age)["count"] = count
+
+
+def manifest_of_ones_own_not_applied(cluster: K3s) -> Expected:
+    unapplied(cluster, "photos", count=29, minutes=4)
+    return "ADDON004", "photos", WARNING
+
+
+def add_on_not_applied(cluster: K3s) -> Expected:
+    unapplied(cluster, "local-storage", count=29, minutes=4)
+    remove_deployment(cluster, "local-path-provisioner")
+    return "ADDON004", "local-storage", CRITICAL
+
+
 def chart_crashes(cluster: K3s) -> Expected:
     """The definitions fail, and so does what needs them."""
     for name in ("helm-install-traefik", "helm-install-traefik-crd"):
@@ -1865,6 +1886,8 @@ FAULTS: tuple[Fault, ...] = (
     chart_failed,
     chart_not_taken,
     chart_of_which_no_job_is_made,
+    manifest_of_ones_own_not_applied,
+    add_on_not_applied,
     chart_crashes,
     balancer_port_taken,
     balancer_port_taken_on_old_k3s,
@@ -2176,6 +2199,12 @@ def traefik_on_each_node(cluster: K3s) -> None:
     made["spec"]["template"] = {"metadata": {"labels": labels}}
 
 
+def manifests_applied_in_the_end(cluster: K3s) -> None:
+    """At the second try, and once it had been mended."""
+    unapplied(cluster, "coredns", count=1, minutes=2)
+    unapplied(cluster, "photos", count=40, minutes=12)
+
+
 def first_start(cluster: K3s) -> None:
     """Nine minutes old: charts are being installed."""
     for node in cluster.lists["nodes"]:
@@ -2469,6 +2498,7 @@ QUIET: tuple[Callable[[K3s], None], ...] = (
     traefik_skipped,
     traefik_on_each_node,
     first_start,
+    manifests_applied_in_the_end,
     not_k3s,
     cluster_just_made,
     sqlite,

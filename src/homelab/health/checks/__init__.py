@@ -118,6 +118,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("ADDON001", addons.check_dns),
     ("ADDON002", addons.check_there),
     ("ADDON003", addons.check_charts),
+    ("ADDON004", addons.check_manifests),
 )
 
 # Of what was tried out on request.

@@ -9,6 +9,7 @@ from homelab.health.checks.services import DNS, down_since, excused, ready_endpo
 from homelab.health.codes import CRITICAL, WARNING, finding
 from homelab.health.objects import HelmChart, Job
 from homelab.health.report import Finding, Ref
+from homelab.health.shape import text
 from homelab.health.snapshot import SYSTEM, Snapshot
 
 # The name to give to --disable, that of K3s' Addon object, and that of the Deployment.
@@ -19,6 +20,7 @@ _ADDONS = (
     ("traefik", "traefik", "traefik"),
 )
 _DESCRIBE = "kubectl describe helmchart {name} {-n}"
+_UNAPPLIED = ("ReadManifestFailed", "ParseManifestFailed", "ValidateManifestFailed", "ApplyManifestFailed")
 
 
 def disabled(snapshot: Snapshot, name: str) -> bool:
@@ -107,6 +109,28 @@ def check_charts(snapshot: Snapshot) -> Iterator[Finding]:
             since=job.started or job.created,
             evidence={"job": job.name},
         )
+
+
+def check_manifests(snapshot: Snapshot) -> Iterator[Finding]:
+    """Every manifest in K3s' own folder is applied, those that somebody put there too.
+
+    K3s tries every 15 seconds and warns of each failure, of many only every five minutes; one or two are no fault, as
+    what a manifest needs may come with another.
+    """
+    limits = snapshot.thresholds
+    for each in snapshot.things("addons"):
+        for event in snapshot.events_about.get(each.uid, ()):
+            late = event.last is None or snapshot.now - event.last > limits.addon
+            if event.reason not in _UNAPPLIED or late or event.count < limits.event_times:
+                continue
+            evidence = {"source": text(each.at("spec", "source")) or "its manifest", "times": event.count}
+            yield finding("ADDON004", each.ref, f"is not applied: {event.message or event.reason}", evidence=evidence)
+            break
+
+
+def manifest(workload: str) -> str:
+    """The name of K3s' Addon that brings a Deployment, "" where none does."""
+    return next((addon for _, addon, name in _ADDONS if name == workload), "")
 
 
 def _unfinished(snapshot: Snapshot, job: Job) -> str:

@@ -601,6 +601,24 @@ def missing_config_map(cluster: K3s) -> Expected:
     return "POD003", "web-", CRITICAL
 
 
+def odd_reason(cluster: K3s, **ago: float) -> None:
+    """One of two containers runs, the other waits for a reason that only a later Kubernetes knows (RROUnsupported)."""
+    pod = one_pod(cluster, "library")
+    since = cluster.ago(**ago)
+    unready(pod, since)
+    pod["status"]["phase"] = "Pending"
+    pod["spec"]["containers"].append({"name": "reader", "image": "photos:2"})
+    why = "runtime does not support recursive read-only mounts"
+    state = {"waiting": {"reason": "RROUnsupported", "message": why}}
+    pod["status"]["containerStatuses"].append({"name": "reader", "ready": False, "restartCount": 0, "state": state})
+    short(cluster, "deployments", "library", 0, since)
+
+
+def container_that_waits_for_an_odd_reason(cluster: K3s) -> Expected:
+    odd_reason(cluster, minutes=9)
+    return "POD003", "library-", CRITICAL
+
+
 def too_large(cluster: K3s) -> Expected:
     """A rollout to more memory than any node has: one more pod that nobody takes."""
     unschedulable(cluster, one_pod(cluster, "web"), "0/4 nodes are available: 4 Insufficient memory.", minutes=15)
@@ -1831,6 +1849,7 @@ FAULTS: tuple[Fault, ...] = (
     out_of_memory_once,
     restarts,
     missing_config_map,
+    container_that_waits_for_an_odd_reason,
     too_large,
     just_unschedulable,
     missing_claim,
@@ -1990,6 +2009,10 @@ def ordered_shutdown(cluster: K3s) -> None:
     for pod in cluster.pods("web")[:1]:
         pod["status"] |= {"phase": "Failed", "reason": "Terminated", "message": "Pod was terminated in response to"}
         unready(pod, cluster.ago(hours=1))
+
+
+def container_that_waits_for_a_moment(cluster: K3s) -> None:
+    odd_reason(cluster, minutes=2)
 
 
 def rejected_after_a_reboot(cluster: K3s) -> None:
@@ -2474,6 +2497,7 @@ QUIET: tuple[Callable[[K3s], None], ...] = (
     rejected_after_a_reboot,
     rejected_by_a_node_that_starts,
     ready_this_moment,
+    container_that_waits_for_a_moment,
     updates_on_their_way,
     restarted_beside_an_old_eviction,
     rejected_until_the_device_was_there,

@@ -33,6 +33,7 @@ _START = {
     "PostStartHookError",
 }
 _BACK_OFF = "CrashLoopBackOff"
+_CALM = ("", "ContainerCreating", "PodInitializing", _BACK_OFF)
 # A node that shuts down in order ends its pods like this, and others take their place.
 _SHUTDOWN = {"Terminated", "NodeShutdown", "Shutdown"}
 # What a kubelet says when it does not take a pod, beside a resource that there is too little of: "OutOfcpu".
@@ -91,11 +92,21 @@ def crashing(snapshot: Snapshot, container: Container) -> bool:
 def _stage(snapshot: Snapshot, pod: Pod) -> str:
     """The first thing that keeps a pod's containers from running: crash, image or start; "" for none."""
     for container in pod.containers:
-        if container.state == "waiting" and container.reason in _IMAGE:
-            return "image"
-        if container.state == "waiting" and container.reason in _START:
-            return "start"
+        if kept := _kept(snapshot, pod, container):
+            return kept
     return "crash" if any(crashing(snapshot, container) for container in pod.containers) else ""
+
+
+def _kept(snapshot: Snapshot, pod: Pod, container: Container) -> str:
+    """What keeps a container from being started: image or start; "" for neither. A reason that is not known here, as
+    each version brings some, counts after a while."""
+    if container.state != "waiting" or container.reason in _CALM:
+        return ""
+    if container.reason in _IMAGE:
+        return "image"
+    since = unready_since(pod)
+    young = since is not None and snapshot.now - since <= snapshot.thresholds.pod_start
+    return "" if young and container.reason not in _START else "start"
 
 
 def _newest_event(snapshot: Snapshot, pod: Pod, *reasons: str) -> str:
@@ -159,15 +170,15 @@ def check_crash_loop(snapshot: Snapshot) -> Iterator[Finding]:
         )
 
 
-def _waiting(snapshot: Snapshot, stage: str, reasons: set[str]) -> Iterator[tuple[Pod, Container]]:
+def _waiting(snapshot: Snapshot, stage: str) -> Iterator[tuple[Pod, Container]]:
     for pod in _live(snapshot):
         if _stage(snapshot, pod) == stage:
-            yield pod, next(each for each in pod.containers if each.state == "waiting" and each.reason in reasons)
+            yield pod, next(each for each in pod.containers if _kept(snapshot, pod, each) == stage)
 
 
 def check_image(snapshot: Snapshot) -> Iterator[Finding]:
     """Every image can be pulled. It is a warning at first, since a registry may be away for a moment."""
-    for pod, container in _waiting(snapshot, "image", _IMAGE):
+    for pod, container in _waiting(snapshot, "image"):
         # ImagePullBackOff alone does not say why; the event does.
         why = container.message
         if container.reason == "ImagePullBackOff" and why.startswith("Back-off pulling image") and "Err" not in why:
@@ -178,7 +189,7 @@ def check_image(snapshot: Snapshot) -> Iterator[Finding]:
 
 def check_start(snapshot: Snapshot) -> Iterator[Finding]:
     """Every container can be made and started: what it refers to exists, and its command does."""
-    for pod, container in _waiting(snapshot, "start", _START):
+    for pod, container in _waiting(snapshot, "start"):
         said = f"cannot start container {container.name}"
         yield _kept_waiting(snapshot, "POD003", pod, container, said, container.message)
 

@@ -523,7 +523,7 @@ TABLE: tuple[Code, ...] = (
         "ADDON002",
         CRITICAL,
         "what K3s brings along is there",
-        "kubectl get addons -n kube-system; if it is not wanted, add {addon} to disable on the servers",
+        "on a server: systemctl restart k3s, which applies it again; if it is not wanted, add {addon} to disable there",
         ("deployments", "nodes", SYSTEM),
         ("daemonsets", "addons"),
     ),

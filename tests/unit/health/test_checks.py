@@ -38,11 +38,14 @@ from tests.unit.health.faults import (
     http_route,
     listeners_in_conflict,
     memory_pressure,
+    metrics_scaled_to_nothing,
     out_of_memory_once,
+    provisioner_deleted,
     route,
     route_with_a_parent_that_is_not_there,
     services_of_kube_prometheus_stack,
     set_condition,
+    traefik_deleted,
     traefik_listener_without_its_certificate,
     two_defaults,
 )
@@ -250,6 +253,22 @@ def test_what_a_pod_may_have_in_all_is_its_containers_limit() -> None:
     spec["resources"] = {"limits": {"memory": "300Mi"}}
     (root,) = look(cluster).roots
     assert "(its limit is 300Mi)" in root.summary
+
+
+@pytest.mark.parametrize(
+    ("fault", "way"),
+    [
+        (provisioner_deleted, "on a server: systemctl restart k3s, which applies it again"),
+        (traefik_deleted, "kubectl delete job helm-install-traefik -n kube-system, which K3s makes again at once"),
+        (metrics_scaled_to_nothing, "kubectl scale deployment metrics-server -n kube-system --replicas=1"),
+    ],
+)
+def test_how_an_add_on_comes_back(fault: Fault, way: str) -> None:
+    """K3s applies its manifests when it starts, and tells nothing of a chart that its Job has installed once."""
+    cluster = K3s()
+    fault(cluster)
+    (root,) = look(cluster).roots
+    assert root.remedy.startswith(f"{way}; if it is not wanted, add ")
 
 
 def test_no_default_class_is_information() -> None:

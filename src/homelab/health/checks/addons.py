@@ -19,6 +19,9 @@ _ADDONS = (
     ("metrics-server", "metrics-server-deployment", "metrics-server"),
     ("traefik", "traefik", "traefik"),
 )
+_UNWANTED = "if it is not wanted, add {addon} to disable on the servers"
+_INSTALL = f"kubectl delete job helm-install-{{name}} {{-n}}, which K3s makes again at once; {_UNWANTED}"
+_SCALE = f"kubectl scale deployment {{name}} {{-n}} --replicas=1; {_UNWANTED}"
 _DESCRIBE = "kubectl describe helmchart {name} {-n}"
 _UNAPPLIED = ("ReadManifestFailed", "ParseManifestFailed", "ValidateManifestFailed", "ApplyManifestFailed")
 
@@ -76,10 +79,13 @@ def check_there(snapshot: Snapshot) -> Iterator[Finding]:
         found = workloads.get(workload)
         if found is None:
             ref = Ref("Deployment", SYSTEM, workload)
-            yield finding("ADDON002", ref, "is gone, though K3s brings it along", evidence={"addon": name})
+            # A manifest of K3s' own is applied again at each start, a chart installed again by a new Job only.
+            remedy = _INSTALL if name == "traefik" else None
+            said = "is gone, though K3s brings it along"
+            yield finding("ADDON002", ref, said, evidence={"addon": name}, remedy=remedy)
         elif found.kind == "Deployment" and not found.desired:
             said = "is scaled to nothing, though K3s brings it along"
-            yield finding("ADDON002", found.ref, said, severity=WARNING, evidence={"addon": name})
+            yield finding("ADDON002", found.ref, said, severity=WARNING, evidence={"addon": name}, remedy=_SCALE)
 
 
 def check_charts(snapshot: Snapshot) -> Iterator[Finding]:

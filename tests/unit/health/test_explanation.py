@@ -43,7 +43,8 @@ def test_the_thresholds_in_use_are_told() -> None:
     said = as_text(explain("NODE005", mine), "warning").splitlines()
     assert said[0] == "NODE005  kubelets renew their leases  (at worst critical, here warning)"
     assert "threshold   lease_critical = 90m  (by default 40s)" in said and "threshold   lease_warning = 25s" in said
-    assert json.loads(as_json(explain("POD001", mine)))["thresholds"] == {"crash_window": "10m", "crash_restarts": 5}
+    told = json.loads(as_json(explain("POD001", mine)))["thresholds"]
+    assert told == {"pod_start": "5m", "crash_window": "10m", "crash_restarts": 5}
 
 
 def test_every_threshold_belongs_to_a_code() -> None:

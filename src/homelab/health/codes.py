@@ -454,7 +454,7 @@ TABLE: tuple[Code, ...] = (
         "LoadBalancer Services have an address",
         "kubectl describe service {name} {-n}; kubectl get pods -A -o wide | grep svclb-{name}",
         ("services",),
-        ("endpointslices", "nodes", *_BEHIND_SERVICES),
+        ("endpointslices", "nodes", "events", *_BEHIND_SERVICES),
     ),
     Code(
         "NET002",

@@ -299,7 +299,8 @@ class EndpointSlice(Object):
 class Service(Object):
     """`ports` are name, port, target and protocol; the target is the number or name of a container's port. `selector`
     is empty where somebody else writes the endpoints; `addresses` are those that a load balancer gave, `ip` is the
-    cluster's own, "" where there is none. `local` means that nodes without a pod of it take nothing from outside."""
+    cluster's own, "" where there is none. `local` means that nodes without a pod of it take nothing from outside.
+    `refused` is what whoever is to give an address wrote down instead."""
 
     type: str
     headless: bool
@@ -309,6 +310,7 @@ class Service(Object):
     balancer: str
     ip: str
     local: bool
+    refused: str
 
 
 @record

@@ -604,7 +604,13 @@ def service(item: Json) -> Service:
         text(spec.get("loadBalancerClass")),
         _address(spec.get("clusterIP")),
         spec.get("externalTrafficPolicy") == "Local",
+        _untrue(conditions(dig(item, "status", "conditions"))),
     )
+
+
+def _untrue(told: dict[str, Condition]) -> str:
+    """Why the first condition that is not true is not, "" where there is none."""
+    return next((each.why for _, each in sorted(told.items()) if each.status == "False"), "")
 
 
 def _address(value: object) -> str:

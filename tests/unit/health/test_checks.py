@@ -34,11 +34,13 @@ from tests.unit.health.faults import (
     balanced_and_scaled_to_nothing,
     certificate_of_a_listener_not_issued,
     claim_does_not_go,
+    class_of_no_balancer,
     disk_full,
     http_route,
     listeners_in_conflict,
     memory_pressure,
     metrics_scaled_to_nothing,
+    no_balancer,
     out_of_memory_once,
     provisioner_deleted,
     route,
@@ -287,6 +289,29 @@ def test_that_k3s_makes_its_class_the_default_again_is_said_where_it_is_one() ->
     cluster.get("storageclasses", "local-path")["metadata"]["annotations"] = {}
     (root,) = look(cluster).roots
     assert "K3s" not in root.remedy
+
+
+def test_why_metallb_gives_no_address_is_told() -> None:
+    """Its words for a pool that is used up (metallb/metallb#2553)."""
+    cluster = K3s()
+    no_balancer(cluster)
+    said = 'Failed to allocate IP for "kube-system/traefik": no available IPs'
+    cluster.event("Service", "kube-system", "traefik", "AllocationFailed", said, minutes=4)
+    (root,) = look(cluster).roots
+    assert root.summary.endswith(f"and no other load balancer gave one: {said}")
+
+
+def test_why_a_class_of_balancers_gives_no_address_is_told() -> None:
+    """Tailscale's words (tailscale/tailscale#13730); Cilium's are in a condition too."""
+    cluster = K3s()
+    class_of_no_balancer(cluster)
+    said = "no Tailscale hostname known yet, waiting for proxy pod to finish auth"
+    cluster.get("services", "photos")["status"] = {
+        "conditions": [condition("TailscaleProxyReady", "False", "ProxyPending", cluster.ago(hours=1), said)],
+        "loadBalancer": {},
+    }
+    (root,) = look(cluster).roots
+    assert root.summary == f"has no address: nothing gives one for its class io.cilium/l2-announcer: {said}"
 
 
 def test_of_what_never_started_no_log_is_asked_for() -> None:

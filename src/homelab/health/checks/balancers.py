@@ -72,7 +72,7 @@ def _unneeded(snapshot: Snapshot, wanted: Service) -> bool:
 
 def _why(snapshot: Snapshot, wanted: Service, made: list[Workload], pods: list[Pod]) -> str:
     if wanted.balancer:
-        return f"nothing gives one for its class {wanted.balancer}"
+        return f"nothing gives one for its class {wanted.balancer}{_refused(snapshot, wanted)}"
     if pods and all(port_taken(pod) for pod in pods):
         return _holder(snapshot, pods[0])
     if any(each.desired == 0 for each in made):
@@ -81,10 +81,22 @@ def _why(snapshot: Snapshot, wanted: Service, made: list[Workload], pods: list[P
         unready = [pod for pod in pods if not pod.ready and not port_taken(pod)]
         return f"pod {unready[0].name} is not ready" if unready else f"DaemonSet {made[0].name} gave none"
     if any("servicelb" in node.disabled for node in snapshot.nodes):
-        return "ServiceLB is disabled, and no other load balancer gave one"
+        return f"ServiceLB is disabled, and no other load balancer gave one{_refused(snapshot, wanted)}"
     if snapshot.was_read(SYSTEM) and any(node.k3s for node in snapshot.nodes):
         return "ServiceLB has made no DaemonSet for it"
-    return "no load balancer gave one"
+    return f"no load balancer gave one{_refused(snapshot, wanted)}"
+
+
+def _refused(snapshot: Snapshot, wanted: Service) -> str:
+    """What the load balancer says of it: Cilium and Tailscale in a condition of the Service, MetalLB in an event."""
+    window = snapshot.thresholds.event_window
+    events = [
+        each.message
+        for each in snapshot.events_about.get(wanted.uid, ())
+        if each.reason == "AllocationFailed" and each.last and snapshot.now - each.last <= window
+    ]
+    said = next(iter(events), "") or wanted.refused
+    return f": {said}" if said else ""
 
 
 def _holder(snapshot: Snapshot, taken: Pod) -> str:

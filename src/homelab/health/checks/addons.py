@@ -8,7 +8,7 @@ from datetime import datetime
 from homelab.health.checks.services import DNS, down_since, excused, ready_endpoints, why_none
 from homelab.health.codes import CRITICAL, WARNING, finding
 from homelab.health.objects import HelmChart, Job
-from homelab.health.report import Finding, Ref
+from homelab.health.report import Evidence, Finding, Ref
 from homelab.health.shape import text
 from homelab.health.snapshot import SYSTEM, Snapshot
 
@@ -129,7 +129,8 @@ def check_manifests(snapshot: Snapshot) -> Iterator[Finding]:
             late = event.last is None or snapshot.now - event.last > limits.addon
             if event.reason not in _UNAPPLIED or late or event.count < limits.event_times:
                 continue
-            evidence = {"source": text(each.at("spec", "source")) or "its manifest", "times": event.count}
+            source = text(each.at("spec", "source")) or "its manifest"
+            evidence: Evidence = {"source": source, "times": event.count}
             yield finding("ADDON004", each.ref, f"is not applied: {event.message or event.reason}", evidence=evidence)
             break
 

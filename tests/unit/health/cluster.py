@@ -33,7 +33,8 @@ class K3s:
 
     def __init__(self, now: datetime = NOW) -> None:
         self.now = now
-        lists, summaries = pickle.loads(_made(now))
+        # What is made within one second may well be the same.
+        lists, summaries = pickle.loads(_made(now.replace(microsecond=0)))
         self.lists: dict[str, list[Json]] = lists
         # What the kubelets tell, by node.
         self.summaries: dict[str, Json] = summaries

@@ -18,6 +18,7 @@ from tests.unit.health.faults import FAULTS, QUIET
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=12,
 )
 
 

@@ -195,6 +195,7 @@ scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_
                 st.lists(inner, max_size=3)
                 | st.dictionaries(st.sampled_from(["code", "reason", "until", "POD001", "pvc_pending", "y"]), inner)
             ),
+            max_leaves=12,
         ),
     )
 )

@@ -26,7 +26,7 @@ def write(wanted: ManagedFile) -> StringCommand:
         'rm -f "$new"; cat >"$new"',
         *([wanted.check] if wanted.check else []),
         f'chown {shlex.quote(wanted.owner)} "$new"; chmod {wanted.mode} "$new"',
-        # Or a power cut within the next half a minute leaves it empty: settings that say nothing, a unit that is masked.
+        # Or a power cut within half a minute leaves it empty: settings that say nothing, a unit that is masked.
         f'sync "$new"; mv -fT "$new" {shlex.quote(wanted.path)}',
     ]
     if not wanted.content:

@@ -179,6 +179,8 @@ def deleting(core: client.CoreV1Api) -> Iterator[str]:
     (driver,) = [each for each in found.spec.template.spec.containers if each.name == "nfs"]
     driver.args = [f"{DEFAULT}delete" if each.startswith(DEFAULT) else each for each in driver.args]
     assert f"{DEFAULT}delete" in driver.args
+    # What makes the folders mounts the share too, and is not to be where the NAS refuses that.
+    found.spec.template.spec.node_selector = {"kubernetes.io/hostname": WRITER}
     apps.replace_namespaced_deployment(CONTROLLER, "kube-system", found)
 
     def rolled_out() -> bool:

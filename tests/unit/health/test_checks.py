@@ -50,6 +50,7 @@ from tests.unit.health.faults import (
     traefik_deleted,
     traefik_listener_without_its_certificate,
     two_defaults,
+    waiting,
 )
 
 API = Api("https://192.0.2.11:6443", "home", VERSION, latency=timedelta(seconds=0.01), skew=timedelta())
@@ -328,6 +329,29 @@ def test_of_what_never_started_no_log_is_asked_for() -> None:
     (root,) = look(cluster).roots
     assert (root.code, root.remedy) == ("POD001", f"kubectl describe pod {root.object.name} -n media")
     assert said in root.summary
+
+
+@pytest.mark.parametrize("reason", ["ErrImagePull", "ImagePullBackOff"])
+@pytest.mark.parametrize(
+    ("own", "asked", "named", "told"),
+    [
+        ("lan.invalid/nothing:1", "lan.invalid/nothing:1", "lan.invalid/nothing:1", "lan.invalid/nothing:1"),
+        ("nothing", "nothing:latest", "docker.io/library/nothing:latest", "nothing"),
+        ("library:3", "lan.invalid/data:1", "lan.invalid/data:1", "lan.invalid/data:1"),
+    ],
+)
+def test_an_image_is_told_once_with_why(reason: str, own: str, asked: str, named: str, told: str) -> None:
+    """Since Kubernetes 1.32 the kubelet tells why while it waits, too; the image may be that of a volume as well."""
+    cluster = K3s()
+    pod = cluster.pods("library")[0]
+    pod["spec"]["containers"][0]["image"] = own
+    said = f'failed to pull and unpack image "{named}": failed to resolve reference "{named}": no such host'
+    if reason == "ImagePullBackOff":
+        said = f'Back-off pulling image "{asked}": ErrImagePull: {said}'
+    waiting(pod, reason, said, cluster.ago(hours=1))
+    (root,) = look(cluster).roots
+    assert (root.code, root.evidence["image"]) == ("POD002", told)
+    assert root.summary == f'cannot pull image {told}: failed to resolve reference "{named}": no such host'
 
 
 def test_a_pod_that_is_done_holds_no_claim() -> None:

@@ -120,7 +120,8 @@ def _newest_event(snapshot: Snapshot, pod: Pod, *reasons: str) -> str:
 def _clean(message: str) -> str:
     """A runtime's message without gRPC's wrapping and what the finding says anyway."""
     said = re.sub(r"rpc error: code = \w+ desc = ", "", " ".join(message.split()))
-    return re.sub(r'^(?:Error: |[Ff]ailed to pull (?:and unpack )?image "[^"]*": )+', "", said)
+    told = r'Error: |ErrImagePull: |Back-off pulling image "[^"]*": |[Ff]ailed to pull (?:and unpack )?image "[^"]*": '
+    return re.sub(f"^(?:{told})+", "", said)
 
 
 def _ended(end: End | None, container: Container) -> str:
@@ -176,6 +177,16 @@ def _waiting(snapshot: Snapshot, stage: str) -> Iterator[tuple[Pod, Container]]:
             yield pod, next(each for each in pod.containers if _kept(snapshot, pod, each) == stage)
 
 
+def _image(container: Container) -> str:
+    """The image that cannot be pulled: the container's, or where another is named that of a volume (since 1.31).
+
+    The kubelet adds the tag that is meant where there is none, containerd the registry too.
+    """
+    named = re.search(r'(?:Back-off pulling|pull and unpack) image "([^"]+)"', container.message)
+    own = (container.image, f"{container.image}:latest")
+    return container.image if named is None or named[1].endswith(own) else named[1]
+
+
 def check_image(snapshot: Snapshot) -> Iterator[Finding]:
     """Every image can be pulled. It is a warning at first, since a registry may be away for a moment."""
     for pod, container in _waiting(snapshot, "image"):
@@ -184,17 +195,20 @@ def check_image(snapshot: Snapshot) -> Iterator[Finding]:
         if container.reason == "ImagePullBackOff" and why.startswith("Back-off pulling image") and "Err" not in why:
             failed = _newest_event(snapshot, pod, "Failed")
             why = failed if failed.startswith("Failed to pull") else why
-        yield _kept_waiting(snapshot, "POD002", pod, container, f"cannot pull image {container.image}", why)
+        image = _image(container)
+        yield _kept_waiting(snapshot, "POD002", pod, container, f"cannot pull image {image}", why, image)
 
 
 def check_start(snapshot: Snapshot) -> Iterator[Finding]:
     """Every container can be made and started: what it refers to exists, and its command does."""
     for pod, container in _waiting(snapshot, "start"):
         said = f"cannot start container {container.name}"
-        yield _kept_waiting(snapshot, "POD003", pod, container, said, container.message)
+        yield _kept_waiting(snapshot, "POD003", pod, container, said, container.message, container.image)
 
 
-def _kept_waiting(snapshot: Snapshot, code: str, pod: Pod, container: Container, said: str, why: str) -> Finding:
+def _kept_waiting(
+    snapshot: Snapshot, code: str, pod: Pod, container: Container, said: str, why: str, image: str
+) -> Finding:
     since = unready_since(pod)
     long = since is None or snapshot.now - since > snapshot.thresholds.pod_start
     return finding(
@@ -204,7 +218,7 @@ def _kept_waiting(snapshot: Snapshot, code: str, pod: Pod, container: Container,
         severity=CRITICAL if long else WARNING,
         owner=snapshot.workload(pod),
         since=since,
-        evidence={"container": container.name, "image": container.image, "reason": container.reason},
+        evidence={"container": container.name, "image": image, "reason": container.reason},
     )
 
 

@@ -331,8 +331,8 @@ def _lies_on(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
 
 
 def _gateways(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
-    """The Gateways that a route names, where what it leads to is there."""
-    if effect.summary.startswith(gateways.NOWHERE):
+    """The Gateways that a route names, where it is not the route that is to be mended."""
+    if effect.summary.startswith(gateways.OWN):
         return
     for route in snapshot.things("httproutes"):
         if route.ref[:3] == effect.object[:3]:

@@ -1732,6 +1732,12 @@ def route_with_a_parent_that_is_not_there(cluster: K3s) -> Expected:
     return "NET007", "photos", CRITICAL
 
 
+def route_of_a_gateway_that_is_gone(cluster: K3s) -> Expected:
+    """Traefik leaves what it said of it as it was."""
+    http_route(cluster, "Accepted", "True", cluster.ago(hours=1))
+    return "NET007", "photos", CRITICAL
+
+
 def route_refused_by_who_took_the_gateway_over(cluster: K3s) -> Expected:
     """What the controller before said stays, and a policy tells of itself beside them (Kuadrant)."""
     gateway(cluster, "True", "Accepted", cluster.ago(hours=1))
@@ -1953,6 +1959,7 @@ FAULTS: tuple[Fault, ...] = (
     gateway_with_a_client_certificate_that_is_not_there,
     gateway_without_an_address,
     gateway_whose_proxy_crashes,
+    route_of_a_gateway_that_is_gone,
     route_refused_by_who_took_the_gateway_over,
     route_taken_in_part,
     route_to_a_service_of_nobody,

@@ -44,6 +44,9 @@ from tests.unit.health.faults import (
     out_of_memory_once,
     provisioner_deleted,
     route,
+    route_of_a_gateway_that_is_gone,
+    route_taken_in_part,
+    route_to_nowhere,
     route_with_a_parent_that_is_not_there,
     services_of_kube_prometheus_stack,
     set_condition,
@@ -227,6 +230,44 @@ def test_a_gateway_that_is_not_there_is_told_of_as_that() -> None:
     route_with_a_parent_that_is_not_there(cluster)
     (root,) = look(cluster).roots
     assert root.summary == "is for Gateway media/way-inn, which does not exist"
+
+
+@pytest.mark.parametrize(
+    ("fault", "summary"),
+    [
+        (route_of_a_gateway_that_is_gone, "is for Gateway media/way-in, which does not exist"),
+        (route_to_nowhere, "leads to what is not there: BackendNotFound"),
+    ],
+)
+def test_what_is_wrong_with_a_gateway_or_route_is_told_by_what_tells_most(fault: Fault, summary: str) -> None:
+    cluster = K3s()
+    fault(cluster)
+    assert [each.summary for each in look(cluster).roots] == [summary]
+
+
+def test_a_route_that_may_not_lead_where_it_does_is_not_told_of_as_of_what_is_missing() -> None:
+    cluster = K3s()
+    route_to_nowhere(cluster)
+    told = cluster.get("httproutes", "photos")["status"]["parents"][0]["conditions"][0]
+    told |= {"reason": "RefNotPermitted", "message": "Service other/web is not permitted by any ReferenceGrant"}
+    assert [each.summary for each in look(cluster).roots] == [
+        "leads to what it cannot be led to: Service other/web is not permitted by any ReferenceGrant"
+    ]
+
+
+def test_without_a_word_on_gateways_none_is_missed() -> None:
+    cluster = K3s()
+    route_of_a_gateway_that_is_gone(cluster)
+    del cluster.lists["gateways"]
+    assert look(cluster).roots == ()
+
+
+def test_what_a_route_is_to_mend_itself_does_not_follow_from_its_gateway() -> None:
+    cluster = K3s()
+    route_taken_in_part(cluster)
+    refused = condition("Accepted", "False", "InvalidParameters", cluster.ago(hours=1))
+    cluster.get("gateways", "way-in")["status"]["conditions"] = [refused]
+    assert [each.code for each in look(cluster).roots] == ["NET006", "NET007"]
 
 
 @pytest.mark.parametrize("status", ["True", "Unknown"])

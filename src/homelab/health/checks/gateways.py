@@ -13,8 +13,12 @@ from homelab.health.slim import conditions
 from homelab.health.snapshot import Snapshot
 
 _KIND = "Gateway"
+_NOWHERE = "leads to what is not there"
+_MISLED = "leads to what it cannot be led to"
+_PARTLY = "is not accepted whole"
+_GONE = f"is for {_KIND}"
 # What a route is to mend itself, whatever its Gateway is like.
-NOWHERE = "leads to what is not there"
+OWN = (_NOWHERE, _MISLED, _PARTLY, _GONE)
 # What is a listener's, whatever stands behind its Gateway.
 LISTENER = "has a listener"
 # Of these True is the bad one.
@@ -32,9 +36,8 @@ _MADE_FOR = (
 
 def _untrue(
     snapshot: Snapshot, each: Thing, told: dict[str, Condition], names: tuple[str, ...], patience: timedelta
-) -> tuple[str, str, datetime | None] | None:
-    """The first of these conditions that is told and has not been as it ought to be for a while, with why, and since
-    when.
+) -> tuple[str, Condition, datetime | None] | None:
+    """The first of these conditions that is told and has not been as it ought to be for a while, and since when.
 
     Source: gateway.networking.k8s.io/v1: before a controller looks, the conditions' time is that of 1970.
     """
@@ -44,7 +47,7 @@ def _untrue(
             continue
         since = max((time for time in (said.since, each.created) if time), default=None)
         if since is None or snapshot.now - since > patience:
-            return name, said.why, since
+            return name, said, since
     return None
 
 
@@ -66,16 +69,16 @@ def check_gateways(snapshot: Snapshot) -> Iterator[Finding]:
         )
         untrue = _untrue(snapshot, each, told, names, snapshot.thresholds.network)
         if untrue and untrue[0] != "ResolvedRefs":
-            name, why, since = untrue
+            name, condition, since = untrue
             done = "accepted" if name == "Accepted" else "set up"
-            yield finding("NET006", each.ref, f"is not {done}: {why}", since=since)
+            yield finding("NET006", each.ref, f"is not {done}: {condition.why}", since=since)
         elif "Accepted" not in told:
             said = f"no controller has looked at it; its class is {text(each.at('spec', 'gatewayClassName')) or 'none'}"
             yield finding("NET006", each.ref, said)
         elif stuck := list(_listeners(snapshot, each, snapshot.thresholds.certificate_issue)):
             yield max(stuck, key=lambda found: found.severity)
         elif untrue:
-            said = f"does not get all that it refers to: {untrue[1]}"
+            said = f"does not get all that it refers to: {untrue[1].why}"
             yield finding("NET006", each.ref, said, severity=WARNING, since=untrue[2])
 
 
@@ -87,10 +90,10 @@ def _listeners(snapshot: Snapshot, gateway: Thing, patience: timedelta) -> Itera
         untrue = _untrue(snapshot, gateway, told, names, patience)
         if untrue is None:
             continue
-        name, why, since = untrue
+        name, condition, since = untrue
         served = name == "ResolvedRefs" and "Programmed" in told and told["Programmed"].status == "True"
         how = "lacks some of what it refers to" if served else "is not set up"
-        said = f"{LISTENER} {text(each.get('name'))} that {how}: {why}"
+        said = f"{LISTENER} {text(each.get('name'))} that {how}: {condition.why}"
         yield finding("NET006", gateway.ref, said, severity=WARNING if served else None, since=since)
 
 
@@ -121,8 +124,8 @@ def fronts(snapshot: Snapshot, gateway: Ref) -> Iterator[Service]:
 def check_routes(snapshot: Snapshot) -> Iterator[Finding]:
     """Every HTTPRoute is accepted by each of its Gateways, wholly, and what it leads to is there.
 
-    What a controller said of a parent that the route does not name any more counts no more. Of controllers that tell of
-    none of their routes nobody knows: that is information.
+    What a controller said of a parent that the route does not name any more counts no more, nor what it said of a
+    Gateway that is gone. Of controllers that tell of none of their routes nobody knows: that is information.
     """
     answers = {each.ref[:3]: _answers(each) for each in snapshot.things("httproutes")}
     telling = {parent[1:3] for told in answers.values() for parent in told if parent[0] == _KIND}
@@ -133,31 +136,30 @@ def check_routes(snapshot: Snapshot) -> Iterator[Finding]:
         for wanted in objects(each.at("spec", "parentRefs")):
             parent = _parent(each, wanted)
             kind, namespace, name = parent[:3]
+            gateway = there.get((namespace, name)) if kind == _KIND else None
+            seen = snapshot.was_read("gateways") and snapshot.namespace in ("", namespace)
+            if kind == _KIND and seen and gateway is None:
+                yield finding("NET007", each.ref, f"{_GONE} {namespace}/{name}, which does not exist")
+                break
             answer = answers[each.ref[:3]].get(parent)
             if answer is None:
-                gateway = there.get((namespace, name)) if kind == _KIND else None
                 if gateway and (namespace, name) not in telling and _takes_routes(gateway):
                     said = f"no controller tells whether it has taken it for its {kind} {name}"
                     yield finding("NET007", each.ref, said, severity=INFO)
                     break
-                seen = snapshot.was_read("gateways") and snapshot.namespace in ("", namespace)
-                if kind == _KIND and seen and gateway is None:
-                    said = f"is for {kind} {namespace}/{name}, which does not exist"
-                else:
-                    said = f"no controller has looked at it for its {kind} {name}"
-                yield finding("NET007", each.ref, said)
+                yield finding("NET007", each.ref, f"no controller has looked at it for its {kind} {name}")
                 break
             names = ("Accepted", "ResolvedRefs", "PartiallyInvalid")
             untrue = _untrue(snapshot, each, answer, names, snapshot.thresholds.network)
             if untrue:
-                condition, why, since = untrue
+                which, condition, since = untrue
                 said = {
                     "Accepted": f"is not accepted by its {kind} {name}",
-                    "ResolvedRefs": NOWHERE,
-                    "PartiallyInvalid": f"is not accepted whole by its {kind} {name}",
-                }[condition]
-                severity = WARNING if condition == "PartiallyInvalid" else None
-                yield finding("NET007", each.ref, f"{said}: {why}", severity=severity, since=since)
+                    "ResolvedRefs": _NOWHERE if condition.reason == "BackendNotFound" else _MISLED,
+                    "PartiallyInvalid": f"{_PARTLY} by its {kind} {name}",
+                }[which]
+                severity = WARNING if which == "PartiallyInvalid" else None
+                yield finding("NET007", each.ref, f"{said}: {condition.why}", severity=severity, since=since)
                 break
 
 

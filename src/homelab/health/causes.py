@@ -149,8 +149,8 @@ def _behind(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
 
 
 def _fronts(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
-    """The Services that were made for a Gateway, and what stands behind them; not for a single listener's trouble."""
-    if effect.summary.startswith(gateways.LISTENER):
+    """The Services that were made for a Gateway that is not set up, and what stands behind them."""
+    if not effect.summary.startswith(gateways.NOT_SET_UP):
         return
     for service in gateways.fronts(snapshot, effect.object):
         yield service.ref[:3]

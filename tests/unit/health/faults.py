@@ -1570,8 +1570,10 @@ def http_route(cluster: K3s, condition: str, status: str, since: str) -> Json:
 
 
 def gateway_that_nobody_sets_up(cluster: K3s) -> Expected:
-    """Its route waits for it."""
-    gateway(cluster, "Unknown", "Pending", "1970-01-01T00:00:00Z")
+    """Its status is the one that its definition (standard channel, v1.6.1) gives it. Its route waits for it."""
+    waits, said = "1970-01-01T00:00:00Z", "Waiting for controller"
+    told = [condition(each, "Unknown", "Pending", waits, said) for each in ("Accepted", "Programmed")]
+    gateway(cluster, "Unknown", "Pending", waits)["status"]["conditions"] = told
     http_route(cluster, "Accepted", "False", cluster.ago(hours=1))["status"] = {}
     return "NET006", "way-in", CRITICAL
 

@@ -36,6 +36,8 @@ from tests.unit.health.faults import (
     claim_does_not_go,
     class_of_no_balancer,
     disk_full,
+    gateway_that_nobody_sets_up,
+    gateway_whose_proxy_crashes,
     http_route,
     listeners_in_conflict,
     memory_pressure,
@@ -235,6 +237,7 @@ def test_a_gateway_that_is_not_there_is_told_of_as_that() -> None:
 @pytest.mark.parametrize(
     ("fault", "summary"),
     [
+        (gateway_that_nobody_sets_up, "no controller has looked at it; its class is traefik"),
         (route_of_a_gateway_that_is_gone, "is for Gateway media/way-in, which does not exist"),
         (route_to_nowhere, "leads to what is not there: BackendNotFound"),
     ],
@@ -268,6 +271,14 @@ def test_what_a_route_is_to_mend_itself_does_not_follow_from_its_gateway() -> No
     refused = condition("Accepted", "False", "InvalidParameters", cluster.ago(hours=1))
     cluster.get("gateways", "way-in")["status"]["conditions"] = [refused]
     assert [each.code for each in look(cluster).roots] == ["NET006", "NET007"]
+
+
+def test_a_gateway_that_is_not_accepted_does_not_follow_from_its_pods() -> None:
+    cluster = K3s()
+    gateway_whose_proxy_crashes(cluster)
+    way_in = cluster.get("gateways", "way-in")
+    set_condition(way_in, "Accepted", "False", "InvalidParameters", cluster.ago(hours=1))
+    assert "NET006" in [each.code for each in look(cluster).roots]
 
 
 @pytest.mark.parametrize("status", ["True", "Unknown"])

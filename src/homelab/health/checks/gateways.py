@@ -19,8 +19,8 @@ _PARTLY = "is not accepted whole"
 _GONE = f"is for {_KIND}"
 # What a route is to mend itself, whatever its Gateway is like.
 OWN = (_NOWHERE, _MISLED, _PARTLY, _GONE)
-# What is a listener's, whatever stands behind its Gateway.
-LISTENER = "has a listener"
+# What comes of what stands behind a Gateway: that it has no address, or that its proxy is not up.
+NOT_SET_UP = "is not set up"
 # Of these True is the bad one.
 _NEGATIVE = ("Conflicted", "PartiallyInvalid")
 # For a Gateway's own condition: its listeners tell why.
@@ -68,18 +68,23 @@ def check_gateways(snapshot: Snapshot) -> Iterator[Finding]:
             if not (bad and name in told and told[name].reason in _OF_LISTENERS)
         )
         untrue = _untrue(snapshot, each, told, names, snapshot.thresholds.network)
-        if untrue and untrue[0] != "ResolvedRefs":
-            name, condition, since = untrue
-            done = "accepted" if name == "Accepted" else "set up"
-            yield finding("NET006", each.ref, f"is not {done}: {condition.why}", since=since)
-        elif "Accepted" not in told:
+        if "Accepted" not in told or (untrue and untrue[0] == "Accepted" and _unwritten(untrue[1])):
             said = f"no controller has looked at it; its class is {text(each.at('spec', 'gatewayClassName')) or 'none'}"
-            yield finding("NET006", each.ref, said)
+            yield finding("NET006", each.ref, said, since=untrue[2] if untrue else None)
+        elif untrue and untrue[0] != "ResolvedRefs":
+            name, condition, since = untrue
+            done = "is not accepted" if name == "Accepted" else NOT_SET_UP
+            yield finding("NET006", each.ref, f"{done}: {condition.why}", since=since)
         elif stuck := list(_listeners(snapshot, each, snapshot.thresholds.certificate_issue)):
             yield max(stuck, key=lambda found: found.severity)
         elif untrue:
             said = f"does not get all that it refers to: {untrue[1].why}"
             yield finding("NET006", each.ref, said, severity=WARNING, since=untrue[2])
+
+
+def _unwritten(accepted: Condition) -> bool:
+    """Whether it is the condition that a Gateway has from its definition, until a controller writes its own."""
+    return accepted.status == "Unknown" and accepted.reason == "Pending"
 
 
 def _listeners(snapshot: Snapshot, gateway: Thing, patience: timedelta) -> Iterator[Finding]:
@@ -92,8 +97,8 @@ def _listeners(snapshot: Snapshot, gateway: Thing, patience: timedelta) -> Itera
             continue
         name, condition, since = untrue
         served = name == "ResolvedRefs" and "Programmed" in told and told["Programmed"].status == "True"
-        how = "lacks some of what it refers to" if served else "is not set up"
-        said = f"{LISTENER} {text(each.get('name'))} that {how}: {condition.why}"
+        how = "lacks some of what it refers to" if served else NOT_SET_UP
+        said = f"has a listener {text(each.get('name'))} that {how}: {condition.why}"
         yield finding("NET006", gateway.ref, said, severity=WARNING if served else None, since=since)
 
 

@@ -1634,9 +1634,20 @@ def traefik_listener_whose_certificate_is_not_issued(cluster: K3s) -> Expected:
     return "CERT004", "photos-tls", CRITICAL
 
 
+def gateway_of_nginx_with_no_valid_listener(cluster: K3s) -> Expected:
+    """NGINX Gateway Fabric says of one that is not accepted for its listeners that it is not set up either."""
+    since, why = cluster.ago(hours=1), "The Gateway has no valid listeners"
+    traefik_listener(cluster, since)
+    told = [("Accepted", "ListenersNotValid"), ("Programmed", "Invalid")]
+    cluster.get("gateways", "way-in")["status"]["conditions"] = [
+        condition(name, "False", reason, since, why) for name, reason in told
+    ]
+    return "NET006", "way-in", CRITICAL
+
+
 def listeners_in_conflict(cluster: K3s) -> Expected:
     """Two of one port and host, as Envoy Gateway's tests have it, and Traefik, which tells of the conflict alone."""
-    since, why = cluster.ago(hours=1), "All listeners for a given port must use a unique hostname"
+    since, why = cluster.ago(minutes=4), "All listeners for a given port must use a unique hostname"
     made = gateway(cluster, "True", "ListenersNotValid", since)
     conflict = condition("Conflicted", "True", "HostnameConflict", since, why)
     made["status"]["listeners"] = [
@@ -1956,6 +1967,7 @@ FAULTS: tuple[Fault, ...] = (
     route_to_nowhere,
     traefik_listener_without_its_certificate,
     traefik_listener_whose_certificate_is_not_issued,
+    gateway_of_nginx_with_no_valid_listener,
     listeners_in_conflict,
     listener_that_lacks_one_certificate,
     gateway_with_a_client_certificate_that_is_not_there,

@@ -36,6 +36,7 @@ from tests.unit.health.faults import (
     claim_does_not_go,
     class_of_no_balancer,
     disk_full,
+    gateway_of_nginx_with_no_valid_listener,
     gateway_that_nobody_sets_up,
     gateway_whose_proxy_crashes,
     http_route,
@@ -217,7 +218,10 @@ def test_what_takes_a_route_is_called_by_its_kind() -> None:
     assert [each.summary for each in look(cluster).roots] == ["no controller has looked at it for its Service web"]
 
 
-@pytest.mark.parametrize("fault", [traefik_listener_without_its_certificate, listeners_in_conflict])
+@pytest.mark.parametrize(
+    "fault",
+    [traefik_listener_without_its_certificate, gateway_of_nginx_with_no_valid_listener, listeners_in_conflict],
+)
 def test_a_gateway_with_a_bad_listener_tells_of_that(fault: Fault) -> None:
     """Traefik's own word for it, "All Listeners must be valid", helps nobody."""
     cluster = K3s()
@@ -271,6 +275,22 @@ def test_what_a_route_is_to_mend_itself_does_not_follow_from_its_gateway() -> No
     refused = condition("Accepted", "False", "InvalidParameters", cluster.ago(hours=1))
     cluster.get("gateways", "way-in")["status"]["conditions"] = [refused]
     assert [each.code for each in look(cluster).roots] == ["NET006", "NET007"]
+
+
+@pytest.mark.parametrize("fault", [traefik_listener_without_its_certificate, gateway_of_nginx_with_no_valid_listener])
+def test_a_gateway_waits_for_the_certificate_of_a_listener(fault: Fault) -> None:
+    """Until cert-manager has written it, which may take its time, and for nothing else that a listener refers to."""
+    cluster = K3s()
+    fault(cluster)
+    status = cluster.get("gateways", "way-in")["status"]
+    for told in (status, *status["listeners"]):
+        for each in told["conditions"]:
+            each["lastTransitionTime"] = cluster.ago(minutes=9)
+    assert look(cluster).roots == ()
+    set_condition(
+        {"status": status["listeners"][1]}, "ResolvedRefs", "False", "RefNotPermitted", cluster.ago(minutes=9)
+    )
+    assert [each.code for each in look(cluster).roots] == ["NET006"]
 
 
 def test_a_gateway_that_is_not_accepted_does_not_follow_from_its_pods() -> None:

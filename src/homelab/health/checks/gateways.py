@@ -21,10 +21,13 @@ _GONE = f"is for {_KIND}"
 OWN = (_NOWHERE, _MISLED, _PARTLY, _GONE)
 # What comes of what stands behind a Gateway: that it has no address, or that its proxy is not up.
 NOT_SET_UP = "is not set up"
+_OF_GATEWAY = ("Accepted", "Programmed", "ResolvedRefs")
 # Of these True is the bad one.
 _NEGATIVE = ("Conflicted", "PartiallyInvalid")
 # For a Gateway's own condition: its listeners tell why.
 _OF_LISTENERS = ("ListenersNotValid", "ListenersNotReady", "ListenersNotResolved")
+# Of a listener that lacks what it refers to: no certificate mends it.
+_NO_CERTIFICATE = ("InvalidRouteKinds", "RefNotPermitted")
 _AT_ONCE = timedelta.min
 # The labels with the name, and the namespace where it is another, of the Gateway that a Service was made for.
 # Source: GEP-1762; Envoy Gateway's own.
@@ -57,17 +60,14 @@ def check_gateways(snapshot: Snapshot) -> Iterator[Finding]:
     Source: gateway.networking.k8s.io/v1: one with some good listener may be accepted and programmed all the same. Other
     controllers, Traefik for one, accept none that has a bad one: then too it is the listener that is told of.
     """
+    thresholds = snapshot.thresholds
     for each in snapshot.things("gateways"):
         if each.deleting or snapshot.fresh(each):
             continue
         told = conditions(each.at("status", "conditions"))
-        bad = next(_listeners(snapshot, each, _AT_ONCE), None) is not None
-        names = tuple(
-            name
-            for name in ("Accepted", "Programmed", "ResolvedRefs")
-            if not (bad and name in told and told[name].reason in _OF_LISTENERS)
-        )
-        untrue = _untrue(snapshot, each, told, names, snapshot.thresholds.network)
+        bad = next(_listeners(snapshot, each, _AT_ONCE, _AT_ONCE), None) is not None
+        names = _own(told) if bad else _OF_GATEWAY
+        untrue = _untrue(snapshot, each, told, names, thresholds.network)
         if "Accepted" not in told or (untrue and untrue[0] == "Accepted" and _unwritten(untrue[1])):
             said = f"no controller has looked at it; its class is {text(each.at('spec', 'gatewayClassName')) or 'none'}"
             yield finding("NET006", each.ref, said, since=untrue[2] if untrue else None)
@@ -75,11 +75,22 @@ def check_gateways(snapshot: Snapshot) -> Iterator[Finding]:
             name, condition, since = untrue
             done = "is not accepted" if name == "Accepted" else NOT_SET_UP
             yield finding("NET006", each.ref, f"{done}: {condition.why}", since=since)
-        elif stuck := list(_listeners(snapshot, each, snapshot.thresholds.certificate_issue)):
+        elif stuck := list(_listeners(snapshot, each, thresholds.network, thresholds.certificate_issue)):
             yield max(stuck, key=lambda found: found.severity)
         elif untrue:
             said = f"does not get all that it refers to: {untrue[1].why}"
             yield finding("NET006", each.ref, said, severity=WARNING, since=untrue[2])
+
+
+def _own(told: dict[str, Condition]) -> tuple[str, ...]:
+    """The conditions that tell more of a Gateway with a bad listener than that it has one.
+
+    One that is not accepted for it is not set up either, for which NGINX Gateway Fabric gives a reason of its own.
+    """
+    of_listeners = [name for name in _OF_GATEWAY if name in told and told[name].reason in _OF_LISTENERS]
+    if "Accepted" in of_listeners and told["Accepted"].status == "False":
+        of_listeners.append("Programmed")
+    return tuple(name for name in _OF_GATEWAY if name not in of_listeners)
 
 
 def _unwritten(accepted: Condition) -> bool:
@@ -87,12 +98,14 @@ def _unwritten(accepted: Condition) -> bool:
     return accepted.status == "Unknown" and accepted.reason == "Pending"
 
 
-def _listeners(snapshot: Snapshot, gateway: Thing, patience: timedelta) -> Iterator[Finding]:
+def _listeners(
+    snapshot: Snapshot, gateway: Thing, patience: timedelta, for_certificates: timedelta
+) -> Iterator[Finding]:
     """The listeners that have not been served for a while, or lack some of what they refer to. A certificate that
-    cert-manager is to issue for one has its time."""
+    cert-manager is to issue for one has its own time."""
     for each in objects(gateway.at("status", "listeners")):
         told, names = conditions(each.get("conditions")), ("Conflicted", "Accepted", "ResolvedRefs", "Programmed")
-        untrue = _untrue(snapshot, gateway, told, names, patience)
+        untrue = _untrue(snapshot, gateway, told, names, for_certificates if _lacks_certificate(told) else patience)
         if untrue is None:
             continue
         name, condition, since = untrue
@@ -102,15 +115,20 @@ def _listeners(snapshot: Snapshot, gateway: Thing, patience: timedelta) -> Itera
         yield finding("NET006", gateway.ref, said, severity=WARNING if served else None, since=since)
 
 
+def _lacks_certificate(told: dict[str, Condition]) -> bool:
+    """Whether a listener does not get what it refers to, which a certificate may be."""
+    said = told.get("ResolvedRefs")
+    return said is not None and said.status == "False" and said.reason not in _NO_CERTIFICATE
+
+
 def unresolved(gateway: Thing) -> Iterator[Json]:
-    """The references to certificates of the listeners that do not get what they refer to."""
+    """The references to certificates of the listeners that may lack one of these."""
     told = {
         text(each.get("name")): conditions(each.get("conditions"))
         for each in objects(gateway.at("status", "listeners"))
     }
     for each in objects(gateway.at("spec", "listeners")):
-        said = told.get(text(each.get("name")), {}).get("ResolvedRefs")
-        if said and said.status == "False":
+        if _lacks_certificate(told.get(text(each.get("name")), {})):
             yield from objects(dig(each, "tls", "certificateRefs"))
 
 

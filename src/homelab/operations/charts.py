@@ -236,6 +236,10 @@ def _unfit(charts: Charts, api: Api, wanted: tuple[Wanted, ...]) -> list[str]:
                 problems.append(f"{found}; see its pod in {NAMESPACE}, and deploy again when it is done")
             else:
                 problems += _moved(each, live["spec"])
+            # Where it does not say, a failed upgrade is answered by uninstalling after all (helm-controller 0.17).
+            if not each.packaged and api.get(f"{_CONFIGS}/{each.name}") is not None:
+                found = f"{each.name}: HelmChartConfig {NAMESPACE}/{each.name} is there and overrules the inventory"
+                problems.append(f"{found}; write its values into the inventory, and delete it")
     return problems
 
 

@@ -23,6 +23,7 @@ from tests.unit.charts.homes import CHARTS, NTFY, READER, REPOSITORY, STORAGE, h
 
 FIELDS = ("chart", "chartContent", "targetNamespace", "valuesContent", "repo", "version", "failurePolicy")
 HELMCHARTS = "/apis/helm.cattle.io/v1/namespaces/kube-system/helmcharts"
+CONFIGS = "/apis/helm.cattle.io/v1/namespaces/kube-system/helmchartconfigs"
 # The K3s deploy of a run that leaves the cluster as it is.
 K3S: Any = SimpleNamespace(plan=Plan(), merges=False)
 PODS = "/api/v1/namespaces/kube-system/pods"
@@ -169,6 +170,17 @@ def test_what_is_missing_or_somebody_elses_is_told_at_once_and_nothing_is_touche
         "delete it, or give the release another name",
     ]
     assert api.written == []
+
+
+def test_what_overrules_a_release_is_refused(api: ChartsApi, deploy: Any) -> None:
+    apply(deploy(NTFY))
+    api.objects[f"{CONFIGS}/ntfy"] = {"metadata": {"name": "ntfy"}, "spec": {"valuesContent": "replicas: 2\n"}}
+    with pytest.raises(Refusal) as told:
+        deploy(NTFY, READER)
+    assert str(told.value.message) == (
+        "ntfy: HelmChartConfig kube-system/ntfy is there and overrules the inventory; "
+        "write its values into the inventory, and delete it"
+    )
 
 
 def test_a_release_neither_moves_nor_becomes_another_charts(api: ChartsApi, deploy: Any) -> None:

@@ -1,12 +1,12 @@
 """How the disks of a pool share what is written: every level there is, and what each takes and survives.
 
 md: md(4), mdadm(8), linux/raid/md_p.h. btrfs: mkfs.btrfs(8), its table of profiles and "Status" of btrfs-progs, where
-its raid5 and raid6 are unstable.
+its raid5 and raid6 are unstable. ZFS: zpoolconcepts(7).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -16,7 +16,7 @@ class Level:
 
     `least` is the fewest disks it takes, in `pairs` if only an even number will do. `losses` is how many may die
     whichever they are; None: all but one. Each byte is on `copies` disks (0: on all), and `parity` disks' worth holds
-    no data. `number` is how md's superblock writes it. Of btrfs `data` and `metadata` are the profiles it may have,
+    no data. `number` is how md's superblock writes it, of ZFS its parity. Of btrfs `data` and `metadata` are the profiles it may have,
     each alone; the first for which there are disks is made.
     """
 
@@ -37,7 +37,7 @@ class Level:
 
     def usable(self, sizes: Sequence[int]) -> int:
         """About how much fits on disks of these sizes, in their unit."""
-        if self.kind == "mdraid":
+        if self.kind in ("mdraid", "zfs"):
             return min(sizes) * (len(sizes) - self.parity) // (self.copies or len(sizes))
         # No disk holds two copies of one byte, so what is beyond the others stays unused.
         usable = sum(sizes) // self.copies
@@ -63,7 +63,13 @@ LEVELS = (
     Level("btrfs", "raid1", least=2, losses=1, copies=2, data=("raid1",), metadata=("raid1c3", "raid1")),
     Level("btrfs", "raid1c3", least=3, losses=2, copies=3, data=("raid1c3",), metadata=("raid1c3",)),
     Level("btrfs", "raid10", least=4, losses=1, copies=2, data=("raid10",), metadata=("raid1c3", "raid10", "raid1")),
+    Level("zfs", "mirror", least=2, losses=None, copies=0),
+    Level("zfs", "raidz1", least=3, losses=1, parity=1, number=1),
+    Level("zfs", "raidz2", least=4, losses=2, parity=2, number=2),
+    Level("zfs", "raidz3", least=5, losses=3, parity=3, number=3),
 )
+# Kinds that are built, and not seen to survive a boot and a dead disk yet: for the hosts of these inventories alone.
+UNSEEN_KINDS: Mapping[str, tuple[str, ...]] = {"zfs": ("sandbox",)}
 # Levels that somebody may ask for, and why not.
 REFUSED = {
     ("btrfs", "raid5"): " is unstable upstream, refused",
@@ -74,6 +80,8 @@ REFUSED = {
     ("mdraid", "raid0"): " loses everything with any one disk",
     ("mdraid", "linear"): " loses everything with any one disk",
     ("mdraid", "raid4"): ": not supported yet",
+    ("zfs", "stripe"): " loses everything with any one disk",
+    ("zfs", "draid"): ": not supported yet",
 }
 
 
@@ -86,6 +94,11 @@ def offered(kind: str) -> str:
     """What to write instead of a level that is none: ``write "raid1", "raid5" or "raid6"``."""
     *others, last = (f'"{name}"' for name in names(kind))
     return f"write {', '.join(others)} or {last}"
+
+
+def unseen(kind: str, environment: str) -> bool:
+    """Whether a kind is not offered yet to the hosts of an inventory, which is known by its file's stem."""
+    return environment not in UNSEEN_KINDS.get(kind, (environment,))
 
 
 def level(kind: str, name: str) -> Level:

@@ -30,8 +30,10 @@ from homelab.model.storage import (
 )
 from homelab.model.strict import Strict
 
-PoolKind = Literal["mdraid", "btrfs", "snapraid"]
-PoolLevel = Literal["", "single", "raid1", "raid1c3", "raid5", "raid6", "raid10"]
+PoolKind = Literal["mdraid", "btrfs", "snapraid", "zfs"]
+PoolLevel = Literal[
+    "", "single", "raid1", "raid1c3", "raid5", "raid6", "raid10", "mirror", "raidz1", "raidz2", "raidz3"
+]
 
 
 class Disk(Strict):
@@ -64,7 +66,7 @@ class Pool(Strict):
     """Disks that keep one filesystem, mounted at ``/srv/<name>``; of snapraid, a filesystem each and one view of all.
 
     ``filesystem`` is that of an mdraid or snapraid pool; ``uuid`` adopts a pool that was made without this toolkit, or
-    whose record is lost. ``parity`` and ``sync`` are snapraid's: the disks of the first level, the second and so on.
+    whose record is lost: of zfs its guid. ``parity`` and ``sync`` are snapraid's: the disks of the first level, the second and so on.
     ``encryption`` puts LUKS under mdraid and btrfs.
     """
 
@@ -84,7 +86,10 @@ class Pool(Strict):
 
 
 class Volume(Strict):
-    """A directory of a pool, ``/srv/<pool>/<name>``: a subvolume where the pool is btrfs. ``quota`` in bytes."""
+    """A directory of a pool, ``/srv/<pool>/<name>``: a subvolume where the pool is btrfs, a dataset where it is zfs.
+
+    ``quota`` in bytes.
+    """
 
     pool: str
     owner: UserName = "root"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from homelab.model.nas import Disk, Pool
 from homelab.model.nas_written import Written
 from homelab.model.networks import AnyAddress, AnyNetwork
 from homelab.model.problems import Problem, did_you_mean
+from homelab.model.storage import kinds_offered
 from homelab.model.strict import shown, words
 
 # Pools are mounted at /srv/<name>; Debian's packages keep what they serve in these.
@@ -23,15 +25,21 @@ _SYSTEM_USERS = words(
     """
 )
 _SMALLEST_QUOTA = 2**20
-_COUNTED = {1: "one disk", 2: "two disks", 3: "three disks", 4: "four disks"}
+_COUNTED = {1: "one disk", 2: "two disks", 3: "three disks", 4: "four disks", 5: "five disks"}
 # What LUKS was seen to work under; not under the many filesystems of a snapraid pool.
 _ENCRYPTED = ("mdraid", "btrfs")
+# What zpool refuses as a pool's name, zpool-create(8): its own words, and what looks like a disk's name of Solaris.
+_TAKEN_BY_ZFS = re.compile(r"(mirror|raidz|draid|spare).*|log|c\d.*")
 
 
 @dataclass(frozen=True)
 class Around:
-    """The home around a NAS: hosts and networks by name, None where what was written of them is wrong."""
+    """The home around a NAS: hosts and networks by name, None where what was written of them is wrong.
 
+    ``environment`` is the inventory's file's stem.
+    """
+
+    environment: str
     hosts: Mapping[str, AnyAddress | None]
     networks: Mapping[str, AnyNetwork | None]
 
@@ -39,7 +47,7 @@ class Around:
 def check(written: Written, around: Around) -> Iterator[Problem]:
     """Everything that does not fit together on one NAS."""
     yield from _check_disks(written)
-    yield from _check_pools(written)
+    yield from _check_pools(written, around.environment)
     yield from _check_volumes(written)
     yield from _check_users(written)
     yield from nas_shares.check(written, around.hosts, around.networks)
@@ -71,7 +79,7 @@ def _check_disks(written: Written) -> Iterator[Problem]:
         seen[name] = disk
 
 
-def _check_pools(written: Written) -> Iterator[Problem]:
+def _check_pools(written: Written, environment: str) -> Iterator[Problem]:
     nas = written.nas
     first: dict[str, str] = {}
     adopted: dict[str, str] = {}
@@ -81,7 +89,9 @@ def _check_pools(written: Written) -> Iterator[Problem]:
             found = f"would hide /srv/{name}, where packages keep what they serve"
             yield Problem(place, found, "give the pool another name")
         yield from nas_snapraid.check(written, name, pool)
-        if pool.kind != "snapraid":
+        if levels.unseen(pool.kind, environment):
+            yield Problem(f"{place}.kind", f"{pool.kind}: not supported yet", kinds_offered())
+        elif pool.kind != "snapraid":
             yield from _check_count(f"{place}.disks", pool)
         places = [("disks", index) for index in range(len(pool.disks))]
         places += [("parity", index) for index in range(len(pool.parity))]
@@ -97,9 +107,14 @@ def _check_pools(written: Written) -> Iterator[Problem]:
                 yield Problem(written.place("disks", disk, "consent"), found, "leave it out")
         if pool.encryption and pool.kind not in _ENCRYPTED:
             yield Problem(f"{place}.encryption", f"under {pool.kind}: not supported yet", "leave it out")
-        if pool.kind == "btrfs" and pool.filesystem:
-            yield Problem(f"{place}.filesystem", "btrfs is the filesystem itself", "leave it out")
-        if pool.uuid:
+        if pool.kind in ("btrfs", "zfs") and pool.filesystem:
+            yield Problem(f"{place}.filesystem", f"{pool.kind} is the filesystem itself", "leave it out")
+        if pool.kind == "zfs" and _TAKEN_BY_ZFS.fullmatch(name):
+            yield Problem(place, "no pool of ZFS may be called so", "give the pool another name")
+        if pool.uuid and pool.uuid.isdecimal() != (pool.kind == "zfs"):
+            is_ = "a number, its guid (`zpool get guid`)" if pool.kind == "zfs" else "five groups of letters and digits"
+            yield Problem(f"{place}.uuid", f"{pool.uuid} is not one of a {pool.kind}, which is {is_}", "correct it")
+        elif pool.uuid:
             if pool.uuid in adopted:
                 found = f"is also the uuid of pool {adopted[pool.uuid]}"
                 yield Problem(f"{place}.uuid", found, "write each pool's own, as lsblk -o UUID shows it")

@@ -18,7 +18,8 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,15}")
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,30}")
 _BY_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+#=@-]{2,200}")
 _SERIAL = re.compile(r"serial:[A-Za-z0-9][A-Za-z0-9._+#=@ -]{1,100}")
-_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+# That of a ZFS pool is a number, its guid.
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[1-9][0-9]{15,19}")
 _MODE = re.compile(r"[0-2]?[0-7]{3}")
 _SIZE = re.compile(r"(\d+)([KMGT])")
 _MOMENT = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
@@ -34,8 +35,8 @@ _SMTP_USER = re.compile(r"[A-Za-z0-9][A-Za-z0-9@._%+=/-]{0,254}")
 _SMTP = re.compile(r"([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?):(\d{1,5})")
 
 # What does not work yet, or never will, and is asked for all the same.
-_KINDS = ("mdraid", "btrfs", "snapraid")
-_KINDS_LATER = words("zfs lvm bcachefs")
+_KINDS = ("mdraid", "btrfs", "snapraid", "zfs")
+_KINDS_LATER = words("lvm bcachefs")
 
 
 def _matching(pattern: re.Pattern[str], what: str, remedy: str) -> BeforeValidator:
@@ -66,17 +67,28 @@ def disk_id(value: object) -> str:
 
 def pool_kind(value: object) -> str:
     """What keeps the pool's disks together."""
+    # One that is not offered yet is refused where it is known whose inventory this is.
     if value in _KINDS:
         return str(value)
-    remedy = f"write {', '.join(_KINDS[:-1])} or {_KINDS[-1]}"
+    remedy = kinds_offered()
     if value == "luks":
         raise refuse("luks lies under a pool and is none", 'write mdraid or btrfs, and "encryption" beside it')
     if value in ("mergerfs", "mergerfs+snapraid"):
         raise refuse(f"{shown(value)} is not a kind of pool", "write snapraid, whose disks are joined by mergerfs")
     if isinstance(value, str) and value in _KINDS_LATER:
         raise refuse(f"{value}: not supported yet", remedy)
-    known = (*_KINDS, *_KINDS_LATER)
+    known = (*_offered(), *_KINDS_LATER)
     raise refuse(f"{shown(value)} is not a kind of pool", did_you_mean(str(value), known, remedy))
+
+
+def _offered() -> tuple[str, ...]:
+    return tuple(kind for kind in _KINDS if kind not in levels.UNSEEN_KINDS)
+
+
+def kinds_offered() -> str:
+    """What to write instead of a kind that is none, or is not offered yet."""
+    *others, last = _offered()
+    return f"write {', '.join(others)} or {last}"
 
 
 def pool_level(value: object, info: ValidationInfo) -> str:

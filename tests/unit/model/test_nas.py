@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import io
 import json
 import re
@@ -17,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 
 from homelab import description
-from homelab.model import Home, InventoryError, RawHost, RawInventory, keys, load, nas_written, validate
+from homelab.model import Home, InventoryError, RawHost, RawInventory, keys, levels, load, nas_written, validate
 from homelab.model.nas import Alerts, Backup, Disk, Keep, Nas, Nfs, Pool, Share, Smb, Snapshots, User, Volume
 from homelab.model.power import Ups
 from homelab.model.raw import Given
@@ -85,6 +86,64 @@ def test_a_raid10_takes_an_even_number_of_disks() -> None:
     own["pools"]["tank"]["disks"] = ["left", "right", "upper", "lower", "unused"]
     (line,) = refused(own)
     assert line.startswith("nas.pools.tank.disks: 5 disks cannot be mdraid raid10, which keeps all in pairs; write 4")
+
+
+def simulated(own: dict[str, Any]) -> Nas:
+    """The same, written down for the sandbox."""
+    kept = validate(dataclasses.replace(given_nas(own), path=Path("sandbox.py"))).host("nas").storage
+    assert kept is not None
+    return kept
+
+
+def of_kind(each: levels.Level, **pool: Any) -> dict[str, Any]:
+    """As few disks as a level takes, and the pool of them, with what else is said of it."""
+    disks = [f"d{number}" for number in range(each.least)]
+    listed = {"kind": each.kind, "level": each.name, "disks": disks, **pool}
+    return {"disks": {name: {"id": f"ata-DISK_{name}"} for name in disks}, "pools": {"tank": listed}}
+
+
+@pytest.mark.parametrize(
+    "each", [each for each in levels.LEVELS if each.kind in levels.UNSEEN_KINDS], ids=lambda each: each.name
+)
+def test_a_kind_that_nobody_has_seen_yet_is_for_the_sandbox_alone(each: levels.Level) -> None:
+    own = of_kind(each)
+    assert refused(own) == [f"nas.pools.tank.kind: {each.kind}: not supported yet; write mdraid, btrfs or snapraid"]
+    assert simulated(own).pools["tank"].level == each.name
+    own["pools"]["tank"]["disks"] = own["pools"]["tank"]["disks"][1:]
+    with pytest.raises(InventoryError, match=rf"nas\.pools\.tank\.disks: .* cannot be {each.kind} {each.name}; write"):
+        simulated(own)
+
+
+@pytest.mark.parametrize(
+    ("pool", "words"),
+    [
+        ({"filesystem": "ext4"}, "tank.filesystem: zfs is the filesystem itself; leave it out"),
+        ({"encryption": {"key": "env:KEY"}}, "tank.encryption: under zfs: not supported yet; leave it out"),
+        ({"uuid": "11111111-2222-4333-8444-555555555555"}, "is not one of a zfs, which is a number, its guid"),
+        ({"kind": "btrfs", "level": "raid1", "uuid": "1234567890123456789"}, "is not one of a btrfs, which is five"),
+        ({"level": "raid1"}, 'raid1 is a level of mdraid, not of zfs; write "mirror", "raidz1", "raidz2" or "raidz3"'),
+        ({"level": "stripe"}, "stripe of zfs loses everything with any one disk"),
+        ({"level": "draid"}, "draid of zfs: not supported yet"),
+    ],
+)
+def test_what_no_pool_of_zfs_can_be(pool: dict[str, Any], words: str) -> None:
+    with pytest.raises(InventoryError) as refusal:
+        simulated(of_kind(levels.level("zfs", "mirror"), **pool))
+    (line,) = str(refusal.value).splitlines()
+    assert words in line
+
+
+@pytest.mark.parametrize("name", ["mirror", "raidz", "sparebox", "log", "c0t0"])
+def test_what_zfs_lets_no_pool_be_called(name: str) -> None:
+    own = of_kind(levels.level("zfs", "mirror"))
+    own["pools"][name] = own["pools"].pop("tank")
+    with pytest.raises(InventoryError, match=rf"nas\.pools\.{name}: no pool of ZFS may be called so; give the pool"):
+        simulated(own)
+
+
+def test_a_pool_of_zfs_is_adopted_by_its_guid() -> None:
+    kept = simulated(of_kind(levels.level("zfs", "raidz1"), uuid="12345678901234567890"))
+    assert kept.pools["tank"].uuid == "12345678901234567890"
 
 
 def test_what_fits_is_taken() -> None:

@@ -17,7 +17,7 @@ from homelab.operations.packages import installed
 from homelab.operations.storage import carried_out
 from homelab.operations.survey import survey
 from homelab.probe import FileState
-from homelab.storage import mappings
+from homelab.storage import mappings, to_build
 from homelab.storage import packages as of_pools
 
 site = survey()
@@ -183,6 +183,8 @@ if me.storage is not None and site.first("nas"):
     nas, mine = me.storage, prepared(site)[me.name]
     local.include(str(Path(__file__).resolve().parent / "base.py"))
     wanted = (*of_pools(nas, probe), *nas_room.packages(me, probe), *ups.packages(home, me))
+    if building := to_build(nas, probe):
+        installed(name="Build the kernel's module of ZFS", missing=building, patience=7200)
     installed(name="Install the NAS's packages", missing=packages.missing(wanted, probe))
     tune()
     make_pools()

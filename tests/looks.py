@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from homelab import storage
 from homelab.storage.seen import Seen
+from tests import zfs_labels
 
 DATA = Path(__file__).resolve().parent / "data" / "storage"
 SIZE = 2 << 30
@@ -75,11 +77,12 @@ class Look:
         wipefs: str = EMPTY,
         content: str = "zero",
         parts: dict[str, str] | None = None,
+        contents: dict[str, str] | None = None,
         size: int = SIZE,
         opens: bool = True,
         **row: Any,
     ) -> Look:
-        """A disk. `parts` are its partitions and what wipefs prints of them."""
+        """A disk. `parts` are its partitions and what wipefs prints of them, `contents` what they hold without that."""
         serial = f"S-{name}" if serial is None else serial
         children = [{"kname": part, "type": "part", "size": size // 2} for part in parts or {}]
         about = {"kname": name, "type": "disk", "size": size, "serial": serial, "rm": False, "ro": False, **row}
@@ -90,7 +93,7 @@ class Look:
         for each, printed in {name: wipefs, **(parts or {})}.items():
             self.line("signatures", each, printed)
             if printed == EMPTY:
-                self.line("content", each, content)
+                self.line("content", each, (contents or {}).get(each, content))
         return self
 
     def mirror(
@@ -125,6 +128,31 @@ class Look:
         self.line("btrfs", name, btrfs(uuid, label, disks, devid))
         kinds = {"DATA": data, "METADATA": metadata, "SYSTEM": metadata}
         return self.line("chunks", name, " ".join(f"{kind}|{is_}" if is_ else kind for kind, is_ in kinds.items()))
+
+    def zfs(self, name: str, guid: int, leaves: Sequence[int], own: int, *, begun: bool = False, **values: Any) -> Look:
+        """A whole disk of a zpool, with the two partitions that ZFS makes; `begun` is one whose making was cut."""
+        keys = ("level", "txg", "state", "hostid", "comment", "groups", "asize", "replacing")
+        about = {key: values.pop(key) for key in keys if key in values}
+        pool = values.pop("pool", "tank")
+        told = zfs_labels.values(guid, leaves, own, name=pool, **(about | ({"txg": 0} if begun else {})))
+        first, second = f"{name}1", f"{name}9"
+        printed = EMPTY if begun else signature("zfs_member", first, str(guid), 0x21000, pool)
+        table = signature("gpt", name, None, 0x200)
+        parts, contents = {first: printed, second: EMPTY}, {first: "5ca1ab1e", second: "zero"}
+        self.disk(name, wipefs=table, parts=parts, contents=contents, **values)
+        for at in zfs_labels.places(SIZE // 2):
+            self.line("label", first, at, zfs_labels.packed(zfs_labels.label(told, at)))
+        return self
+
+    def zpool(self, guid: int, name: str = "tank", health: str = "ONLINE", scan: str = "", **states: str) -> Look:
+        """A zpool that is imported; `states` are those of its devices, `_101="ONLINE"` each."""
+        self.line("zpool", guid, name, health)
+        for device, state in states.items():
+            self.line("vdev", guid, device.lstrip("_"), state)
+        return self.line("scan", guid, scan) if scan else self
+
+    def dataset(self, name: str, type: str = "filesystem", mountpoint: str = "legacy", quota: int = 0) -> Look:
+        return self.line("dataset", name, type, mountpoint, quota)
 
     def luks(
         self, name: str, uuid: str, *, label: str = "", slots: bool = True, kept: bool = True, **values: Any

@@ -16,8 +16,8 @@ class Level:
 
     `least` is the fewest disks it takes, in `pairs` if only an even number will do. `losses` is how many may die
     whichever they are; None: all but one. Each byte is on `copies` disks (0: on all), and `parity` disks' worth holds
-    no data. `number` is how md's superblock writes it, of ZFS its parity. Of btrfs `data` and `metadata` are the profiles it may have,
-    each alone; the first for which there are disks is made.
+    no data. `number` is how md's superblock writes it, of ZFS its parity. Of btrfs `data` and `metadata` are the
+    profiles it may have, each alone; the first for which there are disks is made.
     """
 
     kind: str

@@ -65,9 +65,9 @@ class Encryption(Strict):
 class Pool(Strict):
     """Disks that keep one filesystem, mounted at ``/srv/<name>``; of snapraid, a filesystem each and one view of all.
 
-    ``filesystem`` is that of an mdraid or snapraid pool; ``uuid`` adopts a pool that was made without this toolkit, or
-    whose record is lost: of zfs its guid. ``parity`` and ``sync`` are snapraid's: the disks of the first level, the second and so on.
-    ``encryption`` puts LUKS under mdraid and btrfs.
+    ``filesystem`` is that of an mdraid or snapraid pool; ``uuid``, of zfs its guid, adopts a pool that was made without
+    this toolkit, or whose record is lost. ``parity`` and ``sync`` are snapraid's: the disks of the first level, the
+    second and so on. ``encryption`` puts LUKS under mdraid and btrfs.
     """
 
     kind: Annotated[PoolKind, BeforeValidator(pool_kind)]

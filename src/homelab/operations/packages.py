@@ -43,8 +43,11 @@ done
 
 
 @operation()
-def installed(missing: tuple[str, ...]) -> Generator[StringCommand, None, None]:
-    """Ensure packages, `name` or `name=version`; the lists are fetched anew when they are a day old or do not do."""
+def installed(missing: tuple[str, ...], patience: int = 1800) -> Generator[StringCommand, None, None]:
+    """Ensure packages, `name` or `name=version`; the lists are fetched anew when they are a day old or do not do.
+
+    Raises what pyinfra does when it takes more than `patience` seconds.
+    """
     if not missing:
         host.noop("all packages are installed")
         return
@@ -56,5 +59,5 @@ def installed(missing: tuple[str, ...]) -> Generator[StringCommand, None, None]:
             "names": " ".join(shlex.quote(name) for name in missing),
             "plain": " ".join(shlex.quote(name.partition("=")[0]) for name in missing),
         },
-        _timeout=1800,
+        _timeout=patience,
     )

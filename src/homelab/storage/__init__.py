@@ -10,8 +10,9 @@ from homelab.storage.plan import plan
 from homelab.storage.probe import Unclear, parse
 from homelab.storage.seen import Seen
 from homelab.storage.steps import Plan, Step
+from homelab.storage.zfs import to_build
 
-__all__ = ["Plan", "Seen", "Step", "Unclear", "packages", "parse", "plan", "questions"]
+__all__ = ["Plan", "Seen", "Step", "Unclear", "packages", "parse", "plan", "questions", "to_build"]
 
 
 def questions(home: Home, host: Host) -> Questions:

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from homelab.model import levels
 from homelab.model.problems import Problem
-from homelab.storage import btrfs, consent, mdraid, records
+from homelab.storage import btrfs, consent, mdraid, records, zfs
 from homelab.storage.case import CALLED, Case, Decided, step, unmirrored
 from homelab.storage.records import Record
-from homelab.storage.seen import DiskSeen, Inner, MdMember
+from homelab.storage.seen import DiskSeen, Inner, MdMember, ZfsMember, Zpool
 from homelab.storage.steps import Step
 
 
@@ -26,10 +26,13 @@ def adopt(case: Case, record: Record | None, uuid: str, decided: Decided) -> Non
         problems.append(Problem(case.place, found, f'write "uuid": "{uuid}", or leave it out'))
         return
     members = case.members
-    member = next(iter(members.values()))
+    member = case.newest or next(iter(members.values()))
     number = member.disks if isinstance(member, MdMember) else member.devices
     if isinstance(member, MdMember) and member.level != case.level.number:
         problems.append(_level(case, levels.numbered(member.level)))
+        return
+    if isinstance(member, ZfsMember) and (other := _other_zpool(case, member)) is not None:
+        problems.append(other)
         return
     if number != len(case.pool.disks):
         found = f"has {number} disks, and {len(case.pool.disks)} are listed"
@@ -45,6 +48,8 @@ def adopt(case: Case, record: Record | None, uuid: str, decided: Decided) -> Non
         return
     if case.pool.kind == "btrfs":
         _adopt_btrfs(case, record, uuid, decided)
+    elif isinstance(member, ZfsMember):
+        _adopt_zfs(case, record, member, decided)
     else:
         _adopt_mdraid(case, record, uuid, decided)
     if case.level.survives(len(case.pool.disks)) == 0:
@@ -258,3 +263,80 @@ def _trouble(case: Case, record: Record | None) -> Iterator[Problem]:
     elif array.degraded:
         found = f"{array.degraded} of its disks is not up to date"
         yield Problem(case.place, found, "look at `cat /proc/mdstat` there")
+
+
+def _other_zpool(case: Case, member: ZfsMember) -> Problem | None:
+    """Why a zpool cannot be the one that is listed."""
+    if not member.alone:
+        remedy = "list other disks: only a pool of one mirror or one raidz is taken over"
+        return Problem(case.place, "its disks are one group of several in their zpool", remedy)
+    if member.level != case.pool.level:
+        return _level(case, member.level)
+    if member.label != case.name:
+        remedy = f"list it under that name; or rename it by hand: `zpool import -N {member.uuid} {case.name}`"
+        return Problem(case.place, f"its disks are the zpool {member.label}, and a pool's zpool bears its name", remedy)
+    return None
+
+
+def _adopt_zfs(case: Case, record: Record | None, newest: ZfsMember, decided: Decided) -> None:
+    problems, runs = decided.problems, case.seen.zpools.get(newest.uuid)
+    survives = case.level.survives(len(case.pool.disks))
+    if len(case.absent) > survives and runs is None:
+        found = f"{_gone(case, record)} is gone, and a {case.pool.level} of {len(case.pool.disks)} survives {survives}"
+        remedy = "plug it in; if it is dead, what was on the pool is in its backups only"
+        problems.append(Problem(case.place, found, remedy))
+    elif runs is None and (away := _elsewhere(case, newest) or zfs.stale(case, newest)) is not None:
+        problems.append(away)
+    elif runs is not None and runs.health in ("SUSPENDED", "FAULTED", "UNAVAIL"):
+        found = "has given up after errors of its disks, and lets nobody read or write"
+        remedy = f"look at `zpool status {case.name}` and the cables; then `zpool clear {case.name}`, or reboot"
+        problems.append(Problem(case.place, found, remedy))
+    elif runs is not None and set(runs.states.values()) == {"ONLINE"}:
+        problems += [_taken(case, record, name) for name in case.absent]
+    if problems:
+        return
+    inner = record.filesystem_uuid if record is not None else newest.mark or newest.uuid
+    serials = _serials(case, record)
+    decided.record = Record(case.name, "zfs", case.pool.level, newest.uuid, "zfs", inner, serials)
+    if runs is None:
+        without = f" without {_gone(case, record)}" if case.absent else ""
+        command = zfs.start(decided.record, case.disks)
+        decided.steps.append(step("config", case, f"import {case.name}{without}", command))
+    decided.warnings += _trouble_of(case, record, runs)
+
+
+def _elsewhere(case: Case, newest: ZfsMember) -> Problem | None:
+    """A zpool that another system may still use; ZFS asks for force, and only its owner knows."""
+    own = case.seen.zfs.hostid
+    if newest.exported or newest.hostid in (0, own):
+        return None
+    found = (
+        f"was in use on {newest.hostname or 'another host'} (hostid {newest.hostid:08x}), and was not exported there"
+    )
+    remedy = f"if no other machine has these disks, run `zpool import -f -N -o cachefile=none {newest.uuid}` here"
+    return Problem(case.place, found, f"{remedy}, and this command again")
+
+
+def _trouble_of(case: Case, record: Record | None, runs: Zpool | None) -> Iterator[Problem]:
+    """What its owner has to know of a zpool that works, and for how long yet."""
+    left = case.level.survives(len(case.pool.disks)) - len(case.absent)
+    if case.absent:
+        alone = (
+            f"its data are on {' and '.join(case.disks)} alone" if left <= 0 else f"of the others {left} more may die"
+        )
+        remedy = f"plug it in; or, if it is dead, {_replaced_by(case, case.absent[0])}"
+        yield Problem(case.place, f"{_gone(case, record)} is gone, and {alone}", remedy)
+        return
+    if runs is None:
+        return
+    members = {name: each.device for name, each in case.members.items() if isinstance(each, ZfsMember)}
+    out = {name: runs.states.get(device, "no part of it") for name, device in members.items()}
+    out = {name: state for name, state in out.items() if state != "ONLINE"}
+    if out:
+        told = ", ".join(f"{name} is {state}" for name, state in out.items())
+        again = " ".join(members[name] for name in out)
+        remedy = f"look at `zpool status {case.name}` and `smartctl -x`; then `zpool online {case.name} {again}`"
+        yield Problem(case.place, told, remedy)
+    elif runs.busy:
+        remedy = f"a dead disk before the end (`zpool status {case.name}`) can cost data"
+        yield Problem(case.place, "one of its disks is being written", remedy)

@@ -20,6 +20,9 @@ from homelab.storage import (
     records,
     snapraid,
     superblocks,
+    zfs,
+    zfs_label,
+    zpools,
 )
 from homelab.storage.bare import BARE
 from homelab.storage.btrfs import LIVES
@@ -50,6 +53,14 @@ inner() {
   printf 'inner\t%s\t%s\t%s\n' "$1" "$(bytes "$1" $(($2 + 1024)) 1024)" \
     "$(blkid -p -O "$2" -o export "/dev/$1" 2>/dev/null </dev/null | one)"
 }
+# The labels of ZFS; past the kernel's cache, which has what was read once and not what a pool wrote since.
+labels() {
+  end=$(($(blockdev --getsize64 "/dev/$1") / @LABEL@ * @LABEL@))
+  for at in 0 @LABEL@ $((end - 2 * @LABEL@)) $((end - @LABEL@)); do
+    printf 'label\t%s\t%s\t%s\n' "$1" "$at" "$(dd if="/dev/$1" iflag=direct bs=@PIECE@ skip=$((at / @PIECE@ + 1)) \
+      count=@TOLD@ 2>/dev/null | gzip -9 | base64 -w0)"
+  done
+}
 look() {
   said="$(signed "$1")"
   printf 'signatures\t%s\t%s\n' "$1" "$said"
@@ -72,16 +83,22 @@ look() {
         "$(head -c @LUKS@ "@HEADERS@/$uuid" 2>/dev/null | sha256sum | cut -c1-64)" ;;
     esac ;;
   esac
+  case "$said" in *'"zfs_member"'*) labels "$1" ;; esac
   case "$said" in *'"btrfs"'*)
     printf 'btrfs\t%s\t%s\n' "$1" "$(bytes "$1" @BTRFS@)"
     command -v btrfs >/dev/null && printf 'chunks\t%s\t%s\n' "$1" "$(chunks "$1" | one)" ;;
   esac
-  case "$said" in *'"type"'*) ;; *'"signatures"'*) printf 'content\t%s\t%s\n' "$1" "$(content "$1")" ;; esac
+  case "$said" in *'"type"'*) ;; *'"signatures"'*)
+    holds="$(content "$1")"
+    printf 'content\t%s\t%s\n' "$1" "$holds"
+    # What a zpool whose making was cut wrote first, nothing knows for a signature.
+    case "$holds" in zero|unreadable) ;; *) labels "$1" ;; esac ;;
+  esac
 }
 printf 'lsblk\t'
 lsblk -J -b -o NAME,KNAME,TYPE,SIZE,SERIAL,TRAN,RM,RO,MODEL,FSTYPE,UUID,MOUNTPOINTS 2>/dev/null | one
 find /dev/disk/by-id -type l -printf 'link\t%f\t%l\n' 2>/dev/null
-awk '$5 ~ "^/srv" || / - [^ ]+ \/dev\// {print "mount\t" $0}' /proc/self/mountinfo
+awk '$5 ~ "^/srv" || / - ([^ ]+ \/dev\/|zfs )/ {print "mount\t" $0}' /proc/self/mountinfo
 awk 'NR > 1 {print "swap\t" $1}' /proc/swaps
 for tool in mdadm btrfs mkfs.ext4 mkfs.xfs repquota xfs_quota; do
   command -v "$tool" >/dev/null && printf 'tool\t%s\n' "$tool"
@@ -145,6 +162,7 @@ findmnt -nro TARGET -t btrfs 2>/dev/null | while read -r at; do
     printf 'alive\t%s\t%s\n' "$at" "${device##*/}"; break
   done
 done
+@ZFS@
 for wait in /etc/systemd/system/dev-disk-by*.device.d/homelab.conf; do
   [ -f "$wait" ] && printf 'wait\t%s\t%s\n' "$(sha256sum <"$wait" | cut -c1-64)" "$wait"
 done
@@ -177,6 +195,7 @@ for pool in @POOLS@; do
       btrfs qgroup show --raw -re "$at" 2>/dev/null | awk -v pool="$pool" '$1 ~ /^0\// {
         sub("0/", "", $1); print "limit\t" pool "\t" $1 "\t" $4}'
       ;;
+    zfs) ;;
     *)
       repquota -Pnv "$at" 2>/dev/null | awk -v pool="$pool" '/^#/ {
         sub("#", "", $1); printf "limit\t%s\t%s\t%.0f\n", pool, $1, $5 * 1024}'
@@ -217,7 +236,7 @@ def questions(nas: Nas, also: tuple[str, ...] = ()) -> Questions:
         "@POOLS@": list(nas.pools),
         "@VOLUMES@": [f"{volume.pool}/{name}" for name, volume in nas.volumes.items()],
     }
-    text = _SCRIPT
+    text = _SCRIPT.replace("@ZFS@", zfs.ASK.strip() if zpools.wanted(nas) else "")
     for mark, values in marks.items():
         text = text.replace(mark, " ".join(shlex.quote(value) for value in values) or "''")
     for mark, word in (
@@ -225,6 +244,9 @@ def questions(nas: Nas, also: tuple[str, ...] = ()) -> Questions:
         ("@MD@", f"{superblocks.MD_OFFSET} {superblocks.MD_LENGTH}"),
         ("@BTRFS@", f"{superblocks.BTRFS_OFFSET} {superblocks.BTRFS_LENGTH}"),
         ("@LUKS@", str(superblocks.LUKS_LENGTH)),
+        ("@LABEL@", str(zfs_label.LENGTH)),
+        ("@PIECE@", str(zfs_label.START)),
+        ("@TOLD@", str(zfs_label.TOLD // zfs_label.START)),
         ("@HEADERS@", mappings.HEADERS),
         ("@SENTINEL@", records.SENTINEL),
         ("@RECORDS@", records.FOLDER),
@@ -234,17 +256,25 @@ def questions(nas: Nas, also: tuple[str, ...] = ()) -> Questions:
     ):
         text = text.replace(mark, word)
     mirrors = any(pool.kind == "mdraid" for pool in nas.pools.values())
+    datasets = [
+        mounts.unit(f"{volume.pool}/{name}")
+        for name, volume in nas.volumes.items()
+        if volume.pool in nas.pools and nas.pools[volume.pool].kind == "zfs"
+    ]
     keys = [path(pool) for pool in nas.pools for path in (mappings.key_path, mappings.former_key_path)]
     return branches.questions(nas) | Questions(
         paths=(
             *(f"{records.FOLDER}/{pool}" for pool in nas.pools),
             *(mounts.unit_path(pool) for pool in nas.pools),
             *((mdraid.CONF, *(file.path for file in degraded.FILES)) if mirrors else ()),
+            *((file.path for file in zpools.FILES) if zpools.wanted(nas) else ()),
+            *(f"{mounts.FOLDER}/{unit}" for unit in datasets),
             *keys,
         ),
-        units=tuple(mounts.unit(pool) for pool in nas.pools),
+        units=(*(mounts.unit(pool) for pool in nas.pools), *datasets),
         text=(crypttab.PATH, *((mdraid.CONF, mdraid.EMBEDDED) if mirrors else ())),
         packages=packages(nas),
+        modules=(zfs.MODULE,) if zpools.wanted(nas) else (),
         commands=((NAME, text),),
     )
 
@@ -260,6 +290,8 @@ def packages(nas: Nas, probe: HostProbe | None = None) -> tuple[str, ...]:
         wanted += snapraid.PACKAGES
         xfs = any(pool.filesystem == "xfs" for pool in nas.pools.values())
         wanted += ["xfsprogs"] if xfs and "xfsprogs" not in wanted else []
+    if "zfs" in kinds:
+        wanted += zfs.PACKAGES
     if any(pool.encryption for pool in nas.pools.values()):
         wanted += ["cryptsetup"]
         # From Debian 13 on systemd has what opens disks at boot in a package of its own.

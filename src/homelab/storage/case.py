@@ -10,10 +10,10 @@ from homelab.model.levels import Level
 from homelab.model.nas import Pool
 from homelab.model.problems import Problem
 from homelab.storage.records import Record
-from homelab.storage.seen import Array, BtrfsMember, Device, DiskSeen, Inner, MdMember, Seen
+from homelab.storage.seen import Array, Device, DiskSeen, Inner, Member, Seen, ZfsMember
 from homelab.storage.steps import Step
 
-CALLED = {"mdraid": "array", "btrfs": "btrfs", "snapraid": "snapraid"}
+CALLED = {"mdraid": "array", "btrfs": "btrfs", "snapraid": "snapraid", "zfs": "zpool"}
 
 
 @dataclass
@@ -65,12 +65,33 @@ class Case:
         found = [device for device in disk.devices if self.member(device)]
         return found[0] if len(found) == 1 else None
 
-    def member(self, device: Device) -> MdMember | BtrfsMember | None:
+    def member(self, device: Device) -> Member | None:
+        if self.pool.kind == "zfs":
+            return None if device.zfs is None or device.zfs.destroyed else device.zfs
         return device.md if self.pool.kind == "mdraid" else device.btrfs
 
     @property
-    def members(self) -> dict[str, MdMember | BtrfsMember]:
+    def members(self) -> dict[str, Member]:
         """The disks that are members, and what their superblocks say."""
+        carried = self._carried()
+        newest: dict[str, ZfsMember] = {}
+        for each in carried.values():
+            if isinstance(each, ZfsMember) and each.txg >= newest.get(each.uuid, each).txg:
+                newest[each.uuid] = each
+        # A disk that was taken out of a zpool keeps its labels; which are in it, the newest one of them all tells.
+        return {
+            name: each
+            for name, each in carried.items()
+            if not isinstance(each, ZfsMember) or each.device in dict(newest[each.uuid].leaves)
+        }
+
+    @property
+    def newest(self) -> ZfsMember | None:
+        """Of a zpool the label that was written last."""
+        labels = [each for each in self.members.values() if isinstance(each, ZfsMember)]
+        return max(labels, key=lambda each: each.txg, default=None)
+
+    def _carried(self) -> dict[str, Member]:
         found = {}
         for name, disk in self.disks.items():
             device = self.carrier(disk)

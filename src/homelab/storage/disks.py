@@ -50,7 +50,7 @@ def find(host: str, nas: Nas, seen: Seen) -> Found:
 def foreign(disk: DiskSeen, pools: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """What of a disk belongs to another pool, and which: by the UUIDs that it carries, whatever kind the pool is of."""
     for device in disk.devices:
-        carried = [each.uuid for each in (device.md, device.btrfs, device.luks) if each]
+        carried = [each.uuid for each in (device.md, device.btrfs, device.luks, device.zfs) if each]
         carried += [slots.pool_uuid(each.uuid) for each in device.signatures or () if slots.read(each.uuid)]
         owner = next((each for each in carried if each in pools), None)
         if owner:

@@ -6,9 +6,10 @@ import shlex
 
 from homelab.files import ManagedFile
 from homelab.model.problems import Problem
-from homelab.storage import degraded, records
+from homelab.storage import degraded, records, zfs, zpools
 from homelab.storage.records import Record
 
+FOLDER = "/etc/systemd/system"
 # A mirror that lost a disk is started 30 to 40 s after its first member came (`degraded.py`).
 # A disk that comes too late keeps a btrfs or a pool of snapraid down, and udev may take a minute on a slow boot.
 _PATIENCE = {"mdraid": 90, "btrfs": 90, "snapraid": 90}
@@ -21,12 +22,12 @@ def path(pool: str) -> str:
 
 
 def unit(pool: str) -> str:
-    """The mount unit's name; a pool's name has nothing that systemd would escape."""
-    return f"srv-{pool}.mount"
+    """The name of the mount unit of a pool, or of a dataset `pool/volume`; systemd would escape nothing in either."""
+    return f"srv-{pool.replace('/', '-')}.mount"
 
 
 def unit_path(pool: str) -> str:
-    return f"/etc/systemd/system/{unit(pool)}"
+    return f"{FOLDER}/{unit(pool)}"
 
 
 def _device_unit(record: Record) -> str:
@@ -45,22 +46,37 @@ def options(record: Record, *, projects: bool) -> str:
 
 def unit_file(record: Record, wanted: str) -> ManagedFile:
     """The unit. With `nofail` the rest of the system does not wait for it to come up."""
+    if record.kind == "zfs":
+        brought = zpools.unit(record.pool)
+        first = f"Requires={brought}\nAfter={brought}\n"
+        return _unit(record.pool, f"Pool {record.pool}", first, record.pool, record.filesystem, wanted)
     first = ""
     if record.kind == "mdraid":
         # Requires: what the script found to be old, and could not stop, is not mounted either. For disks that are late
         # it looks as long as `_PATIENCE` and `_UNLOCKED` say, and only fails where nothing may be mounted.
         first = f"Requires={degraded.unit(record.pool)}\nAfter={degraded.unit(record.pool)}\n"
+    source = f"/dev/disk/by-uuid/{record.filesystem_uuid}"
+    return _unit(record.pool, f"Pool {record.pool}", first, source, record.filesystem, wanted)
+
+
+def dataset_file(dataset: str) -> ManagedFile:
+    """The unit of a volume that is a dataset of ZFS; systemd has it wait for the mount of its pool, and need it."""
+    pool, _, volume = dataset.partition("/")
+    return _unit(dataset, f"Volume {volume} of pool {pool}", "", dataset, "zfs", "nofail,noatime")
+
+
+def _unit(of: str, description: str, first: str, source: str, type_: str, wanted: str) -> ManagedFile:
     return ManagedFile(
-        unit_path(record.pool),
+        unit_path(of),
         f"""\
 # Written by the homelab toolkit.
 [Unit]
-Description=Pool {record.pool}
+Description={description}
 {first}
 [Mount]
-What=/dev/disk/by-uuid/{record.filesystem_uuid}
-Where={path(record.pool)}
-Type={record.filesystem}
+What={source}
+Where={path(of)}
+Type={type_}
 Options={wanted}
 TimeoutSec=120
 
@@ -131,20 +147,30 @@ def unwritable(place: str, at: str) -> Problem:
 def mounted(record: Record) -> str:
     """Seal what is beneath, enable and start the unit, see that the right filesystem is there, and lay the sentinel."""
     at, name = path(record.pool), unit(record.pool)
+    if record.kind == "zfs":
+        first = f"""{zfs.proven(record)}\
+[ "$(zfs get -Hpo value mountpoint {record.pool})" = legacy ] || zfs set mountpoint=legacy {record.pool}
+"""
+        proof = f"""\
+[ "$(findmnt -fnro SOURCE {at})" = {record.pool} ] || stop 'another filesystem is mounted there'
+"""
+    else:
+        first = f"{AWAKE.strip()}\nawake {record.filesystem_uuid}\n"
+        proof = f"""\
+found="$(blkid -o value -s UUID "$(findmnt -fnro SOURCE {at} | sed 's/\\[.*//')")"
+[ "$found" = {record.filesystem_uuid} ] || stop "$found is mounted there, not {record.filesystem_uuid}"
+"""
     return f"""\
 set -eu
 umask 022
+export PATH="$PATH:/usr/sbin:/sbin"
 stop() {{ printf 'homelab: {at}: %s\\n' "$1" >&2; exit 1; }}
-{AWAKE.strip()}
 {beneath(record.pool)}systemctl daemon-reload
-awake {record.filesystem_uuid}
-systemctl enable --quiet {name}
+{first}systemctl enable --quiet {name}
 systemctl reset-failed {name} 2>/dev/null || :
 systemctl start {name} || stop "does not mount: $(systemctl status --no-pager -n 3 {name} | tail -n 1)"
 mountpoint -q {at} || stop 'nothing is mounted there'
-found="$(blkid -o value -s UUID "$(findmnt -fnro SOURCE {at} | sed 's/\\[.*//')")"
-[ "$found" = {record.filesystem_uuid} ] || stop "$found is mounted there, not {record.filesystem_uuid}"
-{sentinel(record)}"""
+{proof}{sentinel(record)}"""
 
 
 def sentinel(record: Record) -> str:

@@ -9,7 +9,21 @@ from types import MappingProxyType
 from homelab.model.nas import Nas
 from homelab.model.problems import Problem
 from homelab.probe import HostProbe
-from homelab.storage import branches, crypttab, degraded, disks, luks, mdraid, mounts, records, superblocks, volumes
+from homelab.storage import (
+    branches,
+    crypttab,
+    datasets,
+    degraded,
+    disks,
+    luks,
+    mdraid,
+    mounts,
+    records,
+    superblocks,
+    volumes,
+    zfs,
+    zpools,
+)
 from homelab.storage.case import Case, Decided
 from homelab.storage.disks import Found
 from homelab.storage.named import named
@@ -57,6 +71,7 @@ class _Draft:
     def plan(self) -> Plan:
         found = disks.find(self.host, self.nas, self.seen)
         self.problems += found.problems
+        self.problems += zfs.problems(self.host, self.nas, self.seen, self.probe)
         known = self._records()
         cases = {}
         for name, pool in self.nas.pools.items():
@@ -73,6 +88,8 @@ class _Draft:
             if record is not None:
                 self.pools[name] = record
                 self.projects[name] = decisions[name].projects = self._projects(decisions[name])
+        if zpools.wanted(self.nas):
+            self.steps += zfs.loaded(self.seen, self.probe)
         for decided in decisions.values():
             self.steps += decided.first
         self.steps += self._opened_at_boot({**known, **self.pools})
@@ -81,6 +98,8 @@ class _Draft:
         mirrors = [record for record in self.pools.values() if record.kind == "mdraid"]
         mirrors += [record for name, record in known.items() if name not in self.nas.pools and record.kind == "mdraid"]
         self.steps += self._written_down(tuple(mirrors))
+        if any(record.kind == "zfs" for record in self.pools.values()):
+            self.steps += self._brought_in()
         for name, decided in decisions.items():
             if decided.record is not None and decided.record.kind == "snapraid":
                 self.steps += self._joined(cases[name], decided)
@@ -93,6 +112,7 @@ class _Draft:
             if any(step.kind in ("additive", "destructive") for step in decided.steps)
         }
         self.problems += volumes.problems(self.host, self.nas, self.seen, self.pools, self.projects, made)
+        self.problems += datasets.problems(self.host, self.nas, self.seen, self.pools, made)
         joined = [record for record in self.pools.values() if record.kind == "snapraid"]
         for record in joined:
             self.problems += branches.volume_problems(self.host, self.nas, record, self.seen, self.probe)
@@ -101,6 +121,7 @@ class _Draft:
             steps=tuple(self.steps),
             volumes=(
                 *volumes.steps(self.nas, self.seen, self.pools, self.projects, made),
+                *datasets.steps(self.nas, self.seen, self.probe, self.pools, made),
                 *(step for record in joined for step in branches.volumes(self.nas, record, self.seen, self.probe)),
             ),
             problems=tuple(dict.fromkeys(self.problems)),
@@ -185,6 +206,12 @@ class _Draft:
         says = f"name {names} in {mdraid.CONF} and in the initramfs"
         yield Step("config", "mdadm.conf", says, mdraid.conf(mirrors), timeout=900)
 
+    def _brought_in(self) -> Iterator[Step]:
+        for file in zpools.FILES:
+            if not file.stands(self.probe.files.get(file.path)):
+                says = f"write {file.path}, by which a zpool that lost a disk is there after a boot"
+                yield Step("config", "zfs", says, "systemctl daemon-reload\n", file)
+
     def _noted(self, cases: Mapping[str, Case]) -> Iterator[Step]:
         """Which disks arrays run on, where nothing has noted that yet; by the records, which are written by then."""
         unknown = [
@@ -199,6 +226,13 @@ class _Draft:
             yield Step(
                 "config", "arrays", f"note which disks {', '.join(unknown)} runs on", f"{degraded.SCRIPT} --note\n"
             )
+        # By its guid, which a pool that is made now has only then.
+        unnoted = [
+            name for name, record in self.pools.items() if record.kind == "zfs" and not self.seen.kept.get(record.uuid)
+        ]
+        if unnoted:
+            says = f"note which disks {', '.join(unnoted)} runs on"
+            yield Step("config", "zfs", says, f"{zpools.SCRIPT} --note\n")
 
     def _mounted(self, case: Case, decided: Decided) -> Iterator[Step]:
         record = decided.record
@@ -213,9 +247,11 @@ class _Draft:
         elif not there.takes_writes:
             self.warnings.append(mounts.unwritable(case.place, at))
         reload = "systemctl daemon-reload\n"
-        wait = mounts.timeout_file(record)
-        if self.seen.waits.get(wait.path) != wait.sha256:
-            yield Step("config", subject, f"let {at} wait for its disks only so long", reload, wait)
+        # Of a zpool no device is mounted, and what brings it in waits by itself.
+        if record.kind != "zfs":
+            wait = mounts.timeout_file(record)
+            if self.seen.waits.get(wait.path) != wait.sha256:
+                yield Step("config", subject, f"let {at} wait for its disks only so long", reload, wait)
         unit = mounts.unit_file(record, mounts.options(record, projects=bool(decided.projects)))
         if not unit.stands(self.probe.files.get(unit.path)):
             yield Step("config", subject, f"write {unit.path}", reload, unit)
@@ -246,6 +282,8 @@ class _Draft:
         sources = {device.path for disk in case.disks.values() if (device := case.carrier(disk))}
         if record.kind == "mdraid":
             sources = {array.device.path} if array is not None else set()
+        elif record.kind == "zfs":
+            sources = {case.name}
         mount = self.seen.mounted(at)
         if mount is not None and mount.source not in sources:
             found = f"{mount.source} is mounted at {at}"
@@ -257,7 +295,10 @@ class _Draft:
             elsewhere = [each.target for each in self.seen.mounts if each.source in sources]
             if elsewhere:
                 found = f"is mounted at {', '.join(elsewhere)}"
-                self.problems.append(Problem(case.place, found, "unmount it there, and take it out of /etc/fstab"))
+                remedy = "unmount it there, and take it out of /etc/fstab"
+                if record.kind == "zfs":
+                    remedy = f"if nothing uses it there, run `zfs set mountpoint=legacy {case.name}`"
+                self.problems.append(Problem(case.place, found, remedy))
         else:
             seen = self.seen.mountpoints.get(case.name)
             other = seen.sentinel.rpartition(" ")[2] if seen is not None else ""

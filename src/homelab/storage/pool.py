@@ -6,17 +6,23 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from homelab.model.problems import Problem
-from homelab.storage import btrfs, disks, mdraid, records, snapraid
+from homelab.storage import btrfs, disks, mdraid, records, snapraid, zfs
 from homelab.storage.adopt import adopt
 from homelab.storage.case import CALLED, Case, Decided, step, unmirrored
 from homelab.storage.clearing import absent, clearing
 from homelab.storage.records import Record
 from homelab.storage.seen import BtrfsMember, DiskSeen, MdMember
 
+# Kinds that are the filesystem themselves.
+_WHOLE = ("btrfs", "zfs")
+# How far the sizes of disks may differ for zpool to make a mirror or raidz of them by itself (ZPOOL_FUZZ).
+_FUZZ = 16 << 20
+
 
 def decide(case: Case, record: Record | None, others: Mapping[str, Record], make_uuid: Callable[[], str]) -> Decided:
     """What becomes of a pool. `others` are the records of all other pools of this host."""
     decided = Decided()
+    record = zfs.born(case, record)
     uuids = sorted({member.uuid for member in case.members.values()})
     foreign = {uuid: each.pool for each in others.values() for uuid in (each.uuid, *each.luks.values())}
     for name, disk in case.disks.items():
@@ -68,7 +74,8 @@ def _make(case: Case, record: Record | None, uuids: list[str], decided: Decided,
         found = f"no disk that is listed for it has the UUID {case.pool.uuid}"
         problems.append(Problem(case.place, found, "correct the UUID; to make a new pool, leave it out"))
         return
-    cleared = clearing(case, case.disks)
+    own = zfs.begun(case, record)
+    cleared = clearing(case, case.disks, own)
     problems += [*absent(case), *cleared.problems, *_uneven(case)]
     if uuids and problems:
         problems += _how_toadopt(case, uuids)
@@ -83,8 +90,11 @@ def _make(case: Case, record: Record | None, uuids: list[str], decided: Decided,
         says, kind = f"clear {', '.join(cleared.lost)}, and {making}", "destructive"
     else:
         says, kind = making, "additive"
-    how = mdraid.create if case.pool.kind == "mdraid" else btrfs.create
-    command = how(new, case.ids, case.disks, cleared.script)
+    if case.pool.kind == "zfs":
+        command = zfs.create(new, case.ids, case.disks, cleared.script, own)
+    else:
+        how = mdraid.create if case.pool.kind == "mdraid" else btrfs.create
+        command = how(new, case.ids, case.disks, cleared.script)
     decided.steps.append(step(kind, case, says, command, cleared.consents))
     decided.record = replace(new, state="made")
 
@@ -95,8 +105,9 @@ def _told(found: Mapping[str, DiskSeen]) -> str:
 
 def _new(case: Case, make_uuid: Callable[[], str]) -> Record:
     uuid = make_uuid()
-    filesystem = "btrfs" if case.pool.kind == "btrfs" else case.pool.filesystem or "ext4"
-    inner = uuid if case.pool.kind == "btrfs" else make_uuid()
+    whole = case.pool.kind in _WHOLE
+    filesystem = case.pool.kind if whole else case.pool.filesystem or "ext4"
+    inner = uuid if whole else make_uuid()
     serials = {name: disk.serial for name, disk in case.disks.items()}
     return Record(case.name, case.pool.kind, case.pool.level, uuid, filesystem, inner, serials, luks=case.luks)
 
@@ -104,7 +115,7 @@ def _new(case: Case, make_uuid: Callable[[], str]) -> Record:
 def _again(case: Case, record: Record) -> Record:
     """A record of a pool that was begun and of which no disk knows yet: its UUIDs stay, the rest is as listed now."""
     new = _new(case, lambda: record.uuid)
-    inner = record.uuid if new.kind == "btrfs" else record.filesystem_uuid
+    inner = record.uuid if new.kind in _WHOLE else record.filesystem_uuid
     return replace(new, filesystem_uuid=inner, state="making")
 
 
@@ -127,13 +138,17 @@ def _how_toadopt(case: Case, uuids: list[str]) -> Iterator[Problem]:
 def _uneven(case: Case) -> Iterator[Problem]:
     """Disks of which mdadm makes no array: where sizes differ by more than one per cent it asks, and nobody answers.
 
-    mdadm 4.2 to 4.6, Create.c; it counts without the part that it takes for itself, a thousandth and less.
+    mdadm 4.2 to 4.6, Create.c; it counts without the part that it takes for itself, a thousandth and less. And those of
+    which zpool makes none.
     """
     sizes = sorted((disk.size, name) for name, disk in case.disks.items())
-    if case.pool.kind != "mdraid" or not sizes or sizes[-1][0] - sizes[0][0] <= sizes[-1][0] // 102:
+    if case.pool.kind not in ("mdraid", "zfs") or not sizes:
         return
     (least, small), (most, large) = sizes[0], sizes[-1]
-    found = f"{large} has {most >> 20} MiB and {small} {least >> 20}, and mdadm makes no array of such by itself"
+    if most - least <= (_FUZZ if case.pool.kind == "zfs" else most // 102):
+        return
+    makes = "zpool makes no pool" if case.pool.kind == "zfs" else "mdadm makes no array"
+    found = f"{large} has {most >> 20} MiB and {small} {least >> 20}, and {makes} of such by itself"
     remedy = 'list disks of one size, or use btrfs, which takes any; or make it by hand, and write its "uuid"'
     yield Problem(case.place, found, remedy)
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import json
 import re
+import zlib
 from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
-from homelab.storage import records, superblocks
+from homelab.storage import records, superblocks, zfs_label
 from homelab.storage.seen import (
     Array,
+    Dataset,
     Device,
     DiskSeen,
     Inner,
@@ -22,6 +25,8 @@ from homelab.storage.seen import (
     Seen,
     Signature,
     VolumeSeen,
+    ZfsHost,
+    Zpool,
 )
 
 # Under which name the command's answer is in a host's probe.
@@ -52,6 +57,13 @@ def _no_spaces(text: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), text)
 
 
+def _unpacked(packed: str) -> bytes:
+    try:
+        return gzip.decompress(base64.b64decode(packed))
+    except (EOFError, OSError, zlib.error):
+        return b""
+
+
 class _Answer:
     """The lines of an answer, put together."""
 
@@ -71,6 +83,9 @@ class _Answer:
         }
         self.slotless = {row[0] for row in said.get("luks", ()) if row[2:] == ["no"]}
         self.alive = {row[0]: f"/dev/{row[1]}" for row in said.get("alive", ()) if len(row) > 1}
+        self.labels: dict[str, list[tuple[int, bytes]]] = {}
+        for name, offset, packed in said.get("label", ()):
+            self.labels.setdefault(name, []).append((int(offset), _unpacked(packed)))
         # The kernel numbers mappings as they come; their names stay.
         self.mapper = {row[1]: f"mapper/{row[2].strip()}" for row in said.get("mapped", ())}
 
@@ -107,6 +122,8 @@ class _Answer:
             "chunks": self.chunks.get(name, ()),
             "btrfs": superblocks.btrfs(self.raw["btrfs"].get(name, b"")),
             "luks": superblocks.luks(self.raw["luks"].get(name, b""), slots=name not in self.slotless),
+            "zfs": zfs_label.member(self.labels.get(name, ())),
+            "begun": zfs_label.begun(self.labels.get(name, ())),
         }
 
     def inner(self, name: str) -> Inner | None:
@@ -215,6 +232,21 @@ class _Answer:
             quota=self.limit(name.partition("/")[0], project) if project else None,
         )
 
+    def zpool(self, guid: str, name: str, health: str) -> Zpool:
+        scans = [row[1] for row in self.said.get("scan", ()) if row[0] == guid]
+        return Zpool(
+            guid,
+            name,
+            health,
+            states={device: state for pool, device, state in self.said.get("vdev", ()) if pool == guid},
+            busy=any("resilver in progress" in scan for scan in scans),
+        )
+
+    def zfs(self) -> ZfsHost:
+        said = dict((row[0], row[1]) for row in self.said.get("zfs", ()))
+        yes = {key: said.get(key) == "yes" for key in ("contrib", "lists", "headers")}
+        return ZfsHost(**yes, hostid=int(said.get("hostid") or "0", 16))
+
     def limit(self, pool: str, project: int) -> int | None:
         for which, number, limit in self.said.get("limit", ()):
             if which == pool and number == str(project):
@@ -256,6 +288,12 @@ class _Answer:
             tools=frozenset(row[0] for row in self.said.get("tool", ())),
             kept={uuid: frozenset(found) for uuid, found in self._several("kept").items()},
             headers={row[0]: (row[1], row[2]) for row in self.said.get("header", ())},
+            zpools={row[0]: self.zpool(*row) for row in self.said.get("zpool", ())},
+            datasets={
+                name: Dataset(type_, mountpoint, int(quota) or None if quota.isdecimal() else None)
+                for name, type_, mountpoint, quota in self.said.get("dataset", ())
+            },
+            zfs=self.zfs(),
         )
 
 

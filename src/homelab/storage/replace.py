@@ -16,7 +16,7 @@ from homelab.model.nas_rules import same_disk
 from homelab.model.problems import Problem, did_you_mean
 from homelab.model.storage import disk_id
 from homelab.probe import HostProbe
-from homelab.storage import disks, guard, records, replace_btrfs, replace_luks, replace_mdraid
+from homelab.storage import disks, guard, records, replace_btrfs, replace_luks, replace_mdraid, replace_zfs
 from homelab.storage.case import Case
 from homelab.storage.named import named
 from homelab.storage.records import Record
@@ -129,7 +129,7 @@ class _Draft:
         self.problems += self._strangers(situation)
         if not situation.joined and not self.problems:
             self._guard(situation, begun=coming is not None and coming.begun)
-        kind = replace_mdraid if case.pool.kind == "mdraid" else replace_btrfs
+        kind = {"mdraid": replace_mdraid, "btrfs": replace_btrfs, "zfs": replace_zfs}[case.pool.kind]
         if not self.problems:
             self.problems += kind.problems(situation)
         if self.problems:
@@ -214,7 +214,9 @@ class _Draft:
         carrier = case.carrier(leaving) if leaving is not None else None
         member = case.member(carrier) if carrier is not None else None
         old = carrier.name if carrier is not None and member is not None and member.uuid == record.uuid else None
-        coming = case.member(new)
+        # Of a whole disk ZFS makes a partition.
+        device = case.carrier(new) if case.pool.kind == "zfs" else new
+        coming = case.member(device) if device is not None else None
         return Situation(case, record, self.wish, old, new, coming is not None and coming.uuid == record.uuid)
 
     def _strangers(self, situation: Situation) -> Iterator[Problem]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from uuid import UUID
 
 
 @dataclass(frozen=True, order=True)
@@ -45,6 +47,40 @@ class BtrfsMember:
 
 
 @dataclass(frozen=True)
+class ZfsMember:
+    """What a device of a zpool says of it in its newest label.
+
+    `uuid` is the pool's guid and `device` this one's own. `leaves` are all devices of its group, guid and path each,
+    and `devices` how many places the group has: more leaves are there while one replaces another. `alone` is whether
+    the pool has no other group. `size` is how many bytes a disk must have to take a place.
+    """
+
+    uuid: str
+    label: str
+    level: str
+    devices: int
+    device: str
+    leaves: tuple[tuple[str, str], ...] = ()
+    txg: int = 0
+    exported: bool = False
+    destroyed: bool = False
+    hostid: int = 0
+    hostname: str = ""
+    comment: str = ""
+    size: int = 0
+    alone: bool = True
+
+    @property
+    def mark(self) -> str:
+        """The UUID that the toolkit gave the pool when it made it, the very 32 digits that a comment has room for."""
+        return str(UUID(self.comment)) if re.fullmatch("[0-9a-f]{32}", self.comment) else ""
+
+
+# What every kind of pool writes on its disks.
+Member = MdMember | BtrfsMember | ZfsMember
+
+
+@dataclass(frozen=True)
 class Luks:
     """What a LUKS header says. `slots` is whether anything opens it: one whose making was cut may have none."""
 
@@ -69,7 +105,8 @@ class Device:
 
     `signatures` is None when nobody looked or they could not be read. `content` is the hash of the sampled content of a
     device without signatures: "zero" when it reads zero, "" when nobody looked. `print` is the hash of what wipefs
-    printed, for the guard to compare with. `chunks` are a btrfs's profiles, where it is not mounted.
+    printed, for the guard to compare with. `chunks` are a btrfs's profiles, where it is not mounted. `begun` is the
+    name of a zpool whose making was cut before anything could be in it.
     """
 
     name: str
@@ -85,6 +122,8 @@ class Device:
     luks: Luks | None = None
     inner: Inner | None = None
     chunks: tuple[str, ...] = ()
+    zfs: ZfsMember | None = None
+    begun: str = ""
 
     @property
     def path(self) -> str:
@@ -174,6 +213,45 @@ class Array:
 
 
 @dataclass(frozen=True)
+class Zpool:
+    """A zpool as the kernel has it: `states` are those of its devices by their guids, `busy` while one is written."""
+
+    guid: str
+    name: str
+    health: str = "ONLINE"
+    states: Mapping[str, str] = field(default_factory=dict)
+    busy: bool = False
+
+    @property
+    def working(self) -> frozenset[str]:
+        """The devices that hold all they should, or will soon."""
+        return frozenset(guid for guid, state in self.states.items() if state == "ONLINE")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset of ZFS; `quota` is its refquota in bytes, None without one."""
+
+    type: str = "filesystem"
+    mountpoint: str = "legacy"
+    quota: int | None = None
+
+
+@dataclass(frozen=True)
+class ZfsHost:
+    """What the module of ZFS could be built from where a host has none, and its number for ZFS, 0 without one.
+
+    `contrib` is whether apt's sources have that component, `lists` whether it knows any package at all, `headers`
+    whether those of the running kernel are there or to be had.
+    """
+
+    contrib: bool = False
+    lists: bool = False
+    headers: bool = False
+    hostid: int = 0
+
+
+@dataclass(frozen=True)
 class Mount:
     """A mounted filesystem; `root` is the part of it that is mounted."""
 
@@ -243,8 +321,13 @@ class Seen:
     tools: frozenset[str] = frozenset()
     # By UUID of a LUKS header, a hash of it on its disk and of it in its backup.
     headers: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    # By UUID of an array those of the disks that held all of it when it last ran, both as mdadm writes them.
+    # By UUID of an array those of the disks that held all of it when it last ran, both as mdadm writes them; of a zpool
+    # by guids.
     kept: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    # By guid.
+    zpools: Mapping[str, Zpool] = field(default_factory=dict)
+    datasets: Mapping[str, Dataset] = field(default_factory=dict)
+    zfs: ZfsHost = ZfsHost()
 
     def mounted(self, target: str) -> Mount | None:
         """The last thing mounted there, which is what one sees."""

@@ -25,6 +25,10 @@ def gone(at: str, full: str) -> tuple[str, str]:
     return f"{at} was there and is gone", remedy
 
 
+# Kinds whose volumes are made elsewhere.
+_OTHERS = ("snapraid", "zfs")
+
+
 def problems(
     host: str,
     nas: Nas,
@@ -37,7 +41,7 @@ def problems(
     for name, volume in nas.volumes.items():
         full = f"{volume.pool}/{name}"
         record, found = pools.get(volume.pool), seen.volumes.get(full)
-        if record is None or record.kind == "snapraid":
+        if record is None or record.kind in _OTHERS:
             continue
         place = f"{host}.volumes.{name}"
         at = nas.path(name)
@@ -82,7 +86,7 @@ def steps(
     limited = {v.pool for v in nas.volumes.values() if v.quota}
     for name, volume in nas.volumes.items():
         record = pools.get(volume.pool)
-        if record is None or record.kind == "snapraid":
+        if record is None or record.kind in _OTHERS:
             continue
         full = f"{volume.pool}/{name}"
         mounted = seen.mounted(nas.mountpoint(volume.pool))

@@ -11,20 +11,22 @@ from hypothesis import strategies as st
 from homelab.model.levels import LEVELS, Level
 from homelab.model.nas import Nas
 from homelab.storage import consent
+from homelab.storage.seen import DiskSeen
 from homelab.storage.steps import Plan
 from tests import looks
 from tests.looks import Look
 from tests.unit.storage.test_refusals import planned
 
 UUIDS = ("11111111-2222-4333-8444-555555555555", "66666666-7777-4888-9999-aaaaaaaaaaaa")
+GUIDS = ("1234567890123456789", "9876543210987654321")
 NAMES = ("d1", "d2", "d3", "d4", "d5")
 DEVICES = ("sda", "sdb", "sdc", "sdd", "sde")
 
-STATES = ("blank", "data", "absent", "partition", "md", "md+fs", "btrfs", "mounted", *looks.KINDS)
+STATES = ("blank", "data", "absent", "partition", "md", "md+fs", "btrfs", "zfs", "begun", "mounted", *looks.KINDS)
 # Encrypted: locked, with no slot yet, and open with noise, a member or something else in the clear.
 LUKS = ("locked", "slotless", "noise", "luks+md", "luks+md+fs", "luks+btrfs", "luks+ext4")
 # Weighted, or most examples would be refused for one of their disks and prove little.
-HOLDS = st.sampled_from(("blank",) * 8 + ("md", "md+fs", "btrfs") * 3 + LUKS * 2 + STATES)
+HOLDS = st.sampled_from(("blank",) * 8 + ("md", "md+fs", "btrfs", "zfs", "begun") * 3 + LUKS * 2 + STATES)
 HEADERS = tuple(f"{number:08d}-7777-4888-9999-aaaaaaaaaaaa" for number in range(5))
 state = st.fixed_dictionaries(
     {
@@ -35,6 +37,8 @@ state = st.fixed_dictionaries(
         "level": st.sampled_from([1, 1, 5, 6, 10, 0]),
         "profile": st.sampled_from(["RAID1", "RAID1", "RAID1C3", "RAID10", ""]),
         "disks": st.sampled_from([2, 2, 3, 4]),
+        "zfs": st.sampled_from(["mirror", "mirror", "raidz1", "raidz2"]),
+        "comment": st.sampled_from(["", *(uuid.replace("-", "") for uuid in UUIDS)]),
         "devid": st.sampled_from([1, 2, 3, 4]),
         "label": st.sampled_from(["", "homelab-tank", "homelab-media"]),
     }
@@ -51,8 +55,9 @@ def pools_of(draw: st.DrawFn, level: Level) -> dict[str, Any]:
         "level": level.name,
         "disks": draw(st.lists(st.sampled_from(NAMES), min_size=count, max_size=count, unique=True)),
     }
-    uuid = draw(st.sampled_from((None, None, *UUIDS)))
-    encryption = draw(st.sampled_from((None, {"key": "env:KEY"}, {"key": "env:KEY"})))
+    zfs = level.kind == "zfs"
+    uuid = draw(st.sampled_from((None, None, *(GUIDS if zfs else UUIDS))))
+    encryption = None if zfs else draw(st.sampled_from((None, {"key": "env:KEY"}, {"key": "env:KEY"})))
     found |= {"encryption": encryption} if encryption else {}
     return found | ({"uuid": uuid} if uuid else {})
 
@@ -63,14 +68,15 @@ record = (
     | st.none()
     | st.fixed_dictionaries(
         {
-            "uuid": st.sampled_from(UUIDS),
+            "uuid": st.sampled_from((*UUIDS, GUIDS[0])),
             "filesystem_uuid": st.sampled_from(UUIDS),
-            "kind": st.sampled_from(["mdraid", "btrfs"]),
-            "level": st.sampled_from(["raid1", "raid1", *(level.name for level in LEVELS)]),
-            "filesystem": st.sampled_from(["ext4", "xfs", "btrfs"]),
+            "kind": st.sampled_from(["mdraid", "btrfs", "zfs"]),
+            "level": st.sampled_from(["raid1", "raid1", "mirror", *(level.name for level in LEVELS)]),
+            "filesystem": st.sampled_from(["ext4", "xfs", "btrfs", "zfs"]),
             "state": st.sampled_from(["making", "formatting", "made"]),
         },
-        optional={f"luks.{name}": st.just(header) for name, header in zip(NAMES, HEADERS, strict=True)},
+        optional={f"luks.{name}": st.just(header) for name, header in zip(NAMES, HEADERS, strict=True)}
+        | {f"disk.{name}": st.just(f"S-{device}") for name, device in zip(NAMES, DEVICES, strict=True)},
     )
 )
 
@@ -101,6 +107,11 @@ def look_at(states: list[dict[str, Any]], records: dict[str, dict[str, str] | No
             look.btrfs(
                 device, one["uuid"], label=label, disks=one["disks"], devid=one["devid"], data=one["profile"], **about
             )
+        elif holds in ("zfs", "begun"):
+            leaves = tuple(range(101, 101 + one["disks"]))
+            of = {"level": one["zfs"], "comment": one["comment"], "pool": one["name"].rpartition(":")[2]}
+            guid = int(GUIDS[UUIDS.index(one["uuid"])])
+            look.zfs(device, guid, leaves, 100 + one["devid"], begun=holds == "begun", **of, **about)
         elif holds == "partition":
             look.disk(device, parts={f"{device}1": looks.EMPTY}, **about)
         elif holds == "mounted":
@@ -141,6 +152,11 @@ def spec_of(pools: dict[str, Any], words: dict[str, str | None]) -> Nas:
 def cleared(script: str) -> list[str]:
     """Disks that a script clears, and what lies in the clear on encrypted ones."""
     return re.findall(r"^clear (\S+)$", script, re.M)
+
+
+def begun(disk: DiskSeen) -> bool:
+    """Whether nothing but a zpool that never was one is on a disk."""
+    return any(part.begun for part in disk.partitions) and not any(part.zfs for part in disk.partitions)
 
 
 def made(plan: Plan) -> list[tuple[str, str, list[str]]]:
@@ -186,6 +202,7 @@ def test_nothing_is_lost_that_was_not_let_go_of(
     valid = {consent.word(disk) for disk in seen.disks.values()} & set(filter(None, words.values()))
     unfinished = [values for values in records.values() if values and values["state"] != "made"]
     half_made = {values["uuid"] for values in unfinished}
+    serials = {value for values in unfinished for key, value in values.items() if key.startswith("disk.")}
     headers = {value for values in unfinished for key, value in values.items() if key.startswith("luks.")}
     for step in plan.steps:
         if step.kind == "destructive":
@@ -198,6 +215,7 @@ def test_nothing_is_lost_that_was_not_let_go_of(
             disk = seen.disks[device]
             own = disk.md is not None and disk.md.uuid in half_made
             own = own or (disk.luks is not None and disk.luks.uuid in headers and not disk.luks.slots)
+            own = own or (begun(disk) and disk.serial in serials and device in lost)
             assert disk.exclusive and not any(part.mounts or part.holders for part in disk.devices)
             assert (disk.is_blank and not disk.partitions) or own or (kind == "destructive" and device in lost)
         for device in lost:
@@ -213,11 +231,13 @@ def test_nothing_is_lost_that_was_not_let_go_of(
             disk = seen.disks[device]
             own = disk.md is not None and disk.md.uuid in half_made
             own = own or (disk.luks is not None and disk.luks.uuid in headers and not disk.luks.slots)
+            own = own or (begun(disk) and disk.serial in serials)
             assert own or consent.word(disk) in words.values()
         for device in encrypted:
             disk = seen.disks[device]
             assert disk.opened is None and (disk.luks is None or not disk.luks.slots or device in lost)
     for step in plan.steps:
+        assert not re.search(r"\bzpool [a-z]+( -\S+)* -[a-z]*[fF]\b", step.command)
         for forbidden in (" --force", " -f ", "--run --create", "yes |", "--create --run"):
             assert forbidden not in step.command.partition("mdadm --create")[2].partition("\n")[0]
             assert forbidden not in step.command.partition("mkfs")[2].partition("\n")[0]

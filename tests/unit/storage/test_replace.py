@@ -25,7 +25,7 @@ from tests.unit.storage.test_refusals import U1, U2, planned, told
 
 MD = [each for each in LEVELS if each.kind == "mdraid"]
 BTRFS = [each for each in LEVELS if each.kind == "btrfs"]
-REDUNDANT = [each for each in LEVELS if each.survives(each.least) > 0]
+REDUNDANT = [each for each in (*MD, *BTRFS) if each.survives(each.least) > 0]
 OTHER = "99999999-2222-4333-8444-555555555555"
 RAID1 = level("mdraid", "raid1")
 

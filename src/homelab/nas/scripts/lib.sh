@@ -59,6 +59,14 @@ is_subvolume() { [ -d "$1" ] && [ ! -L "$1" ] && [ "$(stat -c %i "$1")" = 256 ] 
 # is_snapshot PATH: a subvolume that nobody can write to.
 is_snapshot() { is_subvolume "$1" && [ "$(btrfs property get -ts "$1" ro 2>/dev/null)" = ro=true ]; }
 
+# on_zfs POOL: whether it is a pool of ZFS, by its record or, without one, by what is mounted.
+on_zfs() { [ "$(setting "$var/pools/$1" kind)" = zfs ] || [ "$(stat -f -c %T "$srv/$1" 2>/dev/null)" = zfs ]; }
+
+# dataset_at PATH: the dataset that is mounted there, "" when none is: where it is not, its pool's own folder stands bare.
+dataset_at() {
+  awk -v at="$1" '$5 == at {found = $(NF - 2) == "zfs" ? $(NF - 1) : ""} END {print found}' "$root/proc/self/mountinfo"
+}
+
 # replace FILE: its new content from standard input, in one step.
 replace() {
   mkdir -p "${1%/*}" && new=$(mktemp "${1%/*}/.homelab.XXXXXX") || return

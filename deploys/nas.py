@@ -155,6 +155,15 @@ def keep_watch() -> None:
             current=probe.unit(watch.MD_MONITOR),
             restart=not watch.monitor_as_it_is(probe),
         )
+    if watch.zed(nas):
+        scrubs = watch.to_scrub_alone(nas, probe)
+        shell.unless(name="Let one timer alone scrub the pools of ZFS", done=not scrubs, command=scrubs)
+        systemd.running(
+            name="Let ZED tell of a change at once",
+            unit=watch.ZED,
+            current=probe.unit(watch.ZED),
+            restart=not watch.zed_as_it_is(probe),
+        )
     systemd.running(
         name="Watch the disks by SMART",
         unit=watch.SMARTD,

@@ -45,7 +45,7 @@ fi
 
 # exportfs has no test of its own, and with -r it applies the lines around one that is wrong. So the real one reads the
 # candidate alone, in namespaces where neither the kernel's table of exports nor a file of the system is within reach,
-# and every pool seems to be mounted: a pool that is missing today does not make a line wrong. What it accepts with a
+# and every pool and volume seems to be mounted: a pool that is missing today does not make a line wrong. What it accepts with a
 # word of warning is wrong as well: a blank before the bracket opens the export to the world.
 _CHECK = r"""
 said="$(unshare -mn sh -euc '
@@ -55,7 +55,8 @@ said="$(unshare -mn sh -euc '
   cp /var/lib/nfs/candidate @EXPORTS@/candidate.exports
   [ ! -e /etc/exports ] || mount --bind /dev/null /etc/exports
   mount -t tmpfs tmpfs /srv
-  mkdir /srv/@POOL@; mount -t tmpfs tmpfs /srv/@POOL@; mkdir /srv/@POOL@/@VOLUME@
+  mkdir /srv/@POOL@; mount -t tmpfs tmpfs /srv/@POOL@
+  mkdir /srv/@POOL@/@VOLUME@; mount -t tmpfs tmpfs /srv/@POOL@/@VOLUME@
   exportfs -r
   if grep "$(printf "\t")\*" /var/lib/nfs/etab; then echo "an export to everybody"; fi
 ' check "$new" 2>&1)" && [ -z "$said" ] || {
@@ -89,7 +90,7 @@ def questions(home: Home, host: Host) -> Questions:
     if nas is None:
         return Questions()
     return Questions(
-        paths=(CONF, mounts.dropin(UNIT, ()).path, *(_path(name) for name in shares(nas))),
+        paths=(CONF, dropin(host).path, *(_path(name) for name in shares(nas))),
         units=(UNIT, *OLD_UNITS),
         packages=PACKAGES,
         modules=("nfsd",) if shares(nas) else (),
@@ -206,7 +207,7 @@ def dropin(host: Host) -> ManagedFile:
     """The server's wait for its pools."""
     nas = host.storage
     pools = [nas.volumes[share.volume].pool for share, _ in shares(nas).values()] if nas else []
-    return mounts.dropin(UNIT, pools)
+    return mounts.dropin(UNIT, nas, pools)
 
 
 def _path(name: str) -> str:
@@ -225,8 +226,10 @@ def _options(nas: Nas, name: str, probe: HostProbe) -> list[str]:
     if nfs.squash == "all":
         number = users.gid(nas, users.group(nas, share.volume), probe)
         options += [f"anonuid={nas.users[volume.owner].uid}", f"anongid={number}"]
-    # With mountpoint= the empty folder of a pool that is not mounted is never exported in its place.
-    return [*options, f"fsid={_fsid(nas.path(share.volume))}", f"mountpoint={nas.mountpoint(volume.pool)}"]
+    # With mountpoint= the empty folder of what is not mounted is never exported in its place; on ZFS that is the volume.
+    own = nas.pools[volume.pool].kind == "zfs"
+    mount = nas.path(share.volume) if own else nas.mountpoint(volume.pool)
+    return [*options, f"fsid={_fsid(nas.path(share.volume))}", f"mountpoint={mount}"]
 
 
 def _clients(home: Home, nas: Nas, name: str) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Literal
 from homelab.files import ManagedFile
 from homelab.model import Home, Host, Problem
 from homelab.model.nas import Nas, Share, Smb
-from homelab.nas import mounts, users
+from homelab.nas import mounts, snapshots, users
 from homelab.probe import HostProbe, Questions
 
 CONF = "/etc/samba/smb.conf"
@@ -192,7 +192,7 @@ def dropin(host: Host) -> ManagedFile:
     """smbd's wait for its pools, and its note of what it was started with."""
     nas = host.storage
     pools = [nas.volumes[share.volume].pool for share, _ in shares(nas).values()] if nas else []
-    return mounts.dropin(UNIT, pools, f"ExecStartPost=-{NOTE}")
+    return mounts.dropin(UNIT, nas, pools, f"ExecStartPost=-{NOTE}")
 
 
 def to_disable(probe: HostProbe) -> tuple[str, ...]:
@@ -254,12 +254,17 @@ def _share(nas: Nas, name: str) -> str:
     if smb.purpose == "multiprotocol" or share.nfs:
         # A client that holds an oplock does not see what NFS writes.
         lines += ["oplocks = no", "level2 oplocks = no"]
-    if nas.pools[volume.pool].kind == "btrfs" and smb.purpose != "timemachine":
+    if nas.pools[volume.pool].kind in ("btrfs", "zfs") and smb.purpose != "timemachine":
         objects.append("shadow_copy2")
+        if nas.pools[volume.pool].kind == "zfs":
+            # What ZFS shows of tank/photos@GMT-... has no @.
+            folder, name = f"{path}/.zfs/snapshot", snapshots.FORMAT.lstrip("@")
+        else:
+            folder, name = f"{nas.mountpoint(volume.pool)}/.snapshots/{share.volume}", snapshots.FORMAT
         lines += [
-            f"shadow:snapdir = {nas.mountpoint(volume.pool)}/.snapshots/{share.volume}",
+            f"shadow:snapdir = {folder}",
             f"shadow:basedir = {path}",
-            "shadow:format = @GMT-%Y.%m.%d-%H.%M.%S",
+            f"shadow:format = {name}",
             "shadow:sort = desc",
         ]
     if smb.recycle:

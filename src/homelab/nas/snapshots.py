@@ -1,4 +1,4 @@
-"""Read-only snapshots of btrfs volumes, and how many are kept; Samba shows them as Previous Versions."""
+"""Read-only snapshots of btrfs and ZFS volumes, and how many are kept; Samba shows them as Previous Versions."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ SCRIPT = script("homelab-snapshot")
 _NAME = re.compile(r"@GMT-(\d{4})\.(\d\d)\.(\d\d)-(\d\d)\.(\d\d)\.(\d\d)", re.ASCII)
 _SERVICE = unit("homelab-snapshot@.service", service("Snapshot of the volume %i", f"{path('homelab-snapshot')} %i"))
 _LISTED = "nas_snapshots"
+# Only with this mark on itself a snapshot of ZFS is the toolkit's; the script on the host goes by it too.
+MARK = "homelab:snapshot"
 # The rules with the period of each, finest first: its timer, and how old the newest may get before that is an alert.
 _PERIODS = (
     ("hourly", "OnCalendar=hourly", 4 * 3600),
@@ -30,7 +32,15 @@ def questions(nas: Nas) -> Questions:
     """Which snapshots there are, for the sentence that says how many would go."""
     if not nas.snapshots:
         return Questions()
-    look = f"find {nas.mountpoint('*')}/.snapshots/* -mindepth 1 -maxdepth 1 -type d -name '@GMT-*'"
+    look = f"find {nas.mountpoint('*')}/.snapshots/* -mindepth 1 -maxdepth 1 -type d -name '@GMT-*'\n"
+    for volume in nas.snapshots:
+        pool = nas.volumes[volume].pool
+        if nas.pools[pool].kind == "zfs":
+            # Where the pool has given up, each question to ZFS would wait for ever.
+            look += (
+                f'[ "$(cat /proc/spl/kstat/zfs/{pool}/state)" = SUSPENDED ] || '
+                f"timeout 60 zfs get -H -d 1 -t snapshot -o name,value,source {MARK} {pool}/{volume}\n"
+            )
     return Questions(text=tuple(_config_path(volume) for volume in nas.snapshots), commands=((_LISTED, look),))
 
 
@@ -64,8 +74,11 @@ def told(nas: Nas, probe: HostProbe, now: datetime) -> dict[str, str]:
     standing: dict[str, list[str]] = {}
     for line in probe.output.get(_LISTED, "").splitlines():
         # /srv/tank/.snapshots/media/@GMT-2026.11.23-12.00.00
-        parts = line.split("/")
-        if len(parts) == 6:
+        # tank/media@GMT-2026.11.23-12.00.00<TAB>yes<TAB>local
+        if line.endswith("\tyes\tlocal"):
+            dataset, at, name = line.partition("\t")[0].partition("@")
+            standing.setdefault(dataset.rpartition("/")[2], []).append(at + name)
+        elif len(parts := line.split("/")) == 6:
             standing.setdefault(parts[4], []).append(parts[5])
     said = {}
     for volume, keep in nas.snapshots.items():

@@ -159,7 +159,9 @@ def stripes(pools: Mapping[str, int], memory: int) -> int:
 
 
 def _schedulers(nas: Nas, seen: Seen, known: Mapping[str, tuple[bool, str]]) -> Iterator[Setting]:
-    for name in dict.fromkeys(disk for pool in nas.pools.values() for disk in pool.members):
+    # ZFS orders what it asks of its disks itself, and is left to itself.
+    pools = [pool for pool in nas.pools.values() if pool.kind != "zfs"]
+    for name in dict.fromkeys(disk for pool in pools for disk in pool.members):
         found = [each for each in seen.listed.get(nas.disks[name].id, ()) if each in seen.disks and each in known]
         if len(found) != 1:
             continue

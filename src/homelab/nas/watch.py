@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from homelab.files import ManagedFile
 from homelab.model.nas import Nas
-from homelab.nas import alerts, backup, recycle, snapraid, snapshots, ups
+from homelab.nas import alerts, backup, mounts, recycle, snapraid, snapshots, ups
 from homelab.nas.scripts import ON_FAILURE, path, script, service, timer, unit
 from homelab.probe import HostProbe, Questions
 
@@ -22,6 +22,21 @@ MD_MONITOR = "mdmonitor.service"
 MD_TIMERS = ("mdcheck_start.timer", "mdcheck_continue.timer")
 MD_REMINDER = "mdmonitor-oneshot.timer"
 MD_DEFAULTS = "/etc/default/mdadm"
+# Of ZFS Debian has a monthly scrub of every pool, from cron, which a property of the pool turns off, and upstream's
+# timers, which nobody starts by default; ours asks each week. ZED is kept: it takes disks that fail out of use and puts
+# spares in their place. That it tells of a change at once is all that is asked of it: what is wrong says the watch.
+ZED = "zfs-zed.service"
+ZFS_TIMERS = ("zfs-scrub-weekly@{}.timer", "zfs-scrub-monthly@{}.timer")
+_PERIODIC_SCRUB = "org.debian:periodic-scrub"
+_ZEDLET = ManagedFile(
+    "/etc/zfs/zed.d/statechange-homelab.sh",
+    """\
+#!/bin/sh
+# homelab: what ZED runs when a disk of a pool of ZFS changes its state
+exec systemctl start --no-block homelab-watch.service
+""",
+    mode="0755",
+)
 _OURS = "nas_units"
 _SMART = "nas_smart"
 _SMART_LOOK = f"""\
@@ -41,6 +56,12 @@ for id in @DISKS@; do
 done"""
 _RELOAD = "nas_reload"
 _MONITOR = "nas_mdmonitor"
+_SCRUBS = "nas_zfs_scrubs"
+_ZED_READ = "nas_zed"
+# ZED looks for what to run only when it is started.
+_ZED_LOOK = f"""\
+since=$(date -d "$(systemctl show -p ActiveEnterTimestamp --value {ZED})" +%s) &&
+  [ "$(stat -c %Z {_ZEDLET.path})" -lt "$since" ] && echo read"""
 _MONITOR_LOOK = f"tr '\\0' ' ' <\"/proc/$(systemctl show -p MainPID --value {MD_MONITOR})/cmdline\""
 # Debian's own mails root, which without a mail server is lost, and ends with 0 all the same.
 _MONITOR_DROPIN = unit(
@@ -99,6 +120,14 @@ def questions(nas: Nas) -> Questions:
             (_RELOAD, "systemctl show -p NeedDaemonReload --value 'homelab-*' smartmontools.service | grep yes"),
         ),
     )
+    if pools := _of_kind(nas, "zfs"):
+        look = "\n".join(
+            f'[ "$(cat /proc/spl/kstat/zfs/{pool}/state)" = SUSPENDED ] || '
+            f"timeout 60 zfs get -H -o name,value {_PERIODIC_SCRUB} {pool}"
+            for pool in pools
+        )
+        units = (ZED, *(each.format(pool) for pool in pools for each in ZFS_TIMERS))
+        own |= Questions(units=units, commands=((_SCRUBS, look), (_ZED_READ, _ZED_LOOK)))
     rooms = own | snapshots.questions(nas) | backup.questions(nas) | alerts.questions()
     return rooms | Questions(
         units=timers(nas), paths=tuple(each.path for each in files(nas, "", dict.fromkeys(nas.backups, "")))
@@ -106,7 +135,7 @@ def questions(nas: Nas) -> Questions:
 
 
 def packages(nas: Nas) -> tuple[str, ...]:
-    """What Debian has of it; mdadm and btrfs-progs are installed with the pools."""
+    """What Debian has of it; the tools of the pools are installed with them."""
     return (*alerts.packages(), *backup.packages(nas), "smartmontools")
 
 
@@ -134,6 +163,8 @@ def files(nas: Nas, host: str, revealed: dict[str, str]) -> tuple[ManagedFile, .
             # A NAS that was off on the first Sunday of the month reads its arrays when it is on again.
             unit(f"{MD_TIMERS[0]}.d/homelab.conf", "[Timer]\nPersistent=true\n"),
         ]
+    if _of_kind(nas, "zfs"):
+        own.append(_ZEDLET)
     if _scrubbed(nas):
         own += [
             script("homelab-scrub"),
@@ -164,7 +195,7 @@ def _patient(nas: Nas) -> list[ManagedFile]:
     jobs += ["homelab-scrub@"] if _scrubbed(nas) else []
     jobs += ["homelab-sync@"] if snapraid.pools(nas) else []
     jobs += ["homelab-recycle"] if recycle.timers(nas) else []
-    after = f"[Unit]\nAfter={' '.join(f'srv-{pool}.mount' for pool in nas.pools)}\n"
+    after = f"[Unit]\nAfter={' '.join(mounts.units(nas, nas.pools))}\n"
     return [unit(f"{job}.service.d/pools.conf", after) for job in jobs]
 
 
@@ -232,6 +263,28 @@ systemctl disable --now --quiet {MD_REMINDER} 2>/dev/null || :
 """
 
 
+def zed(nas: Nas) -> bool:
+    """Whether there are pools of ZFS for ZED to look after."""
+    return bool(_of_kind(nas, "zfs"))
+
+
+def zed_as_it_is(probe: HostProbe) -> bool:
+    """Whether ZED runs and knows of our program; what a cut run laid it has not read."""
+    return _ZEDLET.stands(probe.files.get(_ZEDLET.path)) and "read" in probe.output.get(_ZED_READ, "").split()
+
+
+def to_scrub_alone(nas: Nas, probe: HostProbe) -> str:
+    """The command that leaves the scrubs of ZFS to our timer alone; "" when they are."""
+    said = dict(line.split("\t") for line in probe.output.get(_SCRUBS, "").splitlines() if line.count("\t") == 1)
+    lines = [
+        f"zfs set {_PERIODIC_SCRUB}=disable {pool}" for pool in _of_kind(nas, "zfs") if said.get(pool) != "disable"
+    ]
+    timers = [each.format(pool) for pool in _of_kind(nas, "zfs") for each in ZFS_TIMERS]
+    on = [name for name in timers if probe.unit(name).active == "active" or probe.unit(name).enabled == "enabled"]
+    lines += [f"systemctl disable --now --quiet {' '.join(on)}"] if on else []
+    return " && ".join(lines)
+
+
 def without_smart(probe: HostProbe) -> tuple[str, ...]:
     """Disks that smartd cannot watch, as the host tells: ``ata-X: /dev/sda has no SMART``."""
     return tuple(line[2:] for line in probe.output.get(_SMART, "").splitlines() if line.startswith("# "))
@@ -265,7 +318,8 @@ def _smartd(nas: Nas) -> tuple[ManagedFile, ...]:
 
 def _watched(nas: Nas) -> Iterator[str]:
     for name, pool in nas.pools.items():
-        yield f"pool {name} {pool.kind}"
+        volumes = [volume for volume, each in nas.volumes.items() if each.pool == name] if pool.kind == "zfs" else []
+        yield " ".join(("pool", name, pool.kind, *volumes))
     yield from snapshots.watched(nas)
     yield from backup.watched(nas)
     yield from recycle.watched(nas)
@@ -282,7 +336,7 @@ def _scrub_timers(nas: Nas) -> tuple[str, ...]:
 
 def _scrubbed(nas: Nas) -> tuple[str, ...]:
     """The pools that are read whole by a timer of ours."""
-    return _of_kind(nas, "btrfs") + _of_kind(nas, "snapraid")
+    return _of_kind(nas, "btrfs") + _of_kind(nas, "zfs") + _of_kind(nas, "snapraid")
 
 
 def _ours(name: str) -> bool:

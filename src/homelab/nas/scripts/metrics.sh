@@ -19,12 +19,18 @@ homelab_md_check_started_timestamp_seconds gauge When reading the arrays whole w
 homelab_btrfs_missing_disks gauge Disks that the btrfs pool lacks.
 homelab_btrfs_errors gauge Errors that the disks of a btrfs pool have had, until they are reset.
 homelab_btrfs_mixed_profiles gauge Kinds of data that a btrfs pool keeps in more than one way.
+homelab_zfs_online gauge 1 while the ZFS pool has all that it should have.
+homelab_zfs_missing_disks gauge Disks of the ZFS pool that are missing or faulted, spares and caches among them.
+homelab_zfs_resilvering gauge 1 while a disk of the ZFS pool is being rebuilt.
+homelab_zfs_errors gauge Errors that the disks of a ZFS pool have had, until they are cleared.
+homelab_zfs_damaged gauge Files and other pieces of data of the ZFS pool of which no disk has a good copy.
 homelab_job_last_run_timestamp_seconds gauge When the job ran last.
 homelab_job_last_good_timestamp_seconds gauge When the job ended well last; 0 for never.
 homelab_job_ok gauge 0 when the last run of the job failed.
 homelab_snapshot_count gauge Snapshots that there are of the volume.
 homelab_snapshot_deleted gauge Snapshots that the last run deleted.
 homelab_scrub_repaired gauge Errors that the last scrub repaired.
+homelab_scrub_repaired_bytes gauge Bytes that the last scrub of a ZFS pool repaired.
 homelab_scrub_uncorrectable gauge Blocks that the last scrub could not repair.
 homelab_sync_added gauge Files that the last sync of a snapraid pool took in as new.
 homelab_sync_updated gauge Files that the last sync took in as changed.

@@ -38,6 +38,13 @@ def tune() -> None:
         files.file(name="Give rebuilds their share at boot", wanted=at_boot, current=_current(tuning.SYSCTLS))
     else:
         files.absent(name="Leave rebuilds to the kernel", path=tuning.SYSCTLS, current=_current(tuning.SYSCTLS))
+    cache = tuning.arc(me, probe)
+    if cache is not None:
+        files.file(name="Leave pods half of the memory at boot", wanted=cache, current=_current(tuning.ARC))
+        grown = tuning.arc_command(cache, probe)
+        shell.unless(name="Leave pods half of the memory now", done=not grown, command=grown)
+    elif _current(tuning.ARC) is not None:
+        files.absent(name="Leave ZFS's cache to itself", path=tuning.ARC, current=_current(tuning.ARC))
     now = tuning.command(settings, of_kernel, probe)
     shell.unless(name="Tune the running kernel for the pools", done=not now, command=now)
 

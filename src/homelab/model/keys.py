@@ -61,7 +61,7 @@ KEYS = (
     Key("volumes", "both", "Nas", "folders of a pool, `/srv/<pool>/<volume>`: what is shared, limited and backed up"),
     Key("users", "both", "Nas", "people with files on the NAS; their passwords as references"),
     Key("shares", "both", "Nas", "volumes as others see them: over NFS (Linux), SMB (Windows, macOS, phones) or both"),
-    Key("snapshots", "both", "Nas", "how many earlier states of a volume stay at hand; btrfs pools only"),
+    Key("snapshots", "both", "Nas", "how many earlier states of a volume stay at hand; not of mdraid or snapraid"),
     Key("backups", "both", "Nas", "restic repositories on other disks, better in another house, and what goes there"),
     Key("alerts", "both", "Nas", "who hears of a dying disk or a failed backup: mail, ntfy, a webhook"),
     Key("ups", "both", "Nas", "the UPS at the NAS; with a low battery the nodes go down, then the NAS"),

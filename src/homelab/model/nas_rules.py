@@ -28,6 +28,7 @@ _SMALLEST_QUOTA = 2**20
 _COUNTED = {1: "one disk", 2: "two disks", 3: "three disks", 4: "four disks", 5: "five disks"}
 # What LUKS was seen to work under; not under the many filesystems of a snapraid pool.
 _ENCRYPTED = ("mdraid", "btrfs")
+_WITH_SNAPSHOTS = ("btrfs", "zfs")
 # What zpool refuses as a pool's name, zpool-create(8): its own words, and what looks like a disk's name of Solaris.
 _TAKEN_BY_ZFS = re.compile(r"(mirror|raidz|draid|spare).*|log|c\d.*")
 
@@ -160,9 +161,10 @@ def _check_snapshots(written: Written) -> Iterator[Problem]:
         yield from written.unknown("volumes", name, "snapshots", name)
         volume = nas.volumes.get(name)
         pool = nas.pools.get(volume.pool) if volume else None
-        if volume and pool and pool.kind in ("mdraid", "snapraid"):
+        if volume and pool and pool.kind not in _WITH_SNAPSHOTS:
             found = f"pool {volume.pool} is {pool.kind}: its filesystem has none"
-            yield Problem(place, found, "use btrfs for that pool, or leave it out")
+            kinds = " or ".join(kind for kind in _WITH_SNAPSHOTS if kind not in levels.UNSEEN_KINDS)
+            yield Problem(place, found, f"use {kinds} for that pool, or leave it out")
         if not (kept.hourly or kept.daily or kept.weekly or kept.monthly):
             yield Problem(place, "keeps none", 'write how many, {"hourly": 24, "daily": 7}')
 

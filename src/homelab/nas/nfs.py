@@ -45,7 +45,7 @@ fi
 
 # exportfs has no test of its own, and with -r it applies the lines around one that is wrong. So the real one reads the
 # candidate alone, in namespaces where neither the kernel's table of exports nor a file of the system is within reach,
-# and every pool and volume seems to be mounted: a pool that is missing today does not make a line wrong. What it accepts with a
+# and every pool and volume seems to be mounted: one that is missing today makes no line wrong. What it accepts with a
 # word of warning is wrong as well: a blank before the bracket opens the export to the world.
 _CHECK = r"""
 said="$(unshare -mn sh -euc '
@@ -226,7 +226,7 @@ def _options(nas: Nas, name: str, probe: HostProbe) -> list[str]:
     if nfs.squash == "all":
         number = users.gid(nas, users.group(nas, share.volume), probe)
         options += [f"anonuid={nas.users[volume.owner].uid}", f"anongid={number}"]
-    # With mountpoint= the empty folder of what is not mounted is never exported in its place; on ZFS that is the volume.
+    # With mountpoint= the empty folder of what is not mounted is never exported in its place; on ZFS that is a volume.
     own = nas.pools[volume.pool].kind == "zfs"
     mount = nas.path(share.volume) if own else nas.mountpoint(volume.pool)
     return [*options, f"fsid={_fsid(nas.path(share.volume))}", f"mountpoint={mount}"]

@@ -1,4 +1,4 @@
-"""What lets the pools be as quick as their disks: schedulers, stripe caches, and the share of a rebuild.
+"""What lets the pools be as quick as their disks: schedulers, stripe caches, the share of a rebuild, ZFS's own cache.
 
 Only what is known to help, only of the inventory's own disks and arrays, and never less than somebody gave by hand.
 """
@@ -19,6 +19,7 @@ from homelab.storage.superblocks import mdadm_uuid
 
 RULES = "/etc/udev/rules.d/90-homelab-nas.rules"
 SYSCTLS = "/etc/sysctl.d/90-homelab-nas.conf"
+ARC = "/etc/modprobe.d/homelab-zfs.conf"
 # KiB/s that a rebuild gets of each disk however busy the array is. At the kernel's own 1000 a disk of 8 TB takes three
 # months on a NAS that is in use, and as long no further disk may die; at this it takes nine days.
 REBUILD_LEAST = 10_000
@@ -28,6 +29,10 @@ _PARITY = ("raid5", "raid6")
 # Pages of a parity array's cache for each disk. The kernel starts with 256, which a few writers use up.
 _STRIPES, _STRIPES_BEFORE = 8192, 256
 _PAGE = 4096
+# ZFS keeps what was read in memory that counts as used, and gives it back slowly: half of all until 2.3, since then all
+# but 1 GiB (arc_default_max), which leaves pods nothing to begin with. In whole pieces, as the kernel's count of the
+# memory differs from version to version.
+_ARC_LIVE, _ARC_PIECE = "/sys/module/zfs/parameters/zfs_arc_max", 2**28
 # Of the memory, for the caches of all arrays together.
 _SHARE = 16
 # The settings of md appear with its module, at an array that is found late long after systemd has read sysctl.d.
@@ -45,6 +50,10 @@ for link in /dev/disk/by-id/md-uuid-*; do
   at="$(readlink -e "$link")" || continue
   echo "array ${link##*/md-uuid-} ${at##*/} $(cat "/sys/block/${at##*/}/md/stripe_cache_size" 2>/dev/null)"
 done
+"""
+_ASK_ARC = f"""\
+[ ! -e {_ARC_LIVE} ] || echo "arc $(cat {_ARC_LIVE})"
+grep -lsw -e zfs_arc_max -e zfs.zfs_arc_max /etc/modprobe.d/*.conf /proc/cmdline | grep -vx {ARC} | sed 's/^/by-hand /'
 """
 
 
@@ -77,7 +86,8 @@ class Setting:
 
 def questions(nas: Nas) -> Questions:
     """What to ask of a NAS with pools."""
-    return Questions(paths=(RULES, SYSCTLS), sysctls=(_REBUILD,), commands=((_STATE, _ASK),))
+    look = _ASK + (_ASK_ARC if _has_zfs(nas) else "")
+    return Questions(paths=(RULES, SYSCTLS, ARC), sysctls=(_REBUILD,), commands=((_STATE, look),))
 
 
 def settings(nas: Nas, seen: Seen, pools: Mapping[str, Record], probe: HostProbe) -> tuple[Setting, ...]:
@@ -116,6 +126,22 @@ def sysctl_file(wanted: Mapping[str, str]) -> ManagedFile | None:
         return None
     lines = "".join(f"{key} = {value}\n" for key, value in wanted.items())
     return ManagedFile(SYSCTLS, f"# homelab: written from the inventory\n{lines}")
+
+
+def arc(host: Host, probe: HostProbe) -> ManagedFile | None:
+    """How much ZFS may keep in memory, for where pods want some of it too; None where it is left to itself."""
+    by_hand = any(line.startswith("by-hand ") for line in probe.output.get(_STATE, "").splitlines())
+    if host.storage is None or host.role is None or not _has_zfs(host.storage) or by_hand:
+        return None
+    size = max(_ARC_PIECE, probe.memory // 2 // _ARC_PIECE * _ARC_PIECE)
+    return ManagedFile(ARC, f"# homelab: written from the inventory\noptions zfs zfs_arc_max={size}\n")
+
+
+def arc_command(wanted: ManagedFile | None, probe: HostProbe) -> str:
+    """The command that gives the loaded module its size; "" when it has it, or is not loaded and finds it at boot."""
+    said = next((line for line in probe.output.get(_STATE, "").splitlines() if line.startswith("arc ")), "")
+    size = wanted.content.strip().rpartition("=")[2] if wanted else ""
+    return f"echo {size} >{_ARC_LIVE}" if size and said and said != f"arc {size}" else ""
 
 
 def command(wanted: tuple[Setting, ...], kernel: Mapping[str, str], probe: HostProbe) -> str:
@@ -193,6 +219,10 @@ def _caches(
         uuid = mdadm_uuid(pools[name].uuid)
         device, live = arrays.get(uuid, ("", ""))
         yield Setting(name, f'ENV{{MD_UUID}}=="{uuid}"', "md/stripe_cache_size", str(size), device, live, least=True)
+
+
+def _has_zfs(nas: Nas) -> bool:
+    return any(pool.kind == "zfs" for pool in nas.pools.values())
 
 
 def _mirrors(nas: Nas) -> bool:

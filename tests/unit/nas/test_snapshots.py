@@ -15,6 +15,7 @@ from homelab.model.nas import Snapshots
 from homelab.nas import snapshots
 from homelab.probe import HostProbe
 from tests.nas_host import SCRIPTS, UUID, NasHost, nas, on_btrfs, ran
+from tests.zfs_host import ZfsHost, zfs_nas
 
 NOW = datetime(2026, 11, 23, 22, 30, tzinfo=UTC)
 KEEP = Snapshots(hourly=24, daily=14, weekly=8, monthly=12)
@@ -190,3 +191,109 @@ def test_a_preview_changes_nothing(btrfs_host: NasHost) -> None:
     assert done.stdout.splitlines() == [named(NOW.replace(day=day)) for day in (1, 2, 3)]
     assert len(list(folder.iterdir())) == 5
     assert not btrfs_host.path("/var/lib/homelab/status").exists()
+
+
+def test_snapshots_of_zfs_are_marked_and_taken_of_alike_volumes_at_one_moment(tmp_path: Path) -> None:
+    kept = {"media": {"hourly": 2}, "photos": {"hourly": 9, "daily": 1}, "docs": {"daily": 1}, "away": {"hourly": 1}}
+    host = ZfsHost(tmp_path, volumes={name: {"pool": "tank"} for name in kept}, snapshots=kept)
+    host.mounted("away")
+    done = host.run("homelab-snapshot", "media")
+    assert done.returncode == 0, done.stderr
+    took = host.status("snapshot-media")["message"]
+    assert host.snapshots() == [f"tank/media{took}", f"tank/photos{took}"]
+    (asked,) = [line for line in host.path("/zfs-asked").read_text().splitlines() if "zfs snapshot" in line]
+    assert asked == f"zfs snapshot -o homelab:snapshot=yes tank/media{took} tank/photos{took}"
+    assert host.status("snapshot-media")["count"] == "1"
+    assert not host.path("/var/lib/homelab/status/snapshot-photos").exists(), "each run speaks for its own volume"
+
+
+def test_a_volume_that_was_taken_along_while_its_run_waited_is_not_taken_twice(tmp_path: Path) -> None:
+    host = ZfsHost(tmp_path, snapshots={"media": {"hourly": 2}, "photos": {"hourly": 2}})
+    # The run begins, waits for the pool, and then finds what another one has taken meanwhile.
+    host.write("/moments", "2026.11.23-22.30.00\n2026.11.23-22.30.07\n")
+    moments = 'head -n 1 "$HOMELAB_ROOT/moments"; sed -i 1d "$HOMELAB_ROOT/moments"'
+    host.fake("date", f'case "$*" in *%Y*) {moments} ;; *) echo {int(NOW.timestamp()) + 10} ;; esac')
+    host.snapshot("tank/photos@GMT-2026.11.23-22.29.59")
+    host.snapshot("tank/photos@GMT-2026.11.23-22.30.05")
+    assert host.run("homelab-snapshot", "photos").returncode == 0
+    assert host.snapshots() == ["tank/photos@GMT-2026.11.23-22.30.05"]
+    assert host.status("snapshot-photos")["message"] == "@GMT-2026.11.23-22.30.05"
+
+
+def test_only_snapshots_of_zfs_with_the_mark_of_their_own_are_thinned(tmp_path: Path) -> None:
+    host = ZfsHost(tmp_path, snapshots={"media": {"hourly": 1}})
+    ours, held, cloned = (f"tank/media@GMT-2020.01.0{day}-00.00.00" for day in (1, 2, 3))
+    others = [
+        "tank/media@GMT-2020.02.01-00.00.00",
+        "tank/media@GMT-2020.02.02-00.00.00",
+        "tank/media@GMT-2020.02.03-00.00.00",
+        "tank/media@before-upgrade",
+        "tank/photos@GMT-2020.01.01-00.00.00",
+    ]
+    host.snapshot(ours)
+    host.snapshot(held, holds="1")
+    host.snapshot(cloned, clones="tank/copy")
+    host.snapshot(others[0], mark="com.sun:auto-snapshot")
+    host.snapshot(others[1], source="received")
+    host.snapshot(others[2], source="inherited from tank/media")
+    host.snapshot(others[3])
+    host.snapshot(others[4])
+    preview = host.run("homelab-snapshot", "--preview", "media")
+    # Without a new one the newest of ours, which has a clone, is what is kept.
+    assert preview.stdout == "@GMT-2020.01.01-00.00.00\n"
+    assert host.snapshots() == [ours, held, cloned, *others]
+    done = host.run("homelab-snapshot", "media")
+    assert done.returncode == 0, done.stderr
+    assert host.snapshots()[:-1] == [held, cloned, *others]
+    assert f"{held} is held and stays" in done.stderr
+    assert f"{cloned} has the clone tank/copy and stays" in done.stderr
+    status = host.status("snapshot-media")
+    assert (status["deleted"], status["count"], status["result"]) == ("1", "3", "ok")
+    assert "2 old ones are not deleted" in status["message"]
+
+
+def test_a_snapshot_of_zfs_that_cannot_be_deleted_is_loud(tmp_path: Path) -> None:
+    host = ZfsHost(tmp_path, snapshots={"media": {"hourly": 1}})
+    host.snapshot("tank/media@GMT-2020.01.01-00.00.00")
+    real = (host.fakes / "zfs").read_text()
+    (host.fakes / "zfs").write_text(real.replace('"destroy "*@*)', '"destroy "*) exit 1 ;; "never "*)'))
+    assert host.run("homelab-snapshot", "media").returncode == 1
+    assert host.status("snapshot-media")["message"] == "1 old snapshots could not be deleted"
+
+
+def test_one_volume_of_zfs_that_cannot_be_taken_keeps_no_other_from_it(tmp_path: Path) -> None:
+    host = ZfsHost(tmp_path, snapshots={"media": {"hourly": 2}, "photos": {"hourly": 2}})
+    host.write("/zfs-refuses", "tank/photos\n")
+    assert host.run("homelab-snapshot", "media").returncode == 0
+    assert len(host.snapshots()) == 1
+    host.write("/zfs-refuses", "tank/photos\ntank/media\n")
+    assert host.run("homelab-snapshot", "media").returncode == 1
+    assert "took no snapshot" in host.status("snapshot-media")["message"]
+
+
+def test_a_dataset_that_is_not_mounted_gets_no_snapshot_and_that_is_loud(tmp_path: Path) -> None:
+    host = ZfsHost(tmp_path, snapshots={"media": {"hourly": 2}})
+    host.mounted("media")
+    assert host.run("homelab-snapshot", "media").returncode == 1
+    assert "the dataset tank/media is not mounted at" in host.status("snapshot-media")["message"]
+    assert host.snapshots() == []
+
+
+def test_the_plan_counts_only_the_snapshots_of_zfs_that_are_the_toolkits() -> None:
+    described = zfs_nas(snapshots={"media": {"daily": 1}})
+    (command,) = [command for name, command in snapshots.questions(described).commands if name == "nas_snapshots"]
+    assert "zfs get -H -d 1 -t snapshot -o name,value,source homelab:snapshot tank/media" in command
+    subprocess.run(["sh", "-n"], input=command, text=True, check=True)
+    names = [named(NOW - timedelta(days=day)) for day in range(4)]
+    sources = ("yes\tlocal", "yes\tlocal", "yes\treceived", "-\t-")
+    probe = HostProbe(
+        output={
+            "nas_snapshots": "".join(
+                f"tank/media{name}\t{source}\n" for name, source in zip(names, sources, strict=True)
+            )
+        },
+        text={"/etc/homelab/snapshots/media": "pool=tank\nhourly=0\ndaily=9\nweekly=0\nmonthly=0\n"},
+    )
+    assert snapshots.told(described, probe, NOW) == {
+        "media": f"1 of its 2 snapshots go by the new retention, the oldest {names[1]}"
+    }

@@ -8,7 +8,7 @@ from typing import Any
 from homelab.model.nas import Nas
 from tests.nas_host import UUID, NasHost, nas
 
-# What OpenZFS 2.1.11 printed on Debian 12, a file each.
+# Made after what `zpool status -p` of OpenZFS 2.1.11 prints (print_status_config in its zpool_main.c), a file each.
 STATUS = Path(__file__).parent / "data" / "zpool-status"
 
 # zfs with its snapshots in a file, a line each: name, mark, value, source, holds, clones. Only what the scripts ask is
@@ -28,6 +28,7 @@ case "$*" in
   "get -H -o value,source homelab:backup "*)
     [ -n "$(row "$6")" ] || { echo "cannot open '$6': dataset does not exist" >&2; exit 1; }
     row "$6" | awk -F '\t' '$2 == "homelab:backup" {print $3 "\t" $4; next} {print "-\t-"}' ;;
+  "list -Hp -d 0 -o name,used,available") cat "$HOMELAB_ROOT/zpool-room" ;;
   "list -H -o name -t filesystem,volume -r "*) cat "$HOMELAB_ROOT/zfs-datasets" 2>/dev/null || echo "$7" ;;
   "snapshot -o "*)
     mark=$3
@@ -63,6 +64,12 @@ class ZfsHost(NasHost):
         self.path("/sys/module/zfs").mkdir(parents=True)
         self.mounted()
         self.fake("zfs", _ZFS)
+        self.fake("modinfo", ":")
+        # The last question to zpool was answered.
+        self.fake("systemctl", 'case $* in *homelab-zfs-look.service) exit 3 ;; esac')
+        self.fake("systemd-run", 'while [ "${1#--}" != "$1" ]; do shift; done; "$@" &')
+        self.kernel("ONLINE")
+        self.status_of("sound")
 
     def mounted(self, *without: str) -> None:
         """All volumes are mounted, without those that are named."""
@@ -71,6 +78,16 @@ class ZfsHost(NasHost):
             at = self.path(f"/srv/{each}")
             lines.append(f"29 1 0:46 / {at} rw,noatime shared:1 - zfs {each} rw,xattr,posixacl\n")
         self.write("/proc/self/mountinfo", "".join(lines))
+
+    def status_of(self, name: str, used: int = 10, available: int = 90) -> None:
+        """`zpool status` says what the file of that name has; used and available are GiB."""
+        self.write("/zpool-status", (STATUS / f"{name}.txt").read_text())
+        self.write("/zpool-room", f"tank\t{used * 2**30}\t{available * 2**30}\n")
+        self.fake("zpool", 'echo "zpool $*" >>"$HOMELAB_ROOT/zfs-asked"; cat "$HOMELAB_ROOT/zpool-status"')
+
+    def kernel(self, state: str) -> None:
+        """The kernel's own word for the pool's state."""
+        self.write("/proc/spl/kstat/zfs/tank/state", f"{state}\n")
 
     def snapshot(self, name: str, mark: str = "homelab:snapshot", source: str = "local", **more: str) -> None:
         """A snapshot that is there already; `holds` and `clones` are what keeps it."""

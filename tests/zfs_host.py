@@ -29,7 +29,7 @@ case "$*" in
     [ -n "$(row "$6")" ] || { echo "cannot open '$6': dataset does not exist" >&2; exit 1; }
     row "$6" | awk -F '\t' '$2 == "homelab:backup" {print $3 "\t" $4; next} {print "-\t-"}' ;;
   "list -Hp -d 0 -o name,used,available") cat "$HOMELAB_ROOT/zpool-room" ;;
-  "list -H -o name -t filesystem,volume -r "*) cat "$HOMELAB_ROOT/zfs-datasets" 2>/dev/null || echo "$7" ;;
+  "list -H -o name -t filesystem,volume -r "*) cat "$HOMELAB_ROOT/zfs-datasets" 2>/dev/null || echo "$8" ;;
   "snapshot -o "*)
     mark=$3
     shift 3
@@ -66,7 +66,7 @@ class ZfsHost(NasHost):
         self.fake("zfs", _ZFS)
         self.fake("modinfo", ":")
         # The last question to zpool was answered.
-        self.fake("systemctl", 'case $* in *homelab-zfs-look.service) exit 3 ;; esac')
+        self.fake("systemctl", "case $* in *homelab-zfs-look.service) exit 3 ;; esac")
         self.fake("systemd-run", 'while [ "${1#--}" != "$1" ]; do shift; done; "$@" &')
         self.kernel("ONLINE")
         self.status_of("sound")

@@ -258,13 +258,13 @@ def _share(nas: Nas, name: str) -> str:
         objects.append("shadow_copy2")
         if nas.pools[volume.pool].kind == "zfs":
             # What ZFS shows of tank/photos@GMT-... has no @.
-            folder, name = f"{path}/.zfs/snapshot", snapshots.FORMAT.lstrip("@")
+            folder, called = f"{path}/.zfs/snapshot", snapshots.FORMAT.lstrip("@")
         else:
-            folder, name = f"{nas.mountpoint(volume.pool)}/.snapshots/{share.volume}", snapshots.FORMAT
+            folder, called = f"{nas.mountpoint(volume.pool)}/.snapshots/{share.volume}", snapshots.FORMAT
         lines += [
             f"shadow:snapdir = {folder}",
             f"shadow:basedir = {path}",
-            f"shadow:format = {name}",
+            f"shadow:format = {called}",
             "shadow:sort = desc",
         ]
     if smb.recycle:

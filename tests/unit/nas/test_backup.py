@@ -15,6 +15,7 @@ from homelab.model.nas import Nas
 from homelab.nas import backup
 from homelab.probe import FileState, HostProbe
 from tests.nas_host import NasHost, nas, on_btrfs, ran
+from tests.zfs_host import ZfsHost
 
 
 def described(to: str, **values: object) -> Nas:
@@ -436,3 +437,89 @@ esac""",
         ran("btrfs", "subvolume", "create", media / "inside")
         assert host.run("homelab-backup", "off", mounts=True).returncode == 1
         assert "has subvolumes inside" in host.status("backup-off")["message"]
+
+
+# A mount is a line of mountinfo, the last one of a path is what one sees.
+_MOUNT = r"""
+echo "mount $*" >>"$HOMELAB_ROOT/mounts"
+[ ! -e "$HOMELAB_ROOT/no-mount" ] || exit 32
+echo "31 1 0:51 / $6 ro - zfs $5 ro" >>"$HOMELAB_ROOT/proc/self/mountinfo"
+"""
+_UMOUNT = r"""
+echo "umount $*" >>"$HOMELAB_ROOT/mounts"
+awk -v at="$1" '{line[NR] = $0} $5 == at {last = NR} END {for (i = 1; i <= NR; i++) if (i != last) print line[i]}' \
+  "$HOMELAB_ROOT/proc/self/mountinfo" >"$HOMELAB_ROOT/left"
+cp "$HOMELAB_ROOT/left" "$HOMELAB_ROOT/proc/self/mountinfo"
+"""
+
+
+@pytest.fixture
+def of_zfs(tmp_path: Path) -> ZfsHost:
+    """A host whose backup `off` has the volume `media`, with a file in it."""
+    repository = tmp_path / "restic"
+    repository.mkdir()
+    (repository / "config").touch()
+    off = {"volumes": ["media"], "to": str(repository), "password": "env:X"}
+    host = ZfsHost(tmp_path / "host", backups={"off": off})
+    host.write("/srv/tank/media/a", "a")
+    host.fake("mount", _MOUNT)
+    host.fake("umount", _UMOUNT)
+    host.fake(
+        "restic",
+        """case $1 in
+  backup) tail -n 1 "$HOMELAB_ROOT/proc/self/mountinfo" >"$HOMELAB_ROOT/seen" ;;
+  snapshots) echo null ;;
+esac""",
+    )
+    for job in ("check", "restore"):
+        host.job(f"{job}-off")
+    return host
+
+
+def test_a_volume_of_zfs_is_frozen_while_it_is_read(of_zfs: ZfsHost) -> None:
+    media = of_zfs.path("/srv/tank/media")
+    # What a run without end has left behind is cleared away by the next one.
+    of_zfs.snapshot("tank/media@homelab-backup-off", mark="homelab:backup")
+    done = of_zfs.run("homelab-backup", "off")
+    assert done.returncode == 0, done.stderr
+    assert of_zfs.path("/mounts").read_text().splitlines() == [
+        f"mount -t zfs -o ro tank/media@homelab-backup-off {media}",
+        f"umount {media}",
+    ]
+    assert of_zfs.path("/seen").read_text() == f"31 1 0:51 / {media} ro - zfs tank/media@homelab-backup-off ro\n"
+    assert of_zfs.status("backup-off")["result"] == "ok"
+    # Nothing of it is left.
+    assert of_zfs.snapshots() == []
+    assert "homelab-backup" not in of_zfs.path("/proc/self/mountinfo").read_text()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        ("unmounted", "the dataset tank/media is not mounted at"),
+        ("inside", "has datasets inside, which would be missing from the backup"),
+        ("anothers", "could not be frozen in a snapshot"),
+        ("no mount", "could not be frozen in a snapshot"),
+    ],
+)
+def test_a_volume_of_zfs_that_cannot_be_frozen_is_loud(of_zfs: ZfsHost, spoil: str, told: str) -> None:
+    match spoil:
+        case "unmounted":
+            of_zfs.mounted("media")
+        case "inside":
+            of_zfs.write("/zfs-datasets", "tank/media\ntank/media/inside\n")
+        case "anothers":
+            of_zfs.snapshot("tank/media@homelab-backup-off", mark="org.example:mine")
+        case "no mount":
+            of_zfs.write("/no-mount", "")
+    assert of_zfs.run("homelab-backup", "off").returncode == 1
+    assert told in of_zfs.status("backup-off")["message"]
+    assert not of_zfs.path("/seen").exists(), "nothing was read"
+    assert of_zfs.snapshots() == (["tank/media@homelab-backup-off"] if spoil == "anothers" else [])
+
+
+def test_a_dataset_that_is_not_mounted_is_no_volume_that_was_never_filled(of_zfs: ZfsHost) -> None:
+    of_zfs.path("/srv/tank/media/a").unlink()
+    assert of_zfs.run("homelab-backup", "off").returncode == 0
+    of_zfs.mounted("media")
+    assert of_zfs.run("homelab-backup", "off").returncode == 1

@@ -223,3 +223,18 @@ def test_exportfs_says_what_is_wrong_before_it_counts(tmp_path: Path, old: str, 
     assert not (tmp_path / "new").exists()
     after = Path("/var/lib/nfs/etab").read_bytes() if Path("/var/lib/nfs/etab").exists() else None
     assert before == after
+
+
+def test_a_volume_of_zfs_is_exported_while_its_own_dataset_is_mounted() -> None:
+    nas = shared()
+    assert nas.storage is not None
+    tank = nas.storage.pools["tank"].model_copy(update={"kind": "zfs", "level": "mirror"})
+    storage = nas.storage.model_copy(update={"pools": {**nas.storage.pools, "tank": tank}})
+    nas = nas.model_copy(update={"storage": storage})
+    (line,) = lines(nas)
+    assert line.endswith(f",{FSID},mountpoint=/srv/tank/photos)")
+    assert nfs.dropin(nas).content.splitlines()[1:] == [
+        "[Unit]",
+        "Wants=srv-tank.mount srv-tank-photos.mount",
+        "After=srv-tank.mount srv-tank-photos.mount",
+    ]

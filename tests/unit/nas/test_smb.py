@@ -289,3 +289,23 @@ def test_netbios_is_turned_off_once() -> None:
 def test_the_modules_are_a_package_apart_until_debian_13(system: tuple[str, str], apart: bool) -> None:
     names = smb.packages(HostProbe(os_id=system[0], os_version=system[1]))
     assert ("samba-vfs-modules" in names) is apart and "samba" in names
+
+
+def test_previous_versions_of_zfs_are_where_it_shows_its_snapshots() -> None:
+    pool = {"kind": "zfs", "level": "mirror", "disks": ["a", "b"]}
+    shares = {
+        "photos": {"volume": "photos", "smb": {"users": ["anna"]}},
+        "times": {"volume": "times", "smb": {"users": ["bob"], "purpose": "timemachine"}},
+    }
+    volumes = {name: VOLUMES[name] for name in shares}
+    described = host(pools={"tank": pool}, users=USERS, volumes=volumes, shares=shares)
+    said = section(smb.conf(described).content, "photos")
+    assert said["vfs objects"] == "catia fruit streams_xattr shadow_copy2"
+    assert {key: value for key, value in said.items() if key.startswith("shadow:")} == {
+        "shadow:snapdir": "/srv/tank/photos/.zfs/snapshot",
+        "shadow:basedir": "/srv/tank/photos",
+        "shadow:format": "GMT-%Y.%m.%d-%H.%M.%S",
+        "shadow:sort": "desc",
+    }
+    assert "shadow_copy2" not in section(smb.conf(described).content, "times")["vfs objects"]
+    assert "Wants=srv-tank.mount srv-tank-photos.mount srv-tank-times.mount\n" in smb.dropin(described).content

@@ -217,3 +217,55 @@ def test_udev_reads_rules_that_are_new(host_double: Any) -> None:
     assert [each.get_raw_value() for each in written[1:]] == ["udevadm control --reload"]
     stands = FileState("file", wanted.mode, wanted.owner, wanted.sha256, size=len(wanted.content))
     assert list(kernel.rules._inner(wanted, stands)) == []
+
+
+def on_zfs(role: str | None) -> Host:
+    """A NAS whose pool is of ZFS; with a role it is a node as well."""
+    described = host(pools={"tank": {"kind": "zfs", "level": "mirror", "disks": ["a", "b"]}})
+    return described.model_copy(update={"role": role})
+
+
+def test_disks_of_zfs_keep_the_schedulers_that_they_have() -> None:
+    storage = on_zfs(None).storage
+    assert storage is not None
+    assert tuning.settings(storage, seen(a="sda"), {}, answered("disk sda 1 [none] mq-deadline")) == ()
+
+
+@pytest.mark.parametrize(
+    ("role", "memory", "lines", "size"),
+    [
+        ("agent", 8 * GIB - 300_000_000, (), 15 * 2**28),
+        ("server", 2**28, (), 2**28),
+        # A host that is nothing but a NAS has its memory for files.
+        (None, 8 * GIB, (), None),
+        ("agent", 8 * GIB, ("by-hand /etc/modprobe.d/zfs.conf",), None),
+    ],
+)
+def test_zfs_leaves_pods_half_of_the_memory(
+    role: str | None, memory: int, lines: tuple[str, ...], size: int | None
+) -> None:
+    wanted = tuning.arc(on_zfs(role), answered(*lines, memory=memory))
+    told = wanted.content.splitlines()[1:] if wanted else None
+    assert told == (None if size is None else [f"options zfs zfs_arc_max={size}"])
+
+
+def test_a_node_without_zfs_has_no_cache_of_it() -> None:
+    assert tuning.arc(host().model_copy(update={"role": "agent"}), answered()) is None
+
+
+def test_a_module_that_is_loaded_is_told_its_size_and_another_finds_it_at_boot() -> None:
+    wanted = tuning.arc(on_zfs("agent"), answered(memory=4 * GIB))
+    told = f"echo {2 * GIB} >/sys/module/zfs/parameters/zfs_arc_max"
+    assert tuning.arc_command(wanted, answered("arc 0")) == told
+    assert tuning.arc_command(wanted, answered(f"arc {2 * GIB}")) == ""
+    assert tuning.arc_command(wanted, answered()) == ""
+    assert tuning.arc_command(None, answered("arc 0")) == ""
+
+
+def test_only_where_there_is_zfs_it_is_asked_for() -> None:
+    storage = on_zfs("agent").storage
+    assert storage is not None
+    for described, asked in ((storage, True), (nas(), False)):
+        ((_, command),) = tuning.questions(described).commands
+        assert ("zfs_arc_max" in command) is asked
+        assert tuning.ARC in tuning.questions(described).paths

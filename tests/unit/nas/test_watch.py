@@ -639,7 +639,7 @@ def test_the_readme_tells_every_metric() -> None:
 
 JOBS = {
     "snapshot": ("count", "deleted"),
-    "scrub": ("repaired", "uncorrectable"),
+    "scrub": ("repaired", "repaired_bytes", "uncorrectable"),
     "sync": ("added", "updated", "removed"),
     "snapraid": ("bad", "unsynced"),
     "check": ("part",),
@@ -653,7 +653,7 @@ def test_the_numbers_that_jobs_note_are_those_of_the_table() -> None:
     noted: dict[str, set[str]] = {}
     for path in SCRIPTS.iterdir():
         for job, rest in re.findall(r"\bstatus (\w+) .*?\"((?:.|\\\n)*?)(?:\n|$)", path.read_text()):
-            noted.setdefault(job, set()).update(re.findall(r" ([a-z]+)=", rest))
+            noted.setdefault(job, set()).update(re.findall(r" ([a-z_]+)=", rest))
     assert {job: keys for job, keys in noted.items() if keys} == {job: set(keys) for job, keys in JOBS.items()}
 
 

@@ -444,16 +444,39 @@ def test_snapshots_are_previous_versions_for_smb(host, nas, passwords, smbclient
             host.run(f"rm -f {nas.path(share.volume)}/{file} {nas.path(share.volume)}/.recycle/{user}/{file}")
 
 
+def snapshots_of(host, nas, volume):
+    """The names of a volume's snapshots, in order of their time."""
+    pool = nas.volumes[volume].pool
+    if nas.pools[pool].kind != "zfs":
+        return host.check_output(f"ls {nas.mountpoint(pool)}/.snapshots/{volume}").split()
+    names = host.check_output(f"zfs list -H -d 1 -t snapshot -o name {pool}/{volume}").split()
+    return sorted(name.removeprefix(f"{pool}/{volume}") for name in names)
+
+
 def test_a_shorter_retention_says_what_it_would_delete_and_deletes_nothing(host, nas):
     if not nas.snapshots:
         pytest.skip("no volume with snapshots")
     for name in nas.snapshots:
         host.check_output(f"systemctl start homelab-snapshot@{name}.service")
-        folder = f"{nas.mountpoint(nas.volumes[name].pool)}/.snapshots/{name}"
-        before = host.check_output(f"ls {folder}").split()
+        before = snapshots_of(host, nas, name)
         would = host.check_output(f"/usr/local/lib/homelab/homelab-snapshot --preview {name} 0 0 0 1").split()
         assert would == sorted(before)[:-1] or set(would) < set(before[:-1]), "all but the newest of each month"
-        assert host.check_output(f"ls {folder}").split() == before
+        assert snapshots_of(host, nas, name) == before
+
+
+def test_a_pool_of_zfs_is_scrubbed_by_our_timer_alone(host, nas):
+    pools = [name for name, pool in nas.pools.items() if pool.kind == "zfs"]
+    if not pools:
+        pytest.skip("no pool of ZFS")
+    for name in pools:
+        assert host.service(f"homelab-scrub@{name}.timer").is_running
+        host.check_output(f"/usr/local/lib/homelab/homelab-scrub {name} now")
+        scanned = f"zpool status {name} | grep 'scan:'"
+        before = host.check_output(scanned)
+        assert "scrub repaired 0B" in before
+        # What Debian's cron starts.
+        host.check_output("/usr/lib/zfs-linux/scrub")
+        assert host.check_output(scanned) == before
 
 
 # name{label="value",...} number
@@ -476,6 +499,8 @@ def test_what_the_watch_sees_is_there_as_metrics(host, nas):
         assert any(line.startswith(f'homelab_pool_size_bytes{{pool="{name}"}} ') for line in samples)
         if pool.kind == "btrfs":
             assert f'homelab_btrfs_missing_disks{{pool="{name}"}} 0' in samples
+        if pool.kind == "zfs":
+            assert f'homelab_zfs_online{{pool="{name}"}} 1' in samples
     if any(pool.kind == "mdraid" for pool in nas.pools.values()):
         assert any(line.startswith("homelab_md_active{") and line.endswith(" 1") for line in samples)
     assert 'homelab_findings{level="critical"} 0' in samples

@@ -146,6 +146,12 @@ def test_a_pool_of_zfs_is_adopted_by_its_guid() -> None:
     assert kept.pools["tank"].uuid == "12345678901234567890"
 
 
+def test_volumes_of_zfs_have_snapshots() -> None:
+    own = of_kind(levels.level("zfs", "mirror"))
+    own |= {"volumes": {"media": {"pool": "tank"}}, "snapshots": {"media": {"hourly": 24}}}
+    assert simulated(own).snapshots["media"].hourly == 24
+
+
 def test_what_fits_is_taken() -> None:
     kept = storage(right())
     assert kept.pools["tank"].disks == ("left", "right")

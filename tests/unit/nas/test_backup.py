@@ -476,6 +476,23 @@ esac""",
     return host
 
 
+def test_volumes_of_a_pool_of_zfs_are_frozen_at_one_moment(of_zfs: ZfsHost) -> None:
+    settings = of_zfs.path("/etc/homelab/backup/off")
+    settings.write_text(settings.read_text().replace("tank/media", "tank/media tank/photos"))
+    of_zfs.write("/srv/tank/photos/b", "b")
+    done = of_zfs.run("homelab-backup", "off")
+    assert done.returncode == 0, done.stderr
+    taken = [line for line in of_zfs.path("/zfs-asked").read_text().splitlines() if line.startswith("zfs snapshot")]
+    assert taken == ["zfs snapshot -o homelab:backup=yes tank/media@homelab-backup-off tank/photos@homelab-backup-off"]
+    assert of_zfs.path("/mounts").read_text().count("mount -t zfs -o ro tank/") == 2
+    assert of_zfs.snapshots() == []
+    # One that is somebody else's keeps only its own volume from it.
+    of_zfs.snapshot("tank/photos@homelab-backup-off", mark="org.example:mine")
+    assert of_zfs.run("homelab-backup", "off").returncode == 1
+    assert of_zfs.status("backup-off")["message"].endswith("/srv/tank/photos could not be frozen in a snapshot")
+    assert of_zfs.snapshots() == ["tank/photos@homelab-backup-off"]
+
+
 def test_a_volume_of_zfs_is_frozen_while_it_is_read(of_zfs: ZfsHost) -> None:
     media = of_zfs.path("/srv/tank/media")
     # What a run without end has left behind is cleared away by the next one.

@@ -535,6 +535,16 @@ def test_a_volume_of_zfs_that_cannot_be_frozen_is_loud(of_zfs: ZfsHost, spoil: s
     assert of_zfs.snapshots() == (["tank/media@homelab-backup-off"] if spoil == "anothers" else [])
 
 
+def test_a_snapshot_of_zfs_that_somebody_looks_at_is_not_held_to_the_end(of_zfs: ZfsHost) -> None:
+    looked = of_zfs.path("/srv/tank/media/.zfs/snapshot/GMT-2026.11.23-22.30.00")
+    line = f"32 29 0:52 / {looked} ro - zfs tank/media@GMT-2026.11.23-22.30.00 ro\n"
+    mounts = of_zfs.path("/proc/self/mountinfo")
+    mounts.write_text(mounts.read_text() + line)
+    assert of_zfs.run("homelab-backup", "off").returncode == 0
+    assert of_zfs.path("/mounts").read_text().splitlines()[0] == f"umount {looked}"
+    assert str(looked) not in mounts.read_text()
+
+
 def test_a_dataset_that_is_not_mounted_is_no_volume_that_was_never_filled(of_zfs: ZfsHost) -> None:
     of_zfs.path("/srv/tank/media/a").unlink()
     assert of_zfs.run("homelab-backup", "off").returncode == 0

@@ -288,6 +288,12 @@ def test_a_rebuild_is_not_disturbed(tmp_path: Path) -> None:
         assert host.asked() == []
 
 
+def test_a_thorough_scrub_which_newer_zfs_knows_is_a_scrub(tmp_path: Path) -> None:
+    host = Scrubbed(tmp_path)
+    line = "thorough scrub repaired 0B in 01:02:03 with 0 errors on Sun Nov 29 01:31:12 2026"
+    assert host.scrub("sound", scanned(line)).returncode == 0
+
+
 def test_a_scrub_beside_a_rebuild_of_old_is_told_by_its_own_line(tmp_path: Path) -> None:
     host = Scrubbed(tmp_path)
     lines = (

@@ -225,12 +225,17 @@ def test_exportfs_says_what_is_wrong_before_it_counts(tmp_path: Path, old: str, 
     assert before == after
 
 
-def test_a_volume_of_zfs_is_exported_while_its_own_dataset_is_mounted() -> None:
+def on_zfs() -> Host:
+    """The same share of a volume of ZFS."""
     nas = shared()
     assert nas.storage is not None
     tank = nas.storage.pools["tank"].model_copy(update={"kind": "zfs", "level": "mirror"})
     storage = nas.storage.model_copy(update={"pools": {**nas.storage.pools, "tank": tank}})
-    nas = nas.model_copy(update={"storage": storage})
+    return nas.model_copy(update={"storage": storage})
+
+
+def test_a_volume_of_zfs_is_exported_while_its_own_dataset_is_mounted() -> None:
+    nas = on_zfs()
     (line,) = lines(nas)
     assert line.endswith(f",{FSID},mountpoint=/srv/tank/photos)")
     assert nfs.dropin(nas).content.splitlines()[1:] == [
@@ -238,3 +243,10 @@ def test_a_volume_of_zfs_is_exported_while_its_own_dataset_is_mounted() -> None:
         "Wants=srv-tank.mount srv-tank-photos.mount",
         "After=srv-tank.mount srv-tank-photos.mount",
     ]
+
+
+@real
+def test_exportfs_takes_a_volume_that_is_a_mount_of_its_own(tmp_path: Path) -> None:
+    (file,) = nfs.exports(home(), on_zfs(), HostProbe())
+    done = proven(tmp_path, file.content)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "passed\n", "")

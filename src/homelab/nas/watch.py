@@ -60,8 +60,8 @@ _SCRUBS = "nas_zfs_scrubs"
 _ZED_READ = "nas_zed"
 # ZED looks for what to run only when it is started.
 _ZED_LOOK = f"""\
-since=$(date -d "$(systemctl show -p ActiveEnterTimestamp --value {ZED})" +%s) &&
-  [ "$(stat -c %Z {_ZEDLET.path})" -lt "$since" ] && echo read"""
+since=$(date -d "$(TZ=UTC systemctl show -p ActiveEnterTimestamp --value {ZED})" +%s) &&
+  [ "$(stat -c %Z {_ZEDLET.path})" -le "$since" ] && echo read"""
 _MONITOR_LOOK = f"tr '\\0' ' ' <\"/proc/$(systemctl show -p MainPID --value {MD_MONITOR})/cmdline\""
 # Debian's own mails root, which without a mail server is lost, and ends with 0 all the same.
 _MONITOR_DROPIN = unit(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from pathlib import Path
@@ -329,6 +330,22 @@ def test_zed_starts_the_watch_and_is_started_anew_for_that_once() -> None:
     assert not watch.zed_as_it_is(HostProbe(files=laid))
     assert not watch.zed_as_it_is(HostProbe(output={"nas_zed": "read\n"}))
     assert watch.zed_as_it_is(HostProbe(files=laid, output={"nas_zed": "read\n"}))
+
+
+@pytest.mark.parametrize(
+    ("started", "read"), [("Mon 2026-11-30 05:00:00 UTC", True), ("Sun 2020-11-29 05:00:00 UTC", False)]
+)
+def test_zed_has_read_what_was_there_before_it_started(tmp_path: Path, started: str, read: bool) -> None:
+    (command,) = [command for name, command in watch.questions(zfs_nas()).commands if name == "nas_zed"]
+    systemctl = tmp_path / "systemctl"
+    systemctl.write_text(f"#!/bin/sh\necho '{started}'\n")
+    systemctl.chmod(0o755)
+    # The file is as old as the day before ZED was started.
+    (tmp_path / "stat").write_text("#!/bin/sh\ndate -d 2026-11-29 +%s\n")
+    (tmp_path / "stat").chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, env=environment, check=False)
+    assert (done.stdout == "read\n") is read
 
 
 def test_jobs_wait_for_each_volume_of_zfs() -> None:

@@ -122,7 +122,7 @@ systemctl start {unit} || stop "does not mount: $(systemctl status --no-pager -n
 [ "$(zfs get -Hpo value refquota {full})" = {volume.quota or 0} ] || zfs set refquota={volume.quota or "none"} {full}
 chown {owner} {at}; chmod {volume.mode} {at}
 sync -f {at}
-grep -qsxF '0 {full}' {records.PROJECTS} || echo '0 {full}' >>{records.PROJECTS}
+{records.noted(0, full)}
 """
 
 

@@ -545,6 +545,19 @@ def test_a_snapshot_of_zfs_that_somebody_looks_at_is_not_held_to_the_end(of_zfs:
     assert str(looked) not in mounts.read_text()
 
 
+def test_what_is_mounted_inside_a_volume_of_zfs_is_told_and_snapshots_of_its_own_are_none_of_it(of_zfs: ZfsHost) -> None:
+    media, mounts = of_zfs.path("/srv/tank/media"), of_zfs.path("/proc/self/mountinfo")
+    line = "32 29 0:52 / {} ro - zfs {} ro\n"
+    looked = f"{media}/.zfs/snapshot/GMT-2026.11.23-22.30.00"
+    of_zfs.fake("umount", f'[ "$1" != {looked} ] || exit 32\n{_UMOUNT}')
+    mounts.write_text(mounts.read_text() + line.format(looked, "tank/media@GMT-2026.11.23-22.30.00"))
+    assert of_zfs.run("homelab-backup", "off").returncode == 0
+    mounts.write_text(mounts.read_text() + line.format(f"{media}/inside", "tank/other"))
+    assert of_zfs.run("homelab-backup", "off").returncode == 1
+    said = of_zfs.status("backup-off")["message"]
+    assert said.strip().endswith(f"missing from the backup: {media}/inside")
+
+
 def test_a_dataset_that_is_not_mounted_is_no_volume_that_was_never_filled(of_zfs: ZfsHost) -> None:
     of_zfs.path("/srv/tank/media/a").unlink()
     assert of_zfs.run("homelab-backup", "off").returncode == 0

@@ -261,11 +261,27 @@ def test_a_snapshot_of_zfs_that_cannot_be_deleted_is_loud(tmp_path: Path) -> Non
     assert host.status("snapshot-media")["message"] == "1 old snapshots could not be deleted"
 
 
+def test_datasets_inside_are_told_to_be_missing_from_the_snapshot_that_is_taken(tmp_path: Path) -> None:
+    host = ZfsHost(tmp_path, snapshots={"media": {"hourly": 1}})
+    host.write("/zfs-datasets", "tank/media\ntank/media/inside\n")
+    assert host.run("homelab-snapshot", "media").returncode == 1
+    said = host.status("snapshot-media")
+    assert said["result"] == "failed"
+    assert "has datasets inside, which are missing from its snapshots: tank/media/inside" in said["message"]
+    assert len(host.snapshots()) == 1
+    real = (host.fakes / "zfs").read_text()
+    (host.fakes / "zfs").write_text(real.replace('"list -H -o name -t', '"list "*) exit 1 ;; "never -t'))
+    assert host.run("homelab-snapshot", "media").returncode == 1
+    assert "zfs does not list what is in" in host.status("snapshot-media")["message"]
+
+
 def test_one_volume_of_zfs_that_cannot_be_taken_keeps_no_other_from_it(tmp_path: Path) -> None:
     host = ZfsHost(tmp_path, snapshots={"media": {"hourly": 2}, "photos": {"hourly": 2}})
     host.write("/zfs-refuses", "tank/photos\n")
     assert host.run("homelab-snapshot", "media").returncode == 0
     assert len(host.snapshots()) == 1
+    # Within one second it would be the one that was just taken.
+    host.write("/zfs-snapshots", "")
     host.write("/zfs-refuses", "tank/photos\ntank/media\n")
     assert host.run("homelab-snapshot", "media").returncode == 1
     assert "took no snapshot" in host.status("snapshot-media")["message"]

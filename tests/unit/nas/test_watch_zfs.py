@@ -104,6 +104,42 @@ def test_what_a_pool_lacks_is_told_and_what_takes_its_place(host: Watched, said:
     assert host.found()["zfs-tank"] == (level, text)
 
 
+def test_it_is_noted_which_disks_a_pool_runs_on_and_nothing_is_asked_without_a_change(host: Watched) -> None:
+    script = host.path("/usr/local/lib/homelab/homelab-zpool")
+    script.write_text('#!/bin/sh\necho "$*" >>"$HOMELAB_ROOT/noted"; [ ! -e "$HOMELAB_ROOT/full" ]\n')
+    script.chmod(0o755)
+    noted = host.path("/noted")
+    host.found()
+    host.found()
+    assert noted.read_text() == "--note tank\n"
+    # What could not be noted is tried again.
+    host.write("/full", "")
+    for said in ("missing", "missing"):
+        host.status_of(said)
+        host.found()
+    assert noted.read_text() == "--note tank\n" * 3
+    # What was written counts once that is over.
+    host.path("/full").unlink()
+    for said in ("resilvering", "sound"):
+        host.status_of(said)
+        host.found()
+    assert noted.read_text() == "--note tank\n" * 5
+    # One that waits for its disks is asked nothing.
+    host.kernel("SUSPENDED")
+    host.status_of("missing")
+    host.found()
+    assert noted.read_text() == "--note tank\n" * 5
+
+
+def test_a_zed_that_has_failed_is_told(host: Watched) -> None:
+    failed = "zfs-zed.service loaded failed failed ZFS Event Daemon"
+    host.fake(
+        "systemctl",
+        f'case "$*" in list-units*zfs-zed*) echo "{failed}" ;; *homelab-zfs-look.service) exit 3 ;; esac',
+    )
+    assert host.found() == {"unit-zfs-zed.service": ("critical", "zfs-zed.service failed")}
+
+
 def test_errors_of_disks_are_told_until_they_are_cleared(host: Watched) -> None:
     host.status_of("checksums")
     assert host.found() == {

@@ -73,11 +73,11 @@ def added(lab: Lab, numbers: tuple[int, ...], mib: int = MIB) -> None:
     until("the new disks are there", lambda: lab.ssh("nas", f"{there} && echo there", check=False), 120)
 
 
-def filled(lab: Lab) -> None:
+def filled(lab: Lab, at: str = AT) -> None:
     """Files on the pool whose hashes are kept."""
     lab.ssh(
         "nas",
-        f"mkdir {AT}/kept; cd {AT}/kept; for i in $(seq 8); do head -c 5000000 /dev/urandom >f$i; done;"
+        f"mkdir {at}/kept; cd {at}/kept; for i in $(seq 8); do head -c 5000000 /dev/urandom >f$i; done;"
         " sha256sum f? >sums; sync",
     )
 

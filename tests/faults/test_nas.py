@@ -129,32 +129,40 @@ def test_a_disk_that_carries_something_is_refused_and_stays_bit_for_bit(
             clear(lab, device)
 
 
-def test_a_power_cut_while_writing_loses_nothing_that_was_synced(lab: Lab) -> None:
-    folders = ("/srv/tank/media", "/srv/pics/album")
-    for folder in folders:
-        lab.ssh("nas", f"rm -rf {folder}/.cut; mkdir {folder}/.cut")
-        # Each file is on its disks before its hash is written down, and that before the next begins.
-        write = (
-            f"cd {folder}/.cut; i=0; while :; do i=$((i + 1)); head -c 200000 /dev/urandom >f$i; sync f$i;"
-            " sha256sum f$i >>sums; sync sums; sync .; done"
-        )
-        lab.ssh("nas", f"nohup setsid sh -c {shlex.quote(write)} >/dev/null 2>&1 & true")
-    until("files were written", lambda: all(count(lab, folder) > 5 for folder in folders))
-    power("power-cut", "nas")
-    start(lab)
-    for folder in folders:
-        # The last line may be half written; the file of every whole one is there and is itself.
-        checked = lab.ssh(
-            "nas", f"cd {folder}/.cut && grep -E '^[0-9a-f]{{64}}  f[0-9]+$' sums | sha256sum -c --quiet && wc -l <sums"
-        )
-        assert int(checked.split()[-1]) > 5
-        lab.ssh("nas", f"rm -rf {folder}/.cut")
-    done = deploy(lab)
-    assert (done.code, done.changes) == (0, {}), done.reasons
+def writing(lab: Lab, folder: str) -> None:
+    """Have the NAS write file after file, each on its disks before its hash is written, and that before the next."""
+    write = (
+        f"cd {folder}/.cut; i=0; while :; do i=$((i + 1)); head -c 200000 /dev/urandom >f$i; sync f$i;"
+        " sha256sum f$i >>sums; sync sums; sync .; done"
+    )
+    lab.ssh("nas", f"rm -rf {folder}/.cut; mkdir {folder}/.cut")
+    lab.ssh("nas", f"nohup setsid sh -c {shlex.quote(write)} >/dev/null 2>&1 & true")
 
 
 def count(lab: Lab, folder: str) -> int:
     return int(lab.ssh("nas", f"wc -l <{folder}/.cut/sums 2>/dev/null || echo 0", check=False) or 0)
+
+
+def synced(lab: Lab, folder: str) -> int:
+    """How many files were written, all of which are there and are themselves; they are taken away."""
+    # The last line may be half written; the file of every whole one is there and is itself.
+    check = "grep -E '^[0-9a-f]{64}  f[0-9]+$' sums | sha256sum -c --quiet && wc -l <sums"
+    checked = lab.ssh("nas", f"cd {folder}/.cut && {check}", timeout=600)
+    lab.ssh("nas", f"rm -rf {folder}/.cut")
+    return int(checked.split()[-1])
+
+
+def test_a_power_cut_while_writing_loses_nothing_that_was_synced(lab: Lab) -> None:
+    folders = ("/srv/tank/media", "/srv/pics/album")
+    for folder in folders:
+        writing(lab, folder)
+    until("files were written", lambda: all(count(lab, folder) > 5 for folder in folders))
+    power("power-cut", "nas")
+    start(lab)
+    for folder in folders:
+        assert synced(lab, folder) > 5
+    done = deploy(lab)
+    assert (done.code, done.changes) == (0, {}), done.reasons
 
 
 def start(lab: Lab) -> None:

@@ -75,8 +75,8 @@ def beneath(host, device: str) -> str:
 def test_pools_are_mounted_by_their_own_filesystem(host, nas):
     for name, pool in nas.pools.items():
         at = mounted(host, nas.mountpoint(name))
-        if pool.kind == "snapraid":
-            continue  # its disks each have one, and are looked at below
+        if pool.kind in ("snapraid", "zfs"):
+            continue  # looked at below
         assert at["fstype"] == ("btrfs" if pool.kind == "btrfs" else pool.filesystem or "ext4")
         assert host.file(f"{nas.mountpoint(name)}/.homelab-pool").content_string.split() == [name, at["uuid"]]
         unit = host.check_output(f"systemd-escape -p --suffix=mount {nas.mountpoint(name)}")
@@ -120,13 +120,39 @@ def test_a_btrfs_pool_has_just_its_disks_and_one_profile(host, nas):
         assert len(kinds) == len([line for line in usage.splitlines() if not line.startswith("Global")])
 
 
+def test_a_pool_of_zfs_has_just_its_disks_and_a_dataset_for_each_volume(host, nas):
+    pools = [name for name, pool in nas.pools.items() if pool.kind == "zfs"]
+    if not pools:
+        pytest.skip("no pool of ZFS")
+    for name in pools:
+        level = nas.pools[name].level
+        status = host.check_output(f"zpool status -LP {name}")
+        # A whole disk has ZFS in the first of the partitions that it makes.
+        found = re.findall(r"^\s+(/dev/\S+)\s+(\S+)", status, re.M)
+        members = {host.check_output(f"lsblk -no PKNAME {path}").strip() for path, _ in found}
+        assert members == disks(host, nas, name) and {state for _, state in found} == {"ONLINE"}, status
+        assert len(re.findall(rf"^\s+{level}-\d+\s+ONLINE", status, re.M)) == 1, status
+        record = dict(
+            line.split("=", 1) for line in host.file(f"/var/lib/homelab/pools/{name}").content_string.splitlines()
+        )
+        assert host.check_output(f"zpool get -Hpo value guid {name}") == record["uuid"]
+        sentinel = host.file(f"{nas.mountpoint(name)}/.homelab-pool").content_string
+        assert sentinel.split() == [name, record["filesystem_uuid"]]
+        volumes = {f"{name}/{each}": nas.path(each) for each, volume in nas.volumes.items() if volume.pool == name}
+        for dataset, path in {name: nas.mountpoint(name), **volumes}.items():
+            at = mounted(host, path)
+            assert (at["fstype"], at["source"]) == ("zfs", dataset) and "noatime" in at["options"]
+            assert host.service(host.check_output(f"systemd-escape -p --suffix=mount {path}")).is_enabled
+
+
 def kernel(host, path: str) -> str:
     """A value of /sys or /proc."""
     return host.file(path).content_string.strip()
 
 
 def test_each_disk_has_the_scheduler_that_suits_it(host, nas):
-    for name in nas.pools:
+    # ZFS orders what it asks of its disks itself.
+    for name in (name for name, pool in nas.pools.items() if pool.kind != "zfs"):
         for disk in disks(host, nas, name):
             queue = f"/sys/block/{disk}/queue"
             scheduler, turns = kernel(host, f"{queue}/scheduler"), kernel(host, f"{queue}/rotational") == "1"
@@ -228,6 +254,7 @@ def test_nothing_can_be_written_where_a_pool_is_not_mounted(host, nas):
     paths = [nas.mountpoint(name) for name in nas.pools]
     for name, pool in nas.pools.items():
         paths += [f"/srv/.disks/{name}/{slot}" for slot in places(pool)] if pool.kind == "snapraid" else []
+    paths += [nas.path(name) for name, volume in nas.volumes.items() if nas.pools[volume.pool].kind == "zfs"]
     for path in paths:
         look = f"umount -l {path}; touch {path}/written 2>/dev/null && echo written; ls -A {path}; lsattr -d {path}"
         (line,) = host.check_output(f"unshare -m --propagation private sh -c '{look}'").splitlines()

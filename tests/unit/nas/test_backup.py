@@ -545,7 +545,9 @@ def test_a_snapshot_of_zfs_that_somebody_looks_at_is_not_held_to_the_end(of_zfs:
     assert str(looked) not in mounts.read_text()
 
 
-def test_what_is_mounted_inside_a_volume_of_zfs_is_told_and_snapshots_of_its_own_are_none_of_it(of_zfs: ZfsHost) -> None:
+def test_what_is_mounted_inside_a_volume_of_zfs_is_told_and_snapshots_of_its_own_are_none_of_it(
+    of_zfs: ZfsHost,
+) -> None:
     media, mounts = of_zfs.path("/srv/tank/media"), of_zfs.path("/proc/self/mountinfo")
     line = "32 29 0:52 / {} ro - zfs {} ro\n"
     looked = f"{media}/.zfs/snapshot/GMT-2026.11.23-22.30.00"

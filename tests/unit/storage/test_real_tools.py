@@ -273,7 +273,7 @@ def test_no_script_forces_anything() -> None:
 
 
 def test_the_probe_only_reads() -> None:
-    words = ("mkfs", "mkdir", "chattr", "rm ", "mv ", "--create", "--assemble", "--stop", "chown", "dd ", "--all")
+    words = ("mkfs", "mkdir", "chattr", "rm ", "mv ", "--create", "--assemble", "--stop", "chown", " of=", "--all")
     assert [word for word in words if word in SCRIPTS["probe"].replace("mkfs.ext4 mkfs.xfs repquota", "")] == []
 
 

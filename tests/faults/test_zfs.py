@@ -202,12 +202,13 @@ def smb(tmp_path: Path) -> Callable[[str], str]:
 def by_nfs(lab: Lab) -> None:
     """The share has its files for its owner on a client, the host itself, and takes one from there."""
     address, at = inventory.home().host("nas").address, "/run/homelab-test"
-    look = "cd kept && sha256sum -c --quiet sums && cd .. && date +%N >by-nfs && sync by-nfs && cat by-nfs"
+    # Root of a client is nobody here, and does not even get into it.
+    look = f"cd {at}/kept && sha256sum -c --quiet sums && cd .. && date +%N >by-nfs && sync by-nfs && cat by-nfs"
     wrote = lab.ssh(
         "nas",
-        f"mkdir -p {at}; mount -t nfs4 -o vers=4.2,soft,timeo=600 {address}:{DATA} {at} || exit; cd {at};"
+        f"mkdir -p {at}; mount -t nfs4 -o vers=4.2,soft,timeo=600 {address}:{DATA} {at} || exit;"
         f" setpriv --reuid={OWNER} --regid={OWNER} --init-groups sh -c '{look}'; code=$?;"
-        f" cd /; umount {at} && rmdir {at}; exit $code",
+        f" umount {at} && rmdir {at}; exit $code",
         timeout=600,
     )
     assert lab.ssh("nas", f"cat {DATA}/by-nfs; rm {DATA}/by-nfs") == wrote != ""

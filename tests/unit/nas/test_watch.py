@@ -51,9 +51,15 @@ class Watched(NasHost):
         for name, value in {"array_state": "clean", "raid_disks": "2", "sync_action": "idle", **values}.items():
             self.write(f"/sys/block/md127/md/{name}", f"{value}\n")
 
-    def full(self, percent: int) -> None:
-        used, free = percent * 10, 1000 - percent * 10
-        self.fake("df", f'echo "Filesystem 1024-blocks Used Available"; echo "/dev/md127 1000 {used} {free}"')
+    def full(self, percent: int, system: int = 10) -> None:
+        """What df tells of what is mounted under /srv, and of the system's one filesystem, once for each path."""
+        self.fake(
+            "df",
+            'echo "Filesystem 1024-blocks Used Available Capacity Mounted on"; shift\n'
+            "for at; do case $at in */srv/*) "
+            f'echo "/dev/md127 1000 {percent * 10} {1000 - percent * 10} {percent}% $at" ;; '
+            f'*) echo "/dev/sda1 1000 {system * 10} {1000 - system * 10} {system}% /" ;; esac; done',
+        )
 
     def metrics(self) -> str:
         return self.path("/var/lib/homelab/metrics/homelab.prom").read_text()
@@ -244,6 +250,16 @@ def test_a_pool_that_fills_up_is_said_at_each_step_and_not_at_its_edge(
         lines = [line.split("\t") for line in host.path("/var/lib/homelab/watch").read_text().splitlines()]
         found.append(next((f"{line[1]} {line[2]}" for line in lines if line[0] == "full-vault"), None))
     assert found == levels
+
+
+def test_a_system_that_fills_up_is_told_once_for_its_one_filesystem(host: Watched) -> None:
+    said = "the system's disk (/) is"
+    host.full(10, system=91)
+    assert host.look() == [f"high: {said} 91 % full", "New:", f"  warning: {said} 91 % full"]
+    host.full(10, system=97)
+    assert host.look()[0] == f"urgent: {said} 97 % full"
+    host.full(10)
+    assert host.look() == [f"default: over: {said} 97 % full", "Over:", f"  over: {said} 97 % full"]
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,30 @@ DATA = f"{AT}/{VOLUME}"
 # The sandbox's own backup takes the volume along.
 BACKUP = "nightly"
 # What the kernel must have and what a deploy needs, or would ask apt for.
-READY = "modprobe -n zfs && dpkg-query -W zfsutils-linux zfs-zed >/dev/null && echo ready"
+READY = (
+    "modprobe -n zfs && dpkg-query -W -f '${db:Status-Status} ' zfsutils-linux zfs-zed |"
+    " grep -qx 'installed installed ' && echo ready"
+)
+# The built module as a package, as that of the tools asks for one.
+MODULE = """\
+set -e
+cd /var/tmp/zfs
+to=made/usr/lib/modules/$(uname -r)/updates/dkms
+mkdir -p made/DEBIAN "$to"
+mv ./*.ko "$to"
+cat >made/DEBIAN/control <<END
+Package: zfs-modules-built
+Version: $(modinfo -F version "$to/zfs.ko")
+Architecture: $(dpkg --print-architecture)
+Provides: zfs-modules
+Maintainer: nobody <nobody@localhost>
+Description: OpenZFS as it was built elsewhere for the kernel $(uname -r)
+END
+dpkg-deb -b made ./built.deb
+DEBIAN_FRONTEND=noninteractive dpkg -i ./*.deb
+depmod
+rm -rf /var/tmp/zfs
+"""
 
 
 @dataclass(frozen=True)
@@ -124,12 +147,7 @@ def ready(lab: Lab) -> None:
     files = [*module.glob("*.ko"), *(Path(folder) / "debs").glob("*.deb")]
     copy = ["scp", "-q", "-F", str(SANDBOX / "ssh_config"), *map(str, files), "nas:/var/tmp/zfs/"]
     subprocess.run(copy, cwd=ROOT, check=True, timeout=900)
-    lab.ssh(
-        "nas",
-        "cd /var/tmp/zfs; to=/lib/modules/$(uname -r)/updates/dkms; mkdir -p $to; mv ./*.ko $to; depmod;"
-        " DEBIAN_FRONTEND=noninteractive dpkg -i ./*.deb; rm -rf /var/tmp/zfs",
-        timeout=1800,
-    )
+    lab.ssh("nas", MODULE, timeout=1800)
     assert "ready" in lab.ssh("nas", READY)
 
 

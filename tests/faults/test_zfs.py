@@ -64,8 +64,10 @@ Maintainer: nobody <nobody@localhost>
 Description: OpenZFS as it was built elsewhere for the kernel $(uname -r)
 END
 dpkg-deb -b made ./built.deb
-DEBIAN_FRONTEND=noninteractive dpkg -i ./*.deb
+export DEBIAN_FRONTEND=noninteractive
+dpkg -i ./built.deb
 depmod
+dpkg -i ./*.deb
 rm -rf /var/tmp/zfs
 """
 

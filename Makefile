@@ -19,14 +19,20 @@ $(VENV)/.done: requirements.lock pyproject.toml
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@
 
-# mypy runs beside the tests. These keep what they compile: without that each of their many processes does it anew.
+# These keep what they compile: without that each of their many processes does it anew.
+TESTS := env -u PYTHONDONTWRITEBYTECODE -u HOMELAB_ENV -u HOMELAB_K3S_VERSION -u HOMELAB_REQUIRE \
+	$(VENV)/bin/pytest -q -n 2 --dist worksteal tests/unit tests/deploys tests/charts
+
+# mypy runs beside the tests.
 check: setup ## format, lint, types, unit tests, rehearsal, charts; needs no machine
 	@$(VENV)/bin/ruff format --check --quiet .
 	@$(VENV)/bin/ruff check --quiet .
 	@said=$$(mktemp); trap 'rm -f $$said' EXIT; $(VENV)/bin/mypy > $$said 2>&1 & types=$$!; \
-	env -u PYTHONDONTWRITEBYTECODE -u HOMELAB_ENV -u HOMELAB_K3S_VERSION -u HOMELAB_REQUIRE \
-		$(VENV)/bin/pytest -q -n 2 --dist worksteal tests/unit tests/deploys tests/charts; tests=$$?; \
+	$(TESTS) -m "not broad" --hypothesis-profile check; tests=$$?; \
 	wait $$types; types=$$?; cat $$said; exit $$((tests + types))
+
+broad: setup ## what check leaves to make test: whole sweeps, seconds of real tools, properties with all their examples
+	@$(TESTS) -m "broad or hypothesis"
 
 sandbox: setup ## simulated hosts, deployed, verified and healthy; SANDBOX=small|ha|full|nfs
 	@$(PY) -m tests.sandbox.run sandbox
@@ -34,7 +40,7 @@ sandbox: setup ## simulated hosts, deployed, verified and healthy; SANDBOX=small
 sandbox-down: setup ## remove every trace of the simulated hosts
 	@$(PY) -m tests.sandbox down
 
-test: check ## the tests: check, the small and the HA sandbox, a fault of each kind
+test: check ## the tests: check, broad, the small and the HA sandbox, a fault of each kind
 	@$(PY) -m tests.sandbox.run test
 
 test-all: check ## the rest: every sandbox and every fault
@@ -43,4 +49,4 @@ test-all: check ## the rest: every sandbox and every fault
 bench: setup ## how fast it is on the sandbox that runs, as ratios; PART=nas|deploy|health
 	@HOMELAB_ENV=sandbox $(PY) -m tests.bench $(PART)
 
-.PHONY: help setup check sandbox sandbox-down test test-all bench
+.PHONY: help setup check broad sandbox sandbox-down test test-all bench

@@ -11,6 +11,8 @@ gevent.monkey.patch_all = lambda **options: True
 
 # No test asserts on time: on a busy machine any of them may take its time.
 settings.register_profile("home", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# Drawn anew in each run, so that those of many runs add up.
+settings.register_profile("check", settings.get_profile("home"), max_examples=25)
 settings.load_profile("home")
 
 # Modules and tests stay to the end: while they are loaded there is nothing to collect, and afterwards no collection

@@ -94,6 +94,12 @@ def nas_faults() -> list[str]:
     return [path for path in found if path not in CLUSTER_FAULTS]
 
 
+def broad() -> None:
+    """What `make check` has left out; raise Failed when one of it fails."""
+    if subprocess.call(["make", "--no-print-directory", "broad"], cwd=ROOT, stdin=subprocess.DEVNULL) != 0:
+        raise Failed("tests failed: make broad")
+
+
 def pytest(lab: Lab, *arguments: str) -> None:
     """Run tests against the sandbox; raise Failed when one fails."""
     command = [str(BIN / "pytest"), "-q", *arguments]
@@ -176,11 +182,12 @@ def sandbox() -> int:
 
 
 def test(sizes: tuple[str, ...], faults: tuple[str, ...]) -> int:
-    """`make test` and `make test-all`: each set, then the faults on the last one that is HA; the report comes last."""
+    """`make test` and `make test-all`: what check left out, then each set and its faults; the report comes last."""
     chosen, report = release(), Report(SANDBOX / "report.json")
     say(f"K3s {chosen.version or 'is skipped'}: {chosen.why}")
     code = 0
     try:
+        timed(report, "broad tests", "whole sweeps, real tools, properties with all their examples", {}, broad)
         for size in sizes:
             lab = Lab(size, chosen.version)
             whole(size, chosen, report, faults)

@@ -34,6 +34,7 @@ def test_what_a_look_at_a_cluster_can_do_without_is_not_loaded() -> None:
     assert loaded("import kubernetes") >= dear, "what is told apart above is what the client loads"
 
 
+@pytest.mark.broad
 def test_whoever_imports_the_client_has_it_whole_before_and_after() -> None:
     whole = "client.CoreV1Api, kubernetes.watch.Watch, kubernetes.config.load_kube_config, kubernetes.client.rest"
     after = f"import homelab.api, kubernetes; from kubernetes import client; {whole}"

@@ -2,14 +2,17 @@
 
 import json
 import shutil
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from homelab import plan
+from tests import warm_pyinfra
 from tests.unit.test_cli_inventory import homelab
 
 
@@ -136,7 +139,18 @@ def test_a_plan_of_the_rehearsal_as_it_is_run() -> None:
 
 
 @pytest.fixture
-def rehearsal(tmp_path: Path) -> Path:
+def warm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pyinfra that is asked has been started already."""
+
+    def run(command: list[str], *, cwd: Path, env: dict[str, str], **_: object) -> subprocess.CompletedProcess[str]:
+        assert Path(command[0]).name == "pyinfra"
+        return warm_pyinfra.pyinfra(tuple(command[1:]), cwd, env)
+
+    monkeypatch.setattr(plan, "subprocess", SimpleNamespace(run=run, DEVNULL=subprocess.DEVNULL))
+
+
+@pytest.fixture
+def rehearsal(tmp_path: Path, warm: None) -> Path:
     """The rehearsal's inventory, to be changed."""
     repository = Path(__file__).parents[2]
     shutil.copytree(repository / "inventory", tmp_path / "inventory")
@@ -210,6 +224,7 @@ def test_wrong_usage_exits_with_1_since_2_means_pending() -> None:
     assert "everything" in done.stderr
 
 
+@pytest.mark.usefixtures("warm")
 def test_hosts_that_cannot_be_reached_are_one_line_each(tmp_path: Path) -> None:
     (tmp_path / "inventory" / "group_data").mkdir(parents=True)
     (tmp_path / "inventory" / "home.py").write_text(

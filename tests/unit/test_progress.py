@@ -63,7 +63,7 @@ def test_what_a_stderr_cannot_take_for_a_while_is_lost_and_nothing_else(monkeypa
     os.close(read)
 
 
-@pytest.mark.parametrize("to", ["2>&-", "2>/dev/full"])
+@pytest.mark.parametrize("to", ["2>&-", pytest.param("2>/dev/full", marks=pytest.mark.broad)])
 def test_what_a_program_reads_is_alone_on_stdout_whatever_stderr_is(to: str) -> None:
     done = redirected(f"inventory --format json {to}", REPOSITORY, HOMELAB_ENV="rehearsal")
     assert done.returncode == 0 and json.loads(done.stdout)["environment"] == "rehearsal"

@@ -153,7 +153,7 @@ Ansible({"all": {"hosts": {"h1": {"ansible_connection": "local"}}}}).run(
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.broad)])
 def test_an_interrupt_ends_ansible_and_leaves_nothing(tmp_path: Path, temporary: Path, number: int) -> None:
     mark = tmp_path / "began"
     path = playbook(tmp_path, f'- {{name: Long, ansible.builtin.raw: "touch {mark}; exec sleep 4711"}}\n')
@@ -228,8 +228,9 @@ def test_a_playbook_whose_time_is_over_is_ended_and_tells_who_had_answered(
     ("told", "here", "wanted"),
     [
         (None, True, "here"),
-        (None, False, "beside"),
-        ("own.cfg", True, "own"),  # from where the person is, not from where the playbook is
+        pytest.param(None, False, "beside", marks=pytest.mark.broad),
+        # From where the person is, not from where the playbook is.
+        pytest.param("own.cfg", True, "own", marks=pytest.mark.broad),
         ("own.cfg", True, None),
     ],
 )

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from homelab.health import Expected, Severity, Snapshot, checks, run_checks
@@ -25,6 +25,7 @@ from homelab.health.kinds import BY_NAME, KINDS
 from homelab.health.report import Report, Status
 from homelab.health.snapshot import DEEP, DERIVED, INVENTORY, PROBES, Api
 from homelab.health.text import lines
+from tests.sweeps import examples, sweep
 from tests.unit.health.cluster import NOW, VERSION, K3s, condition
 from tests.unit.health.faults import (
     FAULTS,
@@ -107,7 +108,7 @@ def test_what_is_no_fault_is_not_told(calm: Callable[[K3s], None]) -> None:
     assert report.exit_code == 0
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=name)
+@pytest.mark.parametrize("fault", sweep(FAULTS), ids=name)
 def test_the_order_in_which_objects_come_means_nothing(fault: Fault) -> None:
     cluster = K3s()
     fault(cluster)
@@ -549,13 +550,13 @@ def test_no_object_of_any_shape_raises(data: st.DataObject) -> None:
 few = st.lists(st.dictionaries(st.text(), anything, max_size=4), max_size=3)
 
 
-@settings(max_examples=50)
+@examples(0.5)
 @given(st.dictionaries(st.sampled_from([kind.name for kind in KINDS]), few, max_size=5))
 def test_no_list_of_any_kind_raises(lists: dict[str, list[dict[str, Any]]]) -> None:
     assert run_checks(Snapshot.from_lists(lists, now=NOW)).runs
 
 
-@settings(max_examples=50)
+@examples(0.5)
 @given(st.data())
 def test_no_word_of_a_kubelet_raises(data: st.DataObject) -> None:
     cluster = K3s()

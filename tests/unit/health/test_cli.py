@@ -285,6 +285,9 @@ def test_codes_and_what_they_mean_are_told_without_a_cluster(tmp_path: Path) -> 
     assert unknown.stderr == "POD0001: there is no such code; did you mean POD001?\n"
 
 
+COLOURS = ["", pytest.param("1", marks=pytest.mark.broad)]
+
+
 def unread(stream: str, *arguments: str, cwd: Path, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run it with nobody who reads its stdout or its stderr."""
     read, write = os.pipe()
@@ -298,7 +301,7 @@ def unread(stream: str, *arguments: str, cwd: Path, **environ: str) -> subproces
 
 
 @pytest.mark.parametrize("arguments", [(), ("--format", "json"), ("--watch", "60")])
-@pytest.mark.parametrize("colour", ["", "1"])
+@pytest.mark.parametrize("colour", COLOURS)
 def test_who_stops_reading_has_had_enough(
     serve: Callable[..., ApiServer], tmp_path: Path, arguments: tuple[str, ...], colour: str
 ) -> None:
@@ -315,7 +318,7 @@ def test_who_stops_reading_has_had_enough(
         (">/dev/full", "stdout: No space left on device; the report was not printed whole\n"),
     ],
 )
-@pytest.mark.parametrize("colour", ["", "1"])
+@pytest.mark.parametrize("colour", COLOURS)
 def test_a_report_that_cannot_be_printed_is_could_not_check(
     serve: Callable[..., ApiServer], tmp_path: Path, to: str, said: str, colour: str
 ) -> None:
@@ -325,7 +328,7 @@ def test_a_report_that_cannot_be_printed_is_could_not_check(
     assert (done.returncode, done.stderr, done.stdout) == (3, said, "")
 
 
-@pytest.mark.parametrize("colour", ["", "1"])
+@pytest.mark.parametrize("colour", COLOURS)
 @pytest.mark.parametrize(
     ("options", "to", "code"),
     [

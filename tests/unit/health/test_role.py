@@ -12,6 +12,7 @@ from homelab.health.kinds import BY_NAME
 from homelab.health.manifests import RIGHTS
 from homelab.health.snapshot import APIS, READYZ, VERSION
 from tests import api_server
+from tests.sweeps import sweep
 from tests.unit.health.test_cli import homelab
 from tests.unit.health.test_reading import needed, read, serving
 
@@ -141,7 +142,7 @@ def _seen_with_all(served: dict[str, str], folder: Path, namespace: str = "") ->
     return _WHOLE[key]
 
 
-@pytest.mark.parametrize("right", rights(), ids=lambda right: "/".join(filter(None, right)))
+@pytest.mark.parametrize("right", sweep(rights()), ids=lambda right: "/".join(filter(None, right)))
 def test_without_any_one_of_its_rights_less_is_seen(tmp_path: Path, right: tuple[str, str]) -> None:
     served = _served(*right)
     # Of a namespace that is named it has to be known whether there is one.

@@ -18,6 +18,7 @@ from homelab.health.shape import SUPPRESS
 from homelab.health.snapshot import Api
 from homelab.health.suppression import Pattern, Suppression
 from homelab.health.text import lines, summary
+from tests.sweeps import sweep
 from tests.unit.health import faults
 from tests.unit.health.cluster import NOW, VERSION, K3s
 
@@ -200,7 +201,7 @@ def test_no_annotation_raises(note: str) -> None:
     assert report.suppressed or report.roots
 
 
-@pytest.mark.parametrize("fault", faults.FAULTS, ids=lambda fault: fault.__name__)
+@pytest.mark.parametrize("fault", sweep(faults.FAULTS), ids=lambda fault: fault.__name__)
 def test_a_known_fault_of_any_kind_is_quiet_and_nothing_else_becomes_the_root(fault: faults.Fault) -> None:
     cluster = K3s()
     fault(cluster)
@@ -215,7 +216,7 @@ def test_a_known_fault_of_any_kind_is_quiet_and_nothing_else_becomes_the_root(fa
     assert look(cluster, f"{root.code}:{known.kind}/{known.namespace or '*'}/{known.name}=known") == report
 
 
-@pytest.mark.parametrize("fault", faults.FAULTS, ids=lambda fault: fault.__name__)
+@pytest.mark.parametrize("fault", sweep(faults.FAULTS), ids=lambda fault: fault.__name__)
 def test_a_root_of_another_severity_is_never_less_than_what_follows_from_it(fault: faults.Fault) -> None:
     snapshot = seen(broken(fault))
     (root,) = run_checks(snapshot).roots

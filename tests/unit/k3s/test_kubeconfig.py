@@ -129,7 +129,7 @@ def test_an_entry_of_ours_that_is_none_is_written_anew(cluster: str) -> None:
     assert merged(existing)["clusters"] == merged("")["clusters"]
 
 
-@pytest.mark.parametrize("value", ["!!int x", "!!bool x", "!!timestamp x", "9" * 5000, "[" * 5000])
+@pytest.mark.parametrize("value", ["!!int x", "!!bool x", "!!timestamp x", "9" * 5000, "[" * 1000])
 def test_a_value_that_is_not_what_it_claims_to_be_is_a_line(value: str) -> None:
     with pytest.raises(KubeconfigError, match="is not YAML; mend it or move it away"):
         kubeconfig.server(f"clusters: []\nextensions: {value}\n", "homelab-home")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from homelab.k3s import config, paths, plan, unit
@@ -17,6 +17,7 @@ from homelab.model import Home
 from homelab.probe import FileState, HostProbe, UnitState
 from tests import builders
 from tests.builders import fresh, home, node, node_up, nodes, wanted
+from tests.sweeps import examples
 
 THREE = home(["s1", "s2", "s3"], ["a1", "a2"])
 
@@ -512,7 +513,7 @@ def any_site(draw: st.DrawFn) -> tuple[Home, dict[str, HostProbe], dict[str, Nod
     return known, probes, {name: replace(each, ready=draw(st.booleans())) for name, each in seen.items()}
 
 
-@settings(max_examples=60)
+@examples(0.6)
 @given(any_site())
 def test_no_plan_begins_a_second_cluster(site: tuple[Home, dict[str, HostProbe], dict[str, Node] | None]) -> None:
     known, probes, seen = site
@@ -526,7 +527,7 @@ def test_no_plan_begins_a_second_cluster(site: tuple[Home, dict[str, HostProbe],
         assert not any(paths.ESTABLISHED in probes[each.name].files for each in known.servers)
 
 
-@settings(max_examples=60)
+@examples(0.6)
 @given(any_site())
 def test_restarts_that_pass_leave_a_majority(site: tuple[Home, dict[str, HostProbe], dict[str, Node] | None]) -> None:
     known, probes, seen = site
@@ -550,7 +551,7 @@ def test_restarts_that_pass_leave_a_majority(site: tuple[Home, dict[str, HostPro
         assert len(members) == 1 or 2 * (len(alive) - 1) > len(members)
 
 
-@settings(max_examples=60)
+@examples(0.6)
 @given(any_site(), st.randoms())
 def test_the_same_home_gives_the_same_plan(
     site: tuple[Home, dict[str, HostProbe], dict[str, Node] | None], random: object
@@ -735,7 +736,7 @@ def test_a_run_from_nothing_converges_and_the_next_has_nothing_to_do(servers: in
     assert site.deploy() == []
 
 
-@settings(max_examples=60)
+@examples(0.6)
 @given(st.data())
 def test_runs_killed_anywhere_converge_on_one_cluster(data: st.DataObject) -> None:
     site = simulated(data.draw(any_home()))
@@ -748,7 +749,7 @@ def test_runs_killed_anywhere_converge_on_one_cluster(data: st.DataObject) -> No
     assert site.deploy() == []
 
 
-@settings(max_examples=60)
+@examples(0.6)
 @given(st.data())
 def test_a_home_that_lost_machines_or_power_comes_back_as_one_cluster(data: st.DataObject) -> None:
     site = simulated(data.draw(any_home()))
@@ -787,7 +788,7 @@ def test_an_agent_that_waits_for_a_server_that_is_gone_is_sent_to_another() -> N
     assert site.converged()
 
 
-@settings(max_examples=60)
+@examples(0.6)
 @given(st.data())
 def test_a_first_install_that_was_killed_converges_although_the_list_was_reordered(data: st.DataObject) -> None:
     site = simulated(home(["s1", "s2", "s3"]))

@@ -246,7 +246,7 @@ def test_a_chart_that_cannot_be_applied_as_it_is(tmp_path: Path, change: Any, sa
     assert str(told.value) == says
 
 
-@pytest.mark.parametrize("text", ["since: 2024-13-02\n", "many: !!int x\n", "on: !!bool x\n", "[" * 5000])
+@pytest.mark.parametrize("text", ["since: 2024-13-02\n", "many: !!int x\n", "on: !!bool x\n", "[" * 1000])
 def test_what_yaml_does_not_read_is_one_line(tmp_path: Path, text: str) -> None:
     shutil.copytree(CHARTS / "ntfy", tmp_path / "ntfy")
     (tmp_path / "ntfy" / "values.yaml").write_text(text)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
@@ -23,6 +23,7 @@ from homelab.model.nas import Alerts, Backup, Disk, Keep, Nas, Nfs, Pool, Share,
 from homelab.model.power import Ups
 from homelab.model.raw import Given
 from homelab.model.storage import Bytes, DiskId, Mail, NfsClient, Repository, Smtp
+from tests.sweeps import examples
 
 REPOSITORY = Path(__file__).parents[3]
 DATA = Path(__file__).parents[2] / "data" / "inventories"
@@ -334,7 +335,7 @@ pieces = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=400)
+@examples(4)
 @given(pieces)
 def test_what_is_taken_fits_together(own: dict[str, Any]) -> None:
     before = copy.deepcopy(own)

@@ -279,6 +279,7 @@ def no_room(real: Real) -> None:
     real.host.fake("df", "echo 'Filesystem 1024-blocks Used Available'; echo 'x 40 20 20'")
 
 
+@pytest.mark.broad
 def test_files_too_large_to_be_laid_down_are_read_and_compared_all_the_same(standing: Real) -> None:
     no_room(standing)
     done = standing.backup("restore-test")
@@ -286,6 +287,7 @@ def test_files_too_large_to_be_laid_down_are_read_and_compared_all_the_same(stan
     assert standing.host.status("restore-off")["compared"] == "1"
 
 
+@pytest.mark.broad
 def test_large_files_that_all_changed_or_rotted_fail_the_restore_test(standing: Real) -> None:
     no_room(standing)
     rotten, *edited = sorted(standing.docs.iterdir())
@@ -302,6 +304,7 @@ def test_large_files_that_all_changed_or_rotted_fail_the_restore_test(standing: 
     assert "docs: all of its files have changed since" in standing.host.status("restore-off")["message"]
 
 
+@pytest.mark.broad
 def test_where_all_small_files_have_changed_a_large_one_is_compared(standing: Real) -> None:
     log = standing.docs / "log"
     log.write_bytes(b"one line")
@@ -314,6 +317,7 @@ def test_where_all_small_files_have_changed_a_large_one_is_compared(standing: Re
     assert (status["compared"], status["changed"]) == ("1", "1")
 
 
+@pytest.mark.broad
 def test_an_empty_file_proves_nothing_where_there_are_others(standing: Real) -> None:
     files = sorted(standing.docs.iterdir())
     (standing.docs / "empty").touch()
@@ -330,6 +334,7 @@ def test_an_empty_file_proves_nothing_where_there_are_others(standing: Real) -> 
     assert standing.host.status("restore-off")["compared"] == "1"
 
 
+@pytest.mark.broad
 def test_what_was_noted_while_the_clock_was_ahead_is_due_again(standing: Real) -> None:
     for job in ("check", "restore"):
         standing.host.job(f"{job}-off", good=9_999_999_999)
@@ -337,6 +342,7 @@ def test_what_was_noted_while_the_clock_was_ahead_is_due_again(standing: Real) -
     assert all(int(standing.host.status(f"{job}-off")["good"]) < 9_999_999_999 for job in ("check", "restore"))
 
 
+@pytest.mark.broad
 def test_a_volume_that_was_never_backed_up_proves_nothing(real: Real) -> None:
     assert real.backup("init").returncode == 0
     assert real.backup("restore-test").returncode == 0

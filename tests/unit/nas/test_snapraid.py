@@ -112,6 +112,23 @@ def raid(tmp_path: Path, **sync: int) -> Raid:
     return Raid(tmp_path / "nas", **sync)
 
 
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Raid:
+    made = raid(tmp_path_factory.mktemp("snapraid"))
+    made.fill()
+    made.synced()
+    shutil.copytree(made.root, f"{made.root}.kept", symlinks=True)
+    return made
+
+
+@pytest.fixture
+def standing(first: Raid) -> Raid:
+    """A pool after a sync. To snapraid its files are others that were put there, so what it tells of them differs."""
+    shutil.rmtree(first.root)
+    shutil.copytree(f"{first.root}.kept", first.root, symlinks=True)
+    return first
+
+
 def stopped(host: Raid, *more: str) -> str:
     """What a sync says that stops; that it touched nothing is part of it."""
     before = host.kept()
@@ -249,23 +266,17 @@ def test_deletions_and_changes_are_told_of_together(tmp_path: Path) -> None:
         'printf "summary:%s\\n" equal:9 added:0 removed:1 updated:0 moved:0 copied:0 restored:0 exit:diff >"$log"',
     ],
 )
-def test_a_comparison_that_cannot_be_read_stops_it(tmp_path: Path, says: str) -> None:
-    host = raid(tmp_path)
-    host.fill()
-    host.synced()
+def test_a_comparison_that_cannot_be_read_stops_it(standing: Raid, says: str) -> None:
     looks = f'log=$(echo "$*" | sed "s/.*-l //; s/ .*//"); {says}'
-    host.fake("snapraid", f'case "$*" in *diff) {looks} ;; *) echo touched >>"$HOMELAB_ROOT/called" ;; esac')
-    assert "nothing was done" in stopped(host) or "did not say" in stopped(host)
-    assert not host.path("/called").exists()
+    standing.fake("snapraid", f'case "$*" in *diff) {looks} ;; *) echo touched >>"$HOMELAB_ROOT/called" ;; esac')
+    assert "nothing was done" in stopped(standing) or "did not say" in stopped(standing)
+    assert not standing.path("/called").exists()
 
 
 @pytest.mark.parametrize("slot", ["data1", "data2", "parity1"])
 @pytest.mark.parametrize("how", ["not mounted", "another filesystem", "another place", "no mark", "the former one"])
-def test_nothing_is_touched_unless_each_disk_is_the_right_one(tmp_path: Path, slot: str, how: str) -> None:
-    host = raid(tmp_path)
-    host.fill()
-    host.synced()
-    disk = host.disk(slot)
+def test_nothing_is_touched_unless_each_disk_is_the_right_one(standing: Raid, slot: str, how: str) -> None:
+    disk = standing.disk(slot)
     if how == "not mounted":
         (disk / ".homelab-mounted").unlink()
     elif how == "another filesystem":
@@ -274,33 +285,27 @@ def test_nothing_is_touched_unless_each_disk_is_the_right_one(tmp_path: Path, sl
         (disk / ".homelab-disk").write_text("media data9 x\n")
     elif how == "the former one":
         # It was replaced, and is plugged in again: all is as it was on it, but its serial.
-        host.fake("lsblk", f'case "$*" in *{slot}) echo "  OLD" ;; esac')
+        standing.fake("lsblk", f'case "$*" in *{slot}) echo "  OLD" ;; esac')
     else:
         (disk / ".homelab-disk").unlink()
-    said = stopped(host)
+    said = stopped(standing)
     assert "nothing was done" in said and slot in said and "serial S" in said
-    before = host.kept()
-    assert host.run("homelab-snapraid", "media", "scrub").returncode == 1
-    assert host.run("homelab-snapraid", "media", "fix").returncode == 1
-    assert host.kept() == before
+    before = standing.kept()
+    assert standing.run("homelab-snapraid", "media", "scrub").returncode == 1
+    assert standing.run("homelab-snapraid", "media", "fix").returncode == 1
+    assert standing.kept() == before
 
 
-def test_a_record_that_is_lost_stops_it(tmp_path: Path) -> None:
-    host = raid(tmp_path)
-    host.fill()
-    host.synced()
-    host.path(RECORD.file.path).unlink()
-    assert "names no disk of data" in stopped(host)
+def test_a_record_that_is_lost_stops_it(standing: Raid) -> None:
+    standing.path(RECORD.file.path).unlink()
+    assert "names no disk of data" in stopped(standing)
 
 
-def test_lists_that_are_all_lost_stop_it_as_the_parity_would_be_written_over(tmp_path: Path) -> None:
-    host = raid(tmp_path)
-    host.fill()
-    host.synced()
-    for path in host.kept():
+def test_lists_that_are_all_lost_stop_it_as_the_parity_would_be_written_over(standing: Raid) -> None:
+    for path in standing.kept():
         if path.endswith("content"):
             Path(path).unlink()
-    assert "all lists of what the parity protects are gone" in stopped(host)
+    assert "all lists of what the parity protects are gone" in stopped(standing)
 
 
 def test_one_list_that_is_left_is_enough(tmp_path: Path) -> None:

@@ -8,13 +8,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from homelab.model.nas import Snapshots
 from homelab.nas import snapshots
 from homelab.probe import HostProbe
 from tests.nas_host import SCRIPTS, UUID, NasHost, nas, on_btrfs, ran
+from tests.sweeps import examples
 from tests.zfs_host import ZfsHost, zfs_nas
 
 NOW = datetime(2026, 11, 23, 22, 30, tzinfo=UTC)
@@ -48,7 +49,7 @@ retentions = st.builds(
 
 
 @given(st.lists(moments, max_size=80, unique=True), retentions)
-@settings(max_examples=30)
+@examples(0.3)
 def test_the_script_deletes_what_the_plan_says(times: list[datetime], keep: Snapshots) -> None:
     names = [named(when) for when in times]
     assert by_script(names, keep) == snapshots.thinned(names, keep, NOW)
@@ -64,6 +65,7 @@ def test_the_newest_stays_and_a_second_thinning_deletes_nothing(times: list[date
     assert snapshots.thinned(left, keep, NOW) == []
 
 
+@pytest.mark.broad
 def test_four_hundred_days_of_hourly_snapshots_leave_what_each_rule_keeps() -> None:
     standing: list[str] = []
     for hour in range(400 * 24 + 1):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
@@ -17,6 +17,7 @@ from homelab.nas import users
 from homelab.nas.md4 import md4
 from homelab.operations import users as operations
 from homelab.probe import FileState, HostProbe, Questions, parse, script
+from tests.sweeps import examples
 from tests.unit.nas.shares import home, host
 
 ANNA, BOB = {"uid": 2001, "password": "env:ANNA"}, {"uid": 2002}
@@ -59,7 +60,7 @@ def test_md4_is_that_of_its_rfc(message: str, digest: str) -> None:
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl to compare with")
-@settings(max_examples=20)
+@examples(0.2)
 @given(st.binary(max_size=200))
 def test_md4_is_openssls(message: bytes) -> None:
     asked = subprocess.run(

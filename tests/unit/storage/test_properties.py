@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from hypothesis import event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 from homelab.model.levels import LEVELS, Level
@@ -15,6 +15,7 @@ from homelab.storage.seen import DiskSeen
 from homelab.storage.steps import Plan
 from tests import looks
 from tests.looks import Look
+from tests.sweeps import examples
 from tests.unit.storage.test_refusals import planned
 
 UUIDS = ("11111111-2222-4333-8444-555555555555", "66666666-7777-4888-9999-aaaaaaaaaaaa")
@@ -171,7 +172,7 @@ def made(plan: Plan) -> list[tuple[str, str, list[str]]]:
     return found
 
 
-@settings(max_examples=300)
+@examples(3)
 @given(
     states=st.lists(state, min_size=5, max_size=5),
     pools=st.fixed_dictionaries({"tank": pool}, optional={"media": pool}),

@@ -25,6 +25,7 @@ from homelab.storage.steps import Plan
 from tests import looks
 from tests.looks import Look
 from tests.sound_shell import ASSEMBLED, assert_sound, parses, telling
+from tests.sweeps import sweep
 from tests.unit.storage.test_levels import noted, spec, stands
 from tests.unit.storage.test_refusals import KINDS, NAMED, counted, nas, planned, told, touched
 
@@ -255,7 +256,7 @@ SCRIPTS = scripts()
 TELLING = telling(SCRIPTS)
 
 
-@pytest.mark.parametrize("name", TELLING)
+@pytest.mark.parametrize("name", sweep(TELLING))
 def test_a_script_is_sound_shell(name: str) -> None:
     assert_sound(TELLING[name], *ASSEMBLED)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from homelab.model.levels import LEVELS, Level, level
@@ -20,6 +20,7 @@ from homelab.storage.superblocks import mdadm_uuid
 from tests import looks
 from tests.looks import Look
 from tests.sound_shell import ASSEMBLED, assert_sound, parses, telling
+from tests.sweeps import examples, sweep
 from tests.unit.storage.test_levels import DISKS, every, named, noted, spec, stands
 from tests.unit.storage.test_refusals import U1, U2, planned, told
 
@@ -387,7 +388,7 @@ def test_without_a_record_nothing_is_replaced() -> None:
 state = st.sampled_from(["blank", "data", "mounted", "partition", "member", *looks.KINDS])
 
 
-@settings(max_examples=300)
+@examples(3)
 @given(each=st.sampled_from(REDUNDANT), holds=state, dead=st.booleans(), offered=st.booleans())
 def test_no_disk_that_is_not_blank_joins_without_consent(each: Level, holds: str, dead: bool, offered: bool) -> None:
     look = lost(each) if dead else whole(each)
@@ -433,7 +434,7 @@ SCRIPTS = scripts()
 TELLING = telling(SCRIPTS)
 
 
-@pytest.mark.parametrize("name", TELLING)
+@pytest.mark.parametrize("name", sweep(TELLING))
 def test_a_script_is_sound_shell(name: str) -> None:
     assert_sound(TELLING[name], *ASSEMBLED)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from hypothesis import event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 from homelab.model.nas import Nas
@@ -14,6 +14,7 @@ from homelab.storage.seen import DiskSeen
 from homelab.storage.slots import Place
 from tests import looks
 from tests.looks import Look
+from tests.sweeps import examples
 from tests.unit.storage.test_refusals import planned
 
 POOLS = ("11111111-2222-4333-8444-555555000000", "66666666-7777-4888-9999-aaaaaa000000")
@@ -86,7 +87,7 @@ def begun(disk: DiskSeen, noted: dict[str, Any] | None) -> bool:
     return bool(noted and noted["state"] == "making" and place is not None and place.pool == noted["uuid"])
 
 
-@settings(max_examples=300)
+@examples(3)
 @given(
     states=st.lists(state, min_size=4, max_size=4),
     listed=pool,

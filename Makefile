@@ -19,9 +19,10 @@ $(VENV)/.done: requirements.lock pyproject.toml
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@
 
-# These keep what they compile: without that each of their many processes does it anew.
+# These keep what they compile: without that each of their many processes does it anew. They are three at a time for two
+# processors, since whatever tries out what hangs waits.
 TESTS := env -u PYTHONDONTWRITEBYTECODE -u HOMELAB_ENV -u HOMELAB_K3S_VERSION -u HOMELAB_REQUIRE \
-	$(VENV)/bin/pytest -q -n 2 --dist worksteal tests/unit tests/deploys tests/charts
+	$(VENV)/bin/pytest -q -n 3 --dist worksteal tests/unit tests/deploys tests/charts
 
 # mypy runs beside the tests.
 check: setup ## format, lint, types, unit tests, rehearsal, charts; needs no machine

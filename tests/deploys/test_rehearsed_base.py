@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.deploys.rehearsal import pyinfra
+from tests.deploys.rehearsal import planned_site, pyinfra
 
 NODES = {"@fake/s1", "@fake/s2", "@fake/s3", "@fake/a1", "@fake/a2"}
 EVERYONE = NODES | {"@fake/nas"}
@@ -62,8 +62,6 @@ def test_it_runs_to_its_end() -> None:
 
 
 def test_the_whole_site_begins_with_it_once() -> None:
-    done = pyinfra("--dry", "--json", "inventory", "deploys/site.py")
-    assert done.returncode == 0, done.stderr
-    names = [each["name"].rpartition(" | ")[2] for each in json.loads(done.stdout)["plan"]]
+    names = [each["name"].rpartition(" | ")[2] for each in planned_site()]
     assert names[0] == "Set the hostname"
     assert names.count("Close the firewall") == 1

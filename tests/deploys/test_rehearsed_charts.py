@@ -16,7 +16,7 @@ from homelab.charts import objects
 from homelab.model import load
 from homelab.operations.api import path_of
 from tests.charts_api import ChartsApi, crd
-from tests.deploys.rehearsal import REPOSITORY, pyinfra
+from tests.deploys.rehearsal import REPOSITORY, planned_site, pyinfra
 from tests.unit.charts.homes import CHARTS, NTFY, READER
 
 
@@ -26,9 +26,7 @@ def plan() -> dict[str, set[str]]:
 
     There is no cluster yet: what is applied to it comes only after K3s has made it.
     """
-    done = pyinfra("--dry", "--json", "inventory", "deploys/site.py")
-    assert done.returncode == 0, done.stderr
-    listed = [each for each in json.loads(done.stdout)["plan"] if "charts.py | " in each["name"]]
+    listed = [each for each in planned_site() if "charts.py | " in each["name"]]
     assert not any(each["hosts_with_change"] for each in listed)
     return {each["name"].rpartition(" | ")[2]: set(each["hosts_with_conditional_change"]) for each in listed}
 
@@ -50,9 +48,7 @@ def test_the_first_server_carries_it_alone(plan: dict[str, set[str]]) -> None:
 
 
 def test_the_whole_site_ends_with_it() -> None:
-    done = pyinfra("--dry", "--json", "inventory", "deploys/site.py")
-    assert done.returncode == 0, done.stderr
-    names = [each["name"].rpartition("py | ")[2] for each in json.loads(done.stdout)["plan"]]
+    names = [each["name"].rpartition("py | ")[2] for each in planned_site()]
     merged, applied = (
         next(number for number, name in enumerate(names) if name.startswith(begins))
         for begins in ("Merge the kubeconfig ", "Apply ")

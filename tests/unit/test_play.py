@@ -189,6 +189,7 @@ def test_a_playbook_of_ones_own_is_run_and_told(folder: Path) -> None:
     assert "nas: Greet: changed" in done.stderr and "old: away, left alone" in done.stderr
 
 
+@pytest.mark.broad
 def test_a_limit_leaves_the_others_in_the_inventory_and_is_no_group_of_the_same_name(folder: Path) -> None:
     (folder / "inventory" / "home.py").write_text(
         'nas = [("nas", {"address": "192.0.2.31"}), ("attic", {"address": "192.0.2.32"})]\n'

@@ -204,6 +204,7 @@ if "homelab.ansible.child" in sys.orig_argv:
 """
 
 
+@pytest.mark.broad
 def test_a_playbook_whose_time_is_over_is_ended_and_tells_who_had_answered(
     tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -546,8 +546,17 @@ def test_no_object_of_any_shape_raises(data: st.DataObject) -> None:
     assert report == look(cluster)
 
 
-# Lists of anything are large and slow to draw.
-few = st.lists(st.dictionaries(st.text(), anything, max_size=4), max_size=3)
+# Any shape below the keys that objects have; of any text hardly one would be looked for. Lists are slow to draw.
+KEYS = st.sampled_from(
+    sorted({key for items in K3s().lists.values() for path in _paths(items) for key in path if isinstance(key, str)})
+)
+below = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=9), max_leaves=12
+)
+few = st.lists(
+    st.fixed_dictionaries({}, optional=dict.fromkeys(("metadata", "spec", "status"), st.dictionaries(KEYS, below))),
+    max_size=3,
+)
 
 
 @examples(0.5)

@@ -149,7 +149,7 @@ def workloads(record: Recorded, namespace: str) -> tuple[tuple[str, str, str], .
     """Resource, namespace and name of each workload in a release's manifest. Raise UnreadableError when it is none."""
     return tuple(
         (WORKLOADS[kind], metadata.get("namespace") or namespace, metadata["name"])
-        for kind, metadata in _objects(record)
+        for _, kind, metadata in _objects(record)
         if kind in WORKLOADS
     )
 
@@ -188,11 +188,58 @@ def holding(record: Recorded, namespace: str) -> tuple[Holding, ...]:
             kind,
             (metadata.get("namespace") or namespace) if kind == "PersistentVolumeClaim" else "",
             metadata["name"],
-            str((metadata.get("annotations") or {}).get(POLICY)).strip().lower() == KEEP,
+            _is_kept(metadata),
         )
-        for kind, metadata in _objects(record)
+        for _, kind, metadata in _objects(record)
         if kind in _HOLDING
     )
+
+
+@dataclass(frozen=True)
+class Owner:
+    """An object of a release that live claims belong to, which the garbage collector takes away after it: a StatefulSet
+    whose `persistentVolumeClaimRetentionPolicy` says so, or what an operator makes a database of. `kept` as of Holding.
+    """
+
+    version: str
+    kind: str
+    namespace: str
+    name: str
+    kept: bool
+    claims: tuple[str, ...]
+
+    @property
+    def said(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}"
+
+
+def namespaces(record: Recorded, namespace: str) -> frozenset[str]:
+    """Where a release has objects. Raise UnreadableError when its manifest is none."""
+    return frozenset({namespace, *(metadata.get("namespace") or namespace for _, _, metadata in _objects(record))})
+
+
+def owners(record: Recorded, namespace: str, claims: Iterable[Object]) -> tuple[Owner, ...]:
+    """What of a release takes some of these live claims along. Raise UnreadableError when its manifest is none."""
+    owned: dict[tuple[str, str, str, str], list[str]] = {}
+    for claim in (each["metadata"] for each in claims):
+        for reference in claim.get("ownerReferences") or ():
+            key = (_group(reference["apiVersion"]), reference["kind"], claim["namespace"], reference["name"])
+            owned.setdefault(key, []).append(claim["name"])
+    found = []
+    for version, kind, metadata in _objects(record):
+        at = metadata.get("namespace") or namespace
+        if held := owned.get((_group(version), kind, at, metadata["name"])):
+            found.append(Owner(version, kind, at, metadata["name"], _is_kept(metadata), tuple(held)))
+    return tuple(found)
+
+
+def _group(version: str) -> str:
+    """An API group; its versions are views of the same objects."""
+    return version.rpartition("/")[0]
+
+
+def _is_kept(metadata: Mapping[str, Any]) -> bool:
+    return str((metadata.get("annotations") or {}).get(POLICY)).strip().lower() == KEEP
 
 
 def mounts(record: Recorded) -> frozenset[str]:
@@ -212,8 +259,8 @@ def _claims(held: Any) -> Iterator[str]:
                 yield from _claims(each)
 
 
-def _objects(record: Recorded) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Kind and metadata of each object in a release's manifest."""
+def _objects(record: Recorded) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """API version, kind and metadata of each object in a release's manifest."""
     for each in record.documents:
         if not isinstance(each, dict):
             continue
@@ -222,9 +269,9 @@ def _objects(record: Recorded) -> Iterator[tuple[str, Mapping[str, Any]]]:
             # Whether they stay, Helm reads of the list and not of what is in it.
             notes = held.get("annotations") if isinstance(held, dict) else None
             for item in filter(_is_object, each["items"]):
-                yield str(item.get("kind")), {**item["metadata"], "annotations": notes}
+                yield str(item.get("apiVersion")), str(item.get("kind")), {**item["metadata"], "annotations": notes}
         elif _is_object(each):
-            yield str(each.get("kind")), each["metadata"]
+            yield str(each.get("apiVersion")), str(each.get("kind")), each["metadata"]
 
 
 def _is_object(held: Any) -> bool:

@@ -47,6 +47,14 @@ class Api:
         """The objects of a list; none where the API has no such list."""
         return (self.get(path, query) or {}).get("items") or []
 
+    def find(self, version: str, kind: str, namespace: str, name: str) -> str | None:
+        """Where an object in a namespace is, of whatever kind; None when the API serves no such one."""
+        root = f"/api/{version}" if version == "v1" else f"/apis/{version}"
+        for each in (self.get(root) or {}).get("resources") or ():
+            if each["kind"] == kind and "/" not in each["name"]:
+                return f"{root}/namespaces/{namespace}/{each['name']}/{name}"
+        return None
+
     def log(self, namespace: str, pod: str, lines: int) -> list[str]:
         """The last lines of a pod's log; none while it has none."""
         try:

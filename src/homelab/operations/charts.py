@@ -225,7 +225,7 @@ def _unfit(charts: Charts, api: Api, wanted: tuple[Wanted, ...]) -> list[str]:
                 problems.append(f"{each.name}: this K3s's {kind} does not know {', '.join(unknown)}; upgrade K3s")
             live = api.get(apis.path_of(each.manifest))
             if live is None:
-                if not each.packaged and _recorded(api, each.name, each.namespace) is not None:
+                if not each.packaged and _history(api, each.name, each.namespace):
                     found = f"{each.name}: a Helm release of that name is in {each.namespace} and not this toolkit's"
                     problems.append(f"{found}; helm uninstall it, or give the release another name")
             elif not objects.LABELS.items() <= (live["metadata"].get("labels") or {}).items():
@@ -300,24 +300,58 @@ def _not_kept(api: Api, gone: tuple[Gone, ...]) -> list[str]:
     """Why a release cannot be taken away: what of it may hold data would go with it, as Helm's record has it."""
     problems = []
     for each in gone:
-        knowingly = f"if that may go, kubectl -n {NAMESPACE} delete helmchart {each.name}"
-        remedy = f"give that the annotation {found.POLICY}: {found.KEEP} in its chart or by its values"
-        if each.packaged or each.leaving or each.left or (record := _recorded(api, each.name, each.namespace)) is None:
+        if each.packaged or each.leaving or each.left:
             continue
+        knowingly = f"if that may go, kubectl -n {NAMESPACE} delete helmchart {each.name}"
+        annotated = f"the annotation {found.POLICY}: {found.KEEP} in its chart or by its values"
         try:
-            problems += [
-                f"{each.name}: {one.said} would be deleted with it; put it back in the list, {remedy}, deploy, and "
-                f"then take it out; or, {knowingly}"
-                for one in found.holding(record, each.namespace)
-                if not one.kept
-            ]
+            for what, whom in _going(api, each):
+                problems.append(
+                    f"{each.name}: {what} would be deleted with it; put it back in the list, give {whom} {annotated}, "
+                    f"deploy, and then take it out; or, {knowingly}"
+                )
         except found.UnreadableError as error:
             problems.append(f"{each.name}: {error}, so what would go with it cannot be told; {knowingly}")
     return problems
 
 
+def _going(api: Api, gone: Gone) -> Iterator[tuple[str, str]]:
+    """What may hold data and would go with a release, and which object of it would have to be kept for that.
+
+    Raise UnreadableError when that cannot be told.
+    """
+    for record in _compared(api, gone.name, gone.namespace)[:1]:
+        yield from ((one.said, "that") for one in found.holding(record, gone.namespace) if not one.kept)
+        for owner in _owners(api, record, gone.namespace):
+            for claim in () if owner.kept else owner.claims:
+                yield f"PersistentVolumeClaim {owner.namespace}/{claim}, which {owner.said} owns,", "the owner"
+
+
+def _owners(api: Api, record: found.Recorded, namespace: str) -> tuple[found.Owner, ...]:
+    """What of a release would take live claims along."""
+    claims = [claim for at in sorted(found.namespaces(record, namespace)) for claim in api.items(found.claims(at))]
+    return found.owners(record, namespace, claims)
+
+
+def _history(api: Api, release: str, namespace: str) -> list[dict[str, Any]]:
+    """The Secrets in which Helm keeps a release, one for each revision."""
+    return api.items(f"{_namespace(namespace)}/secrets", f"labelSelector=owner%3Dhelm%2Cname%3D{release}")
+
+
 def _recorded(api: Api, release: str, namespace: str) -> found.Recorded | None:
-    return found.recorded(api.items(f"{_namespace(namespace)}/secrets", _records(release)))
+    return found.recorded(_history(api, release, namespace))
+
+
+def _compared(api: Api, release: str, namespace: str) -> tuple[found.Recorded, ...]:
+    """The records that Helm goes by, the newest first; none of a release that it does not know.
+
+    Raise UnreadableError when it has records, and none of them can be read here.
+    """
+    history = _history(api, release, namespace)
+    records = found.compared(history)
+    if history and not records:
+        raise found.UnreadableError("what Helm keeps of it cannot be read")
+    return records
 
 
 # Operations, on the one host that carries them: they run here, against the API
@@ -411,19 +445,23 @@ def _apply(
 
 def _keep(api: Api, release: str, namespace: str) -> None:
     """Have what may hold data stay where a release's next version, or its next values, no longer have it."""
-    records = found.compared(api.items(f"{_namespace(namespace)}/secrets", _records(release)))
     try:
-        holding = [each for record in records for each in found.holding(record, namespace)]
+        records = _compared(api, release, namespace)
+        holding = {each.path: each.said for record in records for each in found.holding(record, namespace)}
+        owners = {each.said: each for record in records for each in _owners(api, record, namespace)}
     except found.UnreadableError as error:
         raise Refusal(
             [f"{release}: {error}, so what an upgrade would delete cannot be told; see helm history"]
         ) from None
-    for each in holding:
-        live = api.get(each.path)
+    for each in owners.values():
+        if (path := api.find(each.version, each.kind, each.namespace, each.name)) is not None:
+            holding[path] = each.said
+    for path, said in holding.items():
+        live = api.get(path)
         # To the letter: for an upgrade Helm heeds spaces and case, other than for an uninstall (see `found.Holding`).
         if live is not None and (live["metadata"].get("annotations") or {}).get(found.POLICY) != found.KEEP:
-            api.annotate(each.path, {found.POLICY: found.KEEP})
-            logger.info(f"{host.print_prefix}{release}: {each.said} is annotated to stay, {found.POLICY}: {found.KEEP}")
+            api.annotate(path, {found.POLICY: found.KEEP})
+            logger.info(f"{host.print_prefix}{release}: {said} is annotated to stay, {found.POLICY}: {found.KEEP}")
 
 
 def _carried_out(name: str, act: Callable[[], None]) -> bool:
@@ -545,10 +583,6 @@ def _lacks(api: Api, wanted: Wanted, record: found.Recorded | None) -> str:
             held = found.waiting(pods)
             return f"{resource[:-1]} {namespace}/{name}: {why}" + (f"; {held}" if held else "")
     return ""
-
-
-def _records(release: str) -> str:
-    return f"labelSelector=owner%3Dhelm%2Cname%3D{release}"
 
 
 def told_of(api: Api, job: str, reason: str) -> tuple[str, ...]:

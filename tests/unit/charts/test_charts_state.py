@@ -185,6 +185,41 @@ def test_what_would_go_with_a_release_and_may_hold_data() -> None:
     )
 
 
+def test_claims_go_with_the_object_of_a_release_that_owns_them() -> None:
+    manifest = yaml.safe_dump_all(
+        [
+            {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "db"}},
+            {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "db", "namespace": "other"}},
+            {"apiVersion": "example.org/v1", "kind": "StatefulSet", "metadata": {"name": "db"}},
+            {
+                "apiVersion": "v1",
+                "kind": "List",
+                "metadata": {"annotations": {"helm.sh/resource-policy": "Keep "}},
+                "items": [{"apiVersion": "example.org/v1beta1", "kind": "Cluster", "metadata": {"name": "db"}}],
+            },
+        ]
+    )
+    record = records({"version": "1", "manifest": manifest})
+    assert record is not None
+    assert state.namespaces(record, "ntfy") == {"ntfy", "other"}
+
+    def claim(name: str, version: str, kind: str) -> dict[str, Any]:
+        owner = {"apiVersion": version, "kind": kind, "name": "db"}
+        return {"metadata": {"name": name, "namespace": "ntfy", "ownerReferences": [owner]}}
+
+    claims = [
+        claim("data-db-0", "apps/v1", "StatefulSet"),
+        claim("data-db-1", "apps/v1", "StatefulSet"),
+        claim("db-1", "example.org/v1", "Cluster"),
+        claim("else", "example.org/v1", "Backup"),
+        {"metadata": {"name": "free", "namespace": "ntfy"}},
+    ]
+    assert state.owners(record, "ntfy", claims) == (
+        state.Owner("apps/v1", "StatefulSet", "ntfy", "db", False, ("data-db-0", "data-db-1")),
+        state.Owner("example.org/v1beta1", "Cluster", "ntfy", "db", True, ("db-1",)),
+    )
+
+
 @pytest.mark.parametrize(("pinned", "installed"), [("v1.2.3", "1.2.3"), ("1.2.3", "v1.2.3"), ("v1.2.3", "v1.2.3")])
 def test_a_version_is_the_same_with_and_without_its_v(wanted: objects.Wanted, pinned: str, installed: str) -> None:
     release = replace(wanted, version=pinned)

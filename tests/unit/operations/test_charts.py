@@ -527,6 +527,86 @@ def test_what_may_hold_data_and_would_go_too_is_not_taken_away(api: ChartsApi, d
     assert [each.name for each in deploy().gone] == ["ntfy"]
 
 
+DATABASE = {"apiVersion": "postgresql.cnpg.io/v1", "kind": "Cluster", "metadata": {"name": "db"}}
+
+
+def owned(api: ChartsApi) -> None:
+    """A claim of a database that an operator has made of what the release's chart says."""
+    api.objects["/apis/postgresql.cnpg.io/v1"] = {
+        "resources": [
+            {"name": "clusters/status", "kind": "Cluster"},
+            {"name": "clusters", "kind": "Cluster"},
+        ]
+    }
+    api.objects["/apis/postgresql.cnpg.io/v1/namespaces/ntfy/clusters/db"] = {"metadata": {"name": "db"}}
+    owner = {"apiVersion": "postgresql.cnpg.io/v1", "kind": "Cluster", "name": "db"}
+    others = {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "db"}
+    for name, reference in (("db-1", owner), ("else", others), ("free", None)):
+        api.objects[f"/api/v1/namespaces/ntfy/persistentvolumeclaims/{name}"] = {
+            "metadata": {"name": name, "namespace": "ntfy", "ownerReferences": [reference] if reference else None}
+        }
+
+
+def test_claims_that_go_with_their_owner_keep_it_from_being_taken_away(api: ChartsApi, deploy: Any) -> None:
+    apply(deploy(NTFY))
+    owned(api)
+    api.release("ntfy", "ntfy", "0.1.0", manifest=yaml.safe_dump(DATABASE))
+    api.asked.clear()
+    with pytest.raises(Refusal) as told:
+        deploy()
+    assert str(told.value.message) == (
+        "ntfy: PersistentVolumeClaim ntfy/db-1, which Cluster ntfy/db owns, would be deleted with it; put it back in "
+        "the list, give the owner the annotation helm.sh/resource-policy: keep in its chart or by its values, deploy, "
+        "and then take it out; or, if that may go, kubectl -n kube-system delete helmchart ntfy"
+    )
+    assert api.written == []
+    kept = {**DATABASE, "metadata": {"name": "db", "annotations": {"helm.sh/resource-policy": "keep"}}}
+    api.release("ntfy", "ntfy", "0.1.0", manifest=yaml.safe_dump(kept))
+    assert [each.name for each in deploy().gone] == ["ntfy"]
+
+
+def test_what_claims_go_with_outlives_an_upgrade_that_has_it_no_more(
+    api: ChartsApi, deploy: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    apply(deploy(NTFY))
+    owned(api)
+    api.release("ntfy", "ntfy", "0.1.0", manifest=yaml.safe_dump(DATABASE))
+    api.asked.clear()
+    caplog.set_level("INFO")
+    assert apply(deploy({**NTFY, "values": {"hostname": "other.home.arpa"}})) == 1
+    assert api.written == ["PATCH clusters/db", "PATCH helmcharts/ntfy"]
+    assert "ntfy: Cluster ntfy/db is annotated to stay, helm.sh/resource-policy: keep" in caplog.text
+    # Without its kind there is nothing of it left.
+    del api.objects["/apis/postgresql.cnpg.io/v1"]
+    api.asked.clear()
+    assert apply(deploy({**NTFY, "values": {"hostname": "third.home.arpa"}})) == 1
+    assert api.written == ["PATCH helmcharts/ntfy"]
+
+
+def test_of_a_release_whose_records_cannot_be_read_nothing_is_guessed(
+    api: ChartsApi, deploy: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    apply(deploy(NTFY))
+    api.release("ntfy", "ntfy", "0.1.0")
+    (at,) = (path for path in api.objects if "sh.helm.release" in path)
+    api.objects[at]["data"]["release"] = "bm90IG9uZQ=="
+    api.asked.clear()
+    with pytest.raises(Refusal) as told:
+        deploy()
+    assert str(told.value.message) == (
+        "ntfy: what Helm keeps of it cannot be read, so what would go with it cannot be told; "
+        "if that may go, kubectl -n kube-system delete helmchart ntfy"
+    )
+    made = deploy({**NTFY, "values": {"hostname": "other.home.arpa"}})
+    (command,) = operations.applied._inner(made, made.wanted[0])
+    assert command.function(*command.args) is False
+    assert "what Helm keeps of it cannot be read, so what an upgrade would delete cannot be told" in caplog.text
+    assert api.written == []
+    del api.objects[f"{HELMCHARTS}/ntfy"]
+    with pytest.raises(Refusal, match="a Helm release of that name is in ntfy and not this toolkit's"):
+        deploy(NTFY)
+
+
 CLAIM = "/api/v1/namespaces/ntfy/persistentvolumeclaims/data"
 HOLDING = yaml.safe_dump({"kind": "PersistentVolumeClaim", "metadata": {"name": "data"}})
 ITS = {"meta.helm.sh/release-name": "ntfy"}

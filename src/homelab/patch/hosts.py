@@ -121,9 +121,9 @@ def parse(said: str) -> Seen:
 
 
 def lacks(before: Seen, now: Seen) -> list[str]:
-    """What a host that is up again does not have as it had it before; empty when it came back whole."""
+    """What a host that was upgraded or is up again does not have as it had it before; empty when it is whole."""
     missing = []
-    if now.system in ("starting", "initializing"):
+    if now.boot != before.boot and now.system in ("starting", "initializing"):
         missing.append("it is still starting")
     missing += [f"{path} is not mounted" for path in sorted(before.mounts - now.mounts)]
     missing += [f"{unit} has failed" for unit in sorted(now.failed - before.failed)]

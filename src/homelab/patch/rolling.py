@@ -249,6 +249,8 @@ class Rolling:
                 self._spared(host)
                 self._reboot(host, replace(after, failed=before.failed, mounts=before.mounts))
                 rebooted = True
+            else:
+                self._whole(host, before, after)
             if node is not None:
                 self._up(host, node)
         except (Stopped, ClusterError, HostError) as error:
@@ -288,6 +290,15 @@ class Rolling:
                 raise Stopped(f"{', '.join(seen.busy)} is still running; wait for its end and run this again")
             self.pace.wait(host.name, f"waiting for {', '.join(seen.busy)}")
             seen = self._seen(host)
+
+    def _whole(self, host: Host, before: Seen, now: Seen) -> None:
+        """Wait until a host has all that it had before it was upgraded. Raise Stopped after the deadline."""
+        end = self.pace.end
+        while missing := lacks(before, now):
+            if self.pace.late(end):
+                raise Stopped(f"is not as it was before the upgrade: {few(missing)}; mend that and run this again")
+            self.pace.wait(host.name, f"waiting: {missing[0]}")
+            now = self._seen(host)
 
     def _hanging(self, nas: Host, seen: Seen) -> list[str]:
         """What waits while a NAS is away, noted for the summary as well."""

@@ -510,3 +510,44 @@ def test_a_node_that_is_still_cordoned_is_told_of_where_another_host_keeps_the_r
     world.machines["a1"].down = True
     summary = world.run()
     assert summary.notes == ("s2 is still cordoned by an earlier run",) and world.acts() == ["look refresh"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says", "ends"),
+    [
+        ({"failed": frozenset({"smbd.service"})}, "smbd.service has failed; mend that and run this again", "uncordon"),
+        (
+            {"mounts": frozenset({"/"})},
+            "/srv is not mounted; mend that and run this again; mount /srv, then run: kubectl uncordon s2",
+            "unmark",
+        ),
+    ],
+)
+def test_a_host_that_an_upgrade_alone_has_broken_is_not_gone_on_from(
+    wrong: dict[str, frozenset[str]], says: str, ends: str
+) -> None:
+    world = World(home())
+    s2 = world.machines["s2"]
+    s2.seen = replace(s2.seen, reboot=False, because=(), mounts=frozenset({"/", "/srv"}), system="starting")
+
+    def broken() -> None:
+        s2.seen = replace(s2.seen, **wrong)
+
+    during_upgrade(world, "s2", broken)
+    assert world.run().stopped == (f"s2: is not as it was before the upgrade: {says}",)
+    assert world.acts()[-3:] == ["cordon s2", "upgrade s2", f"{ends} s2"]
+
+
+def test_a_unit_that_fails_while_it_is_upgraded_may_come_up_by_itself() -> None:
+    world = World(home(servers=0, agents=0, nas=True))
+    nas = world.machines["nas"]
+    nas.seen = replace(nas.seen, reboot=False, because=())
+    during_upgrade(world, "nas", lambda: setattr(nas, "seen", replace(nas.seen, failed=frozenset({"smbd.service"}))))
+    sleep = world.sleep
+
+    def slept(seconds: float) -> None:
+        sleep(seconds)
+        nas.seen = replace(nas.seen, failed=frozenset())
+
+    world.sleep = slept  # type: ignore[method-assign]
+    assert world.run().exit_code == 0 and "nas: waiting: smbd.service has failed" in world.told

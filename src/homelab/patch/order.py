@@ -71,13 +71,17 @@ def ours(item: Mapping[str, Any]) -> bool | None:
 def quorum(host: Host, home: Home, nodes: Mapping[str, Node], serving: Iterable[str]) -> list[str]:
     """Why a server may not go down now; empty when it may. `serving` are the servers whose own API answers ready.
 
-    Every other server that is not away has to be whole, and those have to be a majority of all members of etcd, the
-    ones that are away counted. A single server has no majority to keep: while it is down the API is.
+    Every other server that is not away has to be whole, and those have to be a majority of all members of etcd, counted
+    with the ones that are away and those of which the inventory does not know. A single server has no majority to keep:
+    while it is down the API is.
     """
-    if host.role != "server" or len(home.servers) == 1:
+    known = {each.name for each in home.hosts}
+    strangers = [node for node in nodes.values() if node.etcd and node.name not in known]
+    members = len(home.servers) + len(strangers)
+    if host.role != "server" or members == 1:
         return []
     serving = set(serving)
-    whole, wrong = 0, []
+    whole, wrong = sum(node.ready and node.voter is not False for node in strangers), []
     for other in home.servers:
         if other.name == host.name:
             continue
@@ -94,8 +98,11 @@ def quorum(host: Host, home: Home, nodes: Mapping[str, Node], serving: Iterable[
             wrong.append(f"the API of {other.name} does not answer ready")
         else:
             whole += 1
-    members = len(home.servers)
     if not wrong and whole < members // 2 + 1:
-        away = ", ".join(other.name for other in home.servers if other.away)
-        wrong.append(f"{whole} of {members} servers would be left, and etcd takes {members // 2 + 1} (away: {away})")
+        counted = {
+            "away": [other.name for other in home.servers if other.away],
+            "not in the inventory": [node.name for node in strangers],
+        }
+        why = ", ".join(f"{what}: {', '.join(names)}" for what, names in counted.items() if names)
+        wrong.append(f"{whole} of {members} servers would be left, and etcd takes {members // 2 + 1} ({why})")
     return wrong

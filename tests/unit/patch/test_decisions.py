@@ -87,6 +87,19 @@ def test_agents_and_a_single_server_have_no_quorum_to_keep() -> None:
     assert quorum(home(servers=1).host("s1"), home(servers=1), {}, []) == []
 
 
+def test_a_member_of_etcd_that_the_inventory_lacks_is_counted() -> None:
+    described, serving = home(), ["s1", "s2", "s3"]
+    dead, alive = {"old": node("old", ready=False)}, {"new": node("new")}
+    assert quorum(described.host("s1"), described, ALL | dead, serving) == [
+        "2 of 4 servers would be left, and etcd takes 3 (not in the inventory: old)"
+    ]
+    assert quorum(described.host("s1"), described, ALL | alive, serving) == []
+    alone = home(servers=1)
+    assert quorum(alone.host("s1"), alone, {"s1": ALL["s1"]} | alive, ["s1"]) == [
+        "1 of 2 servers would be left, and etcd takes 2 (not in the inventory: new)"
+    ]
+
+
 def test_a_server_that_is_no_node_any_more_is_no_member() -> None:
     three = {name: ALL[name] for name in ("s1", "s2")}
     assert quorum(home().host("s1"), home(), three, ["s1", "s2"]) == ["s3 is no node of the cluster"]

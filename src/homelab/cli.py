@@ -78,6 +78,24 @@ def _inventory() -> "tuple[Path, Home]":
     return folder, load(path, cwd=folder.parent)
 
 
+@contextmanager
+def _printing(code: int) -> Iterator[None]:
+    """Within, what is printed reaches stdout, or that is a line and exit `code`. A reader may have had enough."""
+    from homelab.health.output import NoOutput, ReaderGone, printing
+
+    if sys.stdout is None:  # nobody wants to read it
+        yield
+        return
+    try:
+        with printing():
+            yield
+    except ReaderGone:
+        pass
+    except NoOutput as error:
+        tell(error)
+        raise typer.Exit(code) from None
+
+
 @app.command(
     epilog="Example: HOMELAB_ENV=rehearsal homelab inventory --format json",
     short_help="Validate the inventory and describe it.",
@@ -91,6 +109,7 @@ def inventory(
     from the current directory upwards. Exits with 2 and prints every problem when something is wrong.
     """
     from homelab import description
+    from homelab.health.text import console
     from homelab.model import InventoryError
     from homelab.settings import SettingsError
 
@@ -100,10 +119,11 @@ def inventory(
     except (InventoryError, SettingsError) as error:
         tell(error)
         raise typer.Exit(2) from None
-    if format is Format.json:
-        print(description.as_json(home))  # noqa: T201
-    else:
-        description.as_text(home)
+    with _printing(2):
+        if format is Format.json:
+            print(description.as_json(home))  # noqa: T201
+        else:
+            description.as_text(home, console())
 
 
 class Deploy(StrEnum):
@@ -141,7 +161,8 @@ def plan(
     except (InventoryError, SettingsError, plans.PlanError) as error:
         tell(error)
         raise typer.Exit(1) from None
-    print(plans.as_json(made) if format is Format.json else "\n".join(plans.lines(made)))  # noqa: T201
+    with _printing(1):
+        print(plans.as_json(made) if format is Format.json else "\n".join(plans.lines(made)))  # noqa: T201
     for line in made.unknown:
         tell(f"not known: {line}")
     raise typer.Exit(made.exit_code)
@@ -204,10 +225,11 @@ def patch(
     seconds = 600.0 if within is None else within.total_seconds()
     with _ending(command.PatchError, "interrupted in the middle of a step; run it again to go on"):
         summary = command.run(folder, home, dry_run=dry_run, within=seconds, password=password)
-    if format is Format.json:
-        print(report.as_json(summary))  # noqa: T201
-    else:
-        _show(report.table(summary), report.lines(summary))
+    with _printing(1):
+        if format is Format.json:
+            print(report.as_json(summary))  # noqa: T201
+        else:
+            _show(report.table(summary), report.lines(summary))
     raise typer.Exit(summary.exit_code)
 
 
@@ -235,10 +257,11 @@ def play(
     home, folder, password = _ansible(ask_become_pass)
     with _ending(plays.PlayError, "interrupted; the playbook was ended"):
         played = plays.run(folder, home, playbook, limit=limit or (), password=password)
-    if format is Format.json:
-        print(plays.as_json(played))  # noqa: T201
-    else:
-        _show(plays.table(played), plays.lines(played), first=False)
+    with _printing(1):
+        if format is Format.json:
+            print(plays.as_json(played))  # noqa: T201
+        else:
+            _show(plays.table(played), plays.lines(played), first=False)
     raise typer.Exit(played.exit_code)
 
 
@@ -285,15 +308,14 @@ def _ansible(ask: bool) -> "tuple[Home, Path, SecretStr | None]":
 
 def _show(table: "Table", lines: Iterator[str], *, first: bool = True) -> None:
     """A table and lines to stdout, the table `first` or last."""
-    from rich.console import Console
+    from homelab.health.text import console, print_lines
 
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    ours = console()
     if first:
-        console.print(table)
-    for line in lines:
-        console.print(line)
+        ours.print(table, soft_wrap=True)
+    print_lines((("", line) for line in lines), ours)
     if not first and table.row_count:
-        console.print(table)
+        ours.print(table, soft_wrap=True)
 
 
 class HealthFormat(StrEnum):
@@ -512,7 +534,8 @@ def codes(
     """Print every code: how bad it is at worst, what holds when all is well, and what it cannot do without."""
     from homelab.health import explanation
 
-    print(explanation.table_as_json() if format is Format.json else explanation.table_as_text())  # noqa: T201
+    with _printing(3):
+        print(explanation.table_as_json() if format is Format.json else explanation.table_as_text())  # noqa: T201
 
 
 @health_app.command(
@@ -522,7 +545,8 @@ def schema() -> None:
     """Print the JSON schema (draft 2020-12) of the report, which is that of --format yaml as well."""
     from homelab.health import as_json
 
-    print(as_json.SCHEMA.read_text(encoding="utf-8"), end="")  # noqa: T201
+    with _printing(3):
+        print(as_json.SCHEMA.read_text(encoding="utf-8"), end="")  # noqa: T201
 
 
 @health_app.command(
@@ -547,7 +571,8 @@ def role(
     if wrong := wrong_namespace(namespace):
         tell(f"-n {namespace}: {wrong}")
         raise typer.Exit(3)
-    print(as_manifest(namespace, deep=deep))  # noqa: T201
+    with _printing(3):
+        print(as_manifest(namespace, deep=deep))  # noqa: T201
 
 
 @health_app.command(epilog="Example: homelab health explain POD001", short_help="What one code means, and what to do.")
@@ -571,7 +596,8 @@ def explain(
         tell(error)
         raise typer.Exit(3) from None
     here = own.level(found.row.code)
-    print(explanation.as_json(found) if format is Format.json else explanation.as_text(found, here))  # noqa: T201
+    with _printing(3):
+        print(explanation.as_json(found) if format is Format.json else explanation.as_text(found, here))  # noqa: T201
 
 
 def main() -> None:

@@ -130,9 +130,8 @@ def as_json(home: Home) -> str:
     return json.dumps(as_data(home), indent=2)
 
 
-def as_text(home: Home, console: Console | None = None) -> None:
+def as_text(home: Home, console: Console) -> None:
     """Print the home as a table of hosts and a few lines on what they share."""
-    console = console or Console(highlight=False)
     table = Table(title=f"{home.environment}: {many(len(home.hosts), 'host')}", title_justify="left", box=None)
     for column in ("name", "is", "address", "interface", "labels and taints"):
         table.add_column(column, no_wrap=column in ("name", "address"))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from homelab.model.raw import GROUPS
-from tests.commands import Done, apart, here
+from tests.commands import HOMELAB, Done, apart, here, redirected
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -155,3 +155,27 @@ def test_validating_needs_no_pyinfra() -> None:
 
 def test_the_groups_are_the_three() -> None:
     assert GROUPS == ("k3s_servers", "k3s_agents", "nas")
+
+
+@pytest.mark.parametrize(
+    ("words", "code"), [("inventory", 2), ("inventory --format json", 2), ("health codes", 3), ("health role", 3)]
+)
+def test_a_stdout_that_is_full_is_a_line(words: str, code: int) -> None:
+    done = redirected(f"{words} >/dev/full", REPOSITORY, HOMELAB_ENV="rehearsal")
+    assert done.returncode == code
+    assert done.stderr.splitlines()[-1] == "stdout: No space left on device; the report was not printed whole"
+    assert "Traceback" not in done.stderr
+
+
+def test_a_reader_that_has_had_enough_changes_no_exit_code() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        command = [HOMELAB, "inventory"]
+        environment = {**os.environ, "HOMELAB_ENV": "rehearsal"}
+        done = subprocess.run(
+            command, cwd=REPOSITORY, env=environment, stdout=write, stderr=subprocess.PIPE, check=False
+        )
+    finally:
+        os.close(write)
+    assert (done.returncode, done.stderr) == (0, b"homelab: inventory inventory/rehearsal.py\n")

@@ -90,7 +90,7 @@ class Settings(BaseSettings):
     @property
     def artifacts(self) -> Path:
         """The artifact cache: ``<version>/<file>`` under it, files named as upstream names its assets."""
-        cache = self.cache_home.expanduser()
+        cache = Path(os.path.expanduser(self.cache_home))  # noqa: PTH111 - one of nobody's home is left as it is
         # The XDG specification: a path that is not absolute is to be ignored.
         return (cache if cache.is_absolute() else Path("~/.cache").expanduser()) / "homelab" / "artifacts"
 

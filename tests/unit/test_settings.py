@@ -54,7 +54,8 @@ def test_the_artifact_cache_follows_xdg(tmp_path: Path) -> None:
     assert Settings.read({"XDG_CACHE_HOME": str(tmp_path)}).artifacts == tmp_path / "homelab" / "artifacts"
     default = Path("~/.cache/homelab/artifacts").expanduser()
     assert Settings.read({}).artifacts == default
-    assert Settings.read({"XDG_CACHE_HOME": "relative"}).artifacts == default
+    for elsewhere in ("relative", "~nobody-of-that-name/cache"):
+        assert Settings.read({"XDG_CACHE_HOME": elsewhere}).artifacts == default
 
 
 def secret(reference: str, base: Path) -> str:

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -75,7 +76,8 @@ class Ansible:
     ) -> Outcome:
         """Run a playbook; `told` is called with each event as it happens. After `within` seconds it is ended.
 
-        Raise AnsibleError when Ansible is not installed, the playbook is not there or the child died. An interrupt
+        Raise AnsibleError when Ansible is not installed, the playbook is not there, a configuration may be anybody's or
+        the child died. An interrupt
         ends ansible-playbook first; the folder is removed whatever happens.
         """
         if not installed():
@@ -165,10 +167,20 @@ class Ansible:
         """A person's ansible.cfg as Ansible finds it for them: told, else where they are; None for the others.
 
         ansible-playbook runs in the playbook's folder, and looks there, for ~/.ansible.cfg and in /etc by itself.
+        Raise AnsibleError for one that anybody may have put there: Ansible heeds none of a folder like /tmp.
         """
         told = environ.get("ANSIBLE_CONFIG")
-        path = Path(told).expanduser().absolute() if told else Path.cwd() / "ansible.cfg"
-        return str(path) if told or path.is_file() else None
+        if told:
+            return os.path.abspath(os.path.expanduser(told))  # noqa: PTH100, PTH111 - pathlib raises for nobody's home
+        path = Path.cwd() / "ansible.cfg"
+        if not path.is_file():
+            return None
+        if path.parent.stat().st_mode & stat.S_IWOTH:
+            raise AnsibleError(
+                f"{path}: anybody may write to its folder, so it may be anybody's; run it from another folder, or say "
+                f"that it is yours: ANSIBLE_CONFIG={path}"
+            )
+        return str(path)
 
 
 def installed() -> bool:

@@ -2,6 +2,7 @@
 
 import re
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -62,10 +63,22 @@ def _file(value: object) -> str:
     raise refuse(f"{shown(value)} is not a file's name", 'write upstream\'s, "k3s-airgap-images-{arch}.tar.zst"')
 
 
+def no_path(value: str) -> str:
+    """Why a text is not the path of a file of this machine's; "" when it can be one."""
+    if not value.strip() or "\n" in value or "\0" in value:
+        return f"{shown(value)} is not a path"
+    try:
+        Path(value).expanduser()
+    except RuntimeError:
+        return f"{shown(value)} is in a home folder that this machine does not know"
+    return ""
+
+
 def _path(value: object) -> str:
-    if isinstance(value, str) and value.strip() and "\n" not in value and "\0" not in value:
-        return value
-    raise refuse(f"{shown(value)} is not a path", 'write one, "~/.kube/config"')
+    wrong = no_path(value) if isinstance(value, str) else f"{shown(value)} is not a path"
+    if wrong:
+        raise refuse(wrong, 'write one, "~/.kube/config"')
+    return str(value)
 
 
 def as_tuple(value: object) -> object:

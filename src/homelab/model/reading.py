@@ -19,6 +19,9 @@ from homelab.model.choice import existing
 from homelab.model.problems import InventoryError, Problem, did_you_mean
 from homelab.model.raw import GROUPS, Given, RawHost, RawInventory, place_of
 
+# Helm's charts, the deepest of what an inventory holds, have a dozen levels.
+_DEEPEST = 64
+
 
 def read(path: Path, cwd: Path | None = None) -> RawInventory:
     """Execute an inventory file and its group_data as pyinfra would when run from ``cwd``.
@@ -61,7 +64,17 @@ def _execute(path: Path) -> dict[str, object]:
         if isinstance(error, NameError) and error.name:
             remedy = _instead(error.name, [name for name in namespace if not name.startswith("__")])
         raise InventoryError([Problem(f"{place}:{line}", what, remedy)]) from None
+    deep = [name for name, value in namespace.items() if not name.startswith("_") and _is_deep(value)]
+    if deep:
+        found, remedy = "is nested too deep, or within itself", "write plain lists and dicts"
+        raise InventoryError(Problem(f"{place}: {name}", found, remedy) for name in deep)
     return namespace
+
+
+def _is_deep(value: object, left: int = _DEEPEST) -> bool:
+    """Whether a value goes deeper than anything that is written by hand, as one that holds itself does."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return left == 0 or any(_is_deep(each, left - 1) for each in inner)
 
 
 def _compile(path: Path, place: str) -> tuple[CodeType, dict[int, str]]:

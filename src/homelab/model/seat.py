@@ -121,7 +121,7 @@ def model(
     try:
         return shape.model_validate(values), []
     except ValidationError as error:
-        wrong = list(refusals(error))
+        wrong = list(refusals(error, shape))
     problems = [Problem(where(at), found, remedy) for at, found, remedy in wrong]
     bad = {at[0] for at, _, _ in wrong}
     right = {key: value for key, value in values.items() if key not in bad}

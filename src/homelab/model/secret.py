@@ -5,6 +5,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import BeforeValidator
 
+from homelab.model.names import no_path
 from homelab.model.strict import refuse
 
 Kind = Literal["env", "file", "command"]
@@ -51,6 +52,8 @@ def secret_ref(value: object) -> SecretRef:
         if colon and kind in get_args(Kind):
             raise refuse(f"{kind}: without a name", f"write {FORMS}") from None
         raise refuse("a secret in clear", f"write {FORMS}") from None
+    if reference.kind == "file" and (wrong := no_path(reference.where)):
+        raise refuse(wrong, 'write one, "file:~/.config/homelab/token"')
     if reference.kind == "env" and reference.where.startswith("HOMELAB_"):
         # Settings refuses unknown HOMELAB_ variables, as a misspelt one would be heeded by nobody.
         raise refuse(f"{reference}: HOMELAB_ variables are the toolkit's own", "name it otherwise, env:K3S_TOKEN")

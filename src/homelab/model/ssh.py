@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from homelab.model.names import no_path
 from homelab.model.strict import shown, words
 
 # pyinfra 3.10, connectors/ssh.py: ConnectorData. A test compares.
@@ -37,6 +38,7 @@ ARGUMENTS = words(
     """
 )
 
+_FILES = ("ssh_key", "ssh_config_file", "ssh_known_hosts_file")
 _SPELLED = {str: "a string", int: "a whole number", bool: "True or False", dict: "a dict", float: "a number"}
 
 
@@ -59,6 +61,8 @@ def check(ssh: Mapping[str, object]) -> Iterator[tuple[str, str, str]]:
             )
         elif key == "ssh_known_hosts_file" and str(value) == "/dev/null":
             yield key, "'/dev/null': host keys are verified here", "write a file, or leave it out"
+        elif key in _FILES and (wrong := no_path(str(value))):
+            yield key, wrong, 'write one, "~/.ssh/..."'
         elif key == "ssh_port" and not 0 < int(str(value)) < 65536:
             yield key, f"{value} is not a port", "write a number from 1 to 65535"
         elif key == "ssh_paramiko_connect_kwargs" and isinstance(value, dict):

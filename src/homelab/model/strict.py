@@ -1,6 +1,7 @@
 """The strict base of everything that enters, and the one translator of its refusals."""
 
 from collections.abc import Iterator
+from types import NoneType, UnionType
 from typing import get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -105,8 +106,14 @@ def _inside(shape: object, location: tuple[str | int, ...]) -> type[BaseModel] |
             shape = inner.model_fields[str(part)].annotation if part in inner.model_fields else None
         else:
             # Of a dict or tuple: what it holds stands last.
-            shape = (get_args(shape) or (None,))[-1]
+            shape = (_arguments(shape) or (None,))[-1]
     return _model(shape)
+
+
+def _arguments(shape: object) -> tuple[object, ...]:
+    """What a type is made of, without the words for "none" and "more of them"."""
+    found = tuple(each for each in get_args(shape) if each not in (NoneType, Ellipsis))
+    return _arguments(found[0]) if isinstance(shape, UnionType) and len(found) == 1 else found
 
 
 def _model(shape: object) -> type[BaseModel] | None:

@@ -261,3 +261,23 @@ def test_what_a_person_has_set_for_ansible_counts_for_their_own_playbooks_only(
     assert (f"/of/{wanted}" in roles) if wanted else ("/of/" not in roles)
     assert ("env ANSIBLE_CALLBACKS_ENABLED=x" in said) is (wanted is not None)
     assert "PYINFRA_" not in said and "ANSIBLE_HOST_KEY_CHECKING=True" in said
+
+
+def test_a_configuration_that_anybody_may_have_put_there_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ansible skips it in silence; handed to it as ANSIBLE_CONFIG, it would run what it names."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ansible.cfg").write_text("[defaults]\n")
+    tmp_path.chmod(0o1777)
+    path = playbook(tmp_path, "- ansible.builtin.raw: echo yes\n")
+    environ = {key: value for key, value in os.environ.items() if key != "ANSIBLE_CONFIG"}
+    with pytest.raises(AnsibleError) as told:
+        Ansible(LOCAL, own=False, environ=environ).run(path, limit="h1")
+    assert str(told.value) == (
+        f"{tmp_path}/ansible.cfg: anybody may write to its folder, so it may be anybody's; run it from another folder, "
+        f"or say that it is yours: ANSIBLE_CONFIG={tmp_path}/ansible.cfg"
+    )
+    for known in ({"ANSIBLE_CONFIG": str(tmp_path / "ansible.cfg")}, {"ANSIBLE_CONFIG": "~nobody-of-that-name/cfg"}):
+        done = Ansible(LOCAL, own=False, environ=environ | known).run(path, limit="h1")
+        assert done.of("h1") is not None or done.said

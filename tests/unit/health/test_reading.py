@@ -320,10 +320,11 @@ def test_a_kubeconfig_that_is_none(tmp_path: Path, text: str, told: str) -> None
     assert said.startswith(f"{path}: ") and told.lower() in said.lower()
 
 
-def test_no_kubeconfig(tmp_path: Path) -> None:
-    assert "there is no kubeconfig; write --kubeconfig PATH" in line(
-        tmp_path, lambda: read_snapshot(str(tmp_path / "no"))
-    )
+@pytest.mark.parametrize("path", ["no", "~nobody-of-that-name/config"])
+def test_no_kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = line(tmp_path, lambda: read_snapshot(path))
+    assert said.startswith(f"{path}: there is no kubeconfig; write --kubeconfig PATH")
 
 
 def test_an_unknown_context(tmp_path: Path) -> None:

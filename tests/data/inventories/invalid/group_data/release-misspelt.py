@@ -1,0 +1,1 @@
+charts = [{"nam": "ntfy"}, {"name": "traefik", "value": {}}]

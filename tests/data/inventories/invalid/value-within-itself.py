@@ -1,0 +1,3 @@
+labels = {}
+labels["again"] = [labels]
+k3s_servers = [("s1", {"address": "192.0.2.11", "labels": labels})]

@@ -187,6 +187,15 @@ def _seconds(value: float | None) -> float | None:
     raise typer.BadParameter(f"{value:g} is no number of seconds up to a day; write {_DAY} or less")
 
 
+def _patience(value: timedelta | None) -> timedelta | None:
+    # In less no machine boots: each would be left cordoned, as one that does not come back.
+    if value is None or 60 <= value.total_seconds() <= _DAY:
+        return value
+    from homelab.health import duration
+
+    raise typer.BadParameter(f"{duration.show(value)} is no time to wait for a boot; write from 1m to 24h")
+
+
 _PASSWORD = typer.Option("--ask-become-pass", "-K", help="Ask for the password that sudo wants on the hosts, once.")
 
 
@@ -204,6 +213,7 @@ def patch(
         typer.Option(
             "--within",
             parser=_length,
+            callback=_patience,
             metavar="TIME",
             help="How long each wait may take, for a drain, a boot, being well again; by default 10m.",
         ),

@@ -126,6 +126,8 @@ def homelab(*arguments: str) -> Any:
         (("play", "x.yml", "--limit", "old"), "old: marked away: True; nothing is left to do"),
         (("patch", "-K"), "-K: nobody can type a password"),
         (("patch", "--within", "soon"), "Invalid value"),
+        (("patch", "--within", "59s"), "59s is no time to wait for a boot; write from 1m to 24h"),
+        (("patch", "--within", "25h"), "25h is no time to wait for a boot; write from 1m to 24h"),
     ],
 )
 def test_wrong_usage_is_one_line_and_1(folder: Path, arguments: tuple[str, ...], said: str) -> None:

@@ -126,10 +126,12 @@ def _asked(connection: Connection, method: str, path: str, body: Mapping[str, An
 
 @dataclass
 class Cluster:
-    """The cluster, as a node's turn needs it. `ready` tells of a server whether its own API answers."""
+    """The cluster, as a node's turn needs it. `ready` tells of a server whether its own API answers, `told` gets in
+    words what is waited for."""
 
     ask: Ask
     ready: Callable[[Host], bool]
+    told: Callable[[str], None] = lambda words: None
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     patience: float = _PATIENCE
@@ -142,7 +144,7 @@ class Cluster:
 
     def answer(self, method: str, path: str, body: Mapping[str, Any] | None = None, kind: str = _JSON) -> Reply:
         """A reply that is not a server's trouble, waited for. Raise ClusterError when there is none for too long."""
-        end = self.clock() + self.patience
+        end, told = self.clock() + self.patience, False
         while True:
             try:
                 reply = self.ask(method, path, body, kind)
@@ -154,6 +156,9 @@ class Cluster:
             if self.clock() >= end:
                 waited = f" for {self.patience:.0f} s" if self.patience else ""
                 raise ClusterError(f"the API of no server has answered{waited} ({why})")
+            if not told:
+                self.told(f"waiting for the API of any server: {why}")
+                told = True
             self.sleep(_PAUSE)
 
     def _read(self, path: str) -> Mapping[str, Any]:
@@ -258,6 +263,6 @@ class Cluster:
         return self._eviction
 
 
-def cluster(servers: Servers) -> Cluster:
-    """The cluster that servers are of."""
-    return Cluster(servers.ask, lambda host: servers.ready(config.url(host)))
+def cluster(servers: Servers, told: Callable[[str], None]) -> Cluster:
+    """The cluster that servers are of; `told` gets in words what is waited for."""
+    return Cluster(servers.ask, lambda host: servers.ready(config.url(host)), told)

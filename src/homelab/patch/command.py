@@ -63,7 +63,7 @@ def run(
         rolling = Rolling(
             home,
             AnsibleHosts(ansible, playbook),
-            clusters.cluster(servers) if servers else None,
+            clusters.cluster(servers, say) if servers else None,
             _health(home, servers) if servers else _nothing,
             Pace(told=_tell, within=within, stop=stopped, confirm=confirm),
             alone,
@@ -104,7 +104,7 @@ def _reached(home: Home) -> Iterator[tuple[Servers, Lease] | tuple[None, None]]:
     except KubeconfigError as error:
         raise PatchError(f"{file}: {error}") from None
     with _servers(home, file, context) as servers, _servers(home, file, context) as own:
-        yield servers, Lease(clusters.cluster(own), told=say)
+        yield servers, Lease(clusters.cluster(own, say), told=say)
 
 
 def _servers(home: Home, file: Path, context: str) -> closing[Servers]:

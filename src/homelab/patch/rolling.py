@@ -62,10 +62,14 @@ class Rolling:
 
     def plan(self) -> Summary:
         """What a run would do now, with nothing changed; `stopped` says why it would not begin."""
-        seen, problems = self._survey("private")
-        left, waits = self._left(), list(problems)
-        if self.cluster is not None:
-            waits += self._against()
+        seen, waits = self._survey("private")
+        left: dict[str, bool] = {}
+        try:
+            left = self._left()
+        except ClusterError as error:
+            waits.append(str(error))
+        else:
+            waits += self._against() if self.cluster is not None else []
         results = []
         for host in order(self.home):
             if (here := seen.get(host.name)) is None:

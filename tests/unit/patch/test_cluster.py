@@ -193,7 +193,9 @@ def test_an_election_is_waited_for_and_a_lasting_silence_is_one_line() -> None:
             raise told
         return told
 
-    assert cluster(ask).nodes() == {}
+    told: list[str] = []
+    assert cluster(ask, told=told.append).nodes() == {}
+    assert told == ["waiting for the API of any server: no leader"]
 
     def silent(*_: Any) -> Reply:
         raise ReadFailed("connection refused")

@@ -396,6 +396,22 @@ def test_a_dry_run_changes_nothing_and_tells_the_order() -> None:
     assert summary.dry_run and summary.results[0].packages == (Package("tool", "1", "2"),)
 
 
+def test_a_dry_run_tells_of_the_hosts_and_of_an_api_that_does_not_answer() -> None:
+    world = World(home())
+    world.machines["a1"].down = True
+
+    def silent(*_: object) -> Reply:
+        raise ReadFailed("connection refused")
+
+    world.ask = silent  # type: ignore[method-assign]
+    summary = world.rolling().plan()
+    assert [line.partition(": ")[0] for line in summary.stopped] == [
+        "a1",
+        "the API of no server has answered for 120 s (connection refused)",
+    ]
+    assert [each.outcome for each in summary.results] == ["to patch", "to patch", "to patch", "unknown"]
+
+
 def during_upgrade(world: World, of: str, act) -> None:
     """Have something happen while a host is upgraded."""
     upgrade = world.upgrade

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import os
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -136,6 +137,15 @@ def test_a_place_that_cannot_be_written_fails_in_a_line(tmp_path: Path, caplog: 
     (tmp_path / "kube").write_text("a file, not a folder")
     assert kubeconfig.write(tmp_path / "kube" / "config", "", "text") is False
     assert "cannot be written" in caplog.text
+
+
+def test_of_a_write_that_fails_no_credentials_are_left_about(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert kubeconfig.write(tmp_path / "config", "", "token: secret\n") is False
+    assert list(tmp_path.iterdir()) == []
 
 
 def seen(file: Path) -> tuple[bytes, int, int] | None:

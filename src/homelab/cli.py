@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="homelab",
     cls=PlainGroup,
-    help="Know what your home is, and how it is.",
+    help="Know what your home is and how it is, and keep its packages up to date. "
+    "What makes it so are the deploys: pyinfra inventory deploys/site.py",
     epilog="Example: homelab inventory",
     no_args_is_help=True,
     add_completion=False,

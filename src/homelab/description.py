@@ -134,7 +134,7 @@ def as_text(home: Home, console: Console) -> None:
     """Print the home as a table of hosts and a few lines on what they share."""
     table = Table(title=f"{home.environment}: {many(len(home.hosts), 'host')}", title_justify="left", box=None)
     for column in ("name", "is", "address", "interface", "labels and taints"):
-        table.add_column(column, no_wrap=column in ("name", "address"))
+        table.add_column(column, no_wrap=column in ("name", "address"), overflow="fold")
     for host in home.hosts:
         what = [f"K3s {host.role}"] if host.role else []
         what += ["NAS"] if host.nas else []

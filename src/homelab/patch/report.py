@@ -50,7 +50,7 @@ def table(summary: Summary) -> Table:
     """The hosts in their order, and what became of each."""
     made = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("HOST", "ROLE", "OUTCOME", "PACKAGES", "REBOOT"):
-        made.add_column(column, no_wrap=column != "REBOOT")
+        made.add_column(column, no_wrap=column != "REBOOT", overflow="fold")
     made.add_column("TIME", justify="right", no_wrap=True)
     for each in summary.results:
         took = f"{each.seconds:.0f} s" if each.seconds else ""
@@ -72,7 +72,10 @@ def _reboot(result: Result) -> str:
     why = f" ({', '.join(result.because)})" if result.because else ""
     if result.rebooted:
         return f"done{why}"
-    return f"required{why}" if result.reboot and result.outcome != "patched" else "-"
+    if result.reboot and result.outcome != "patched":
+        return f"required{why}"
+    kernels = [each.name for each in result.packages if each.name.startswith("linux-image-")]
+    return f"likely ({', '.join(kernels)})" if kernels and result.outcome == "to patch" else "-"
 
 
 def lines(summary: Summary) -> Iterator[str]:

@@ -104,3 +104,13 @@ def test_a_kubeconfig_of_another_cluster_is_not_used(folder: Path, api: ApiServe
     done = patch()
     assert (done.exit_code, api.queries) == (1, [])
     assert "has no context homelab-home" in done.stderr
+
+
+def test_a_dry_run_tells_which_hosts_are_likely_to_reboot(api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether one does is seen once its kernel is there."""
+    kernel = Package("linux-image-6.1.0-32-amd64", "", "6.1.129-1")
+    seen = {"s1": Seen("boot", packages=(kernel,)), "s2": Seen("boot", packages=(Package("tool", "1", "2"),))}
+    monkeypatch.setattr(AnsibleHosts, "look", lambda self, names, lists: {n: seen.get(n, Seen("boot")) for n in names})
+    lines = [" ".join(line.split()) for line in patch().stdout.splitlines()]
+    assert "s1 server to patch 1 likely (linux-image-6.1.0-32-amd64)" in lines
+    assert "s2 server to patch 1 -" in lines

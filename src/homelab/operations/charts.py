@@ -605,6 +605,7 @@ def uninstalled(charts: Charts, gone: Gone, deadline: float = DEADLINE) -> Gener
 def _uninstall(charts: Charts, gone: Gone, deadline: float) -> None:
     api = charts.reached()
     if gone.left:
+        _uninstalled_whole(api, gone)
         api.delete(_secret(gone.namespace, gone.name))
         return
     path = f"{_CONFIGS if gone.packaged else _HELMCHARTS}/{gone.name}"
@@ -620,12 +621,23 @@ def _uninstall(charts: Charts, gone: Gone, deadline: float) -> None:
         time.sleep(2)
     if gone.packaged:
         return
+    _uninstalled_whole(api, gone)
     api.delete(_secret(gone.namespace, gone.name))
     left = stays(api, gone)
     if (file := charts.reader_file(gone.name)).exists():
         left.append(f"{file}, which opens nothing any more")
     for line in left:
         logger.info(f"{host.print_prefix}{gone.name}: stays: {line}")
+
+
+def _uninstalled_whole(api: Api, gone: Gone) -> None:
+    """Raise Refusal where Helm still has a release: its job takes no notice of an uninstall that fails.
+
+    Source: k3s-io/klipper-helm, entry; k3s-io/helm-controller, OnRemove.
+    """
+    if _history(api, gone.name, gone.namespace):
+        found = f"{gone.name}: K3s has let go of it, and Helm has not uninstalled it whole"
+        raise Refusal([f"{found}; run helm -n {gone.namespace} uninstall {gone.name}, and deploy again"])
 
 
 def stays(api: Api, gone: Gone) -> list[str]:

@@ -499,6 +499,29 @@ def test_an_uninstall_that_does_not_end_is_told_and_fails(
         deploy(NTFY)
 
 
+def test_an_uninstall_that_helm_gave_up_is_told_though_k3s_takes_it_for_done(
+    api: ChartsApi, deploy: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its job goes on over a failed `helm uninstall`, and the HelmChart is gone with the job's end."""
+    apply(deploy(NTFY))
+    api.release("ntfy", "ntfy", "0.1.0", status="uninstalling")
+    for _ in range(2):  # told until somebody has seen to it
+        made = deploy()
+        (command,) = operations.uninstalled._inner(made, made.gone[0])
+        caplog.clear()
+        assert command.function(*command.args) is False
+        assert (
+            "ntfy: K3s has let go of it, and Helm has not uninstalled it whole; "
+            "run helm -n ntfy uninstall ntfy, and deploy again"
+        ) in caplog.text
+        assert f"{HELMCHARTS}/ntfy" not in api.objects
+        assert "/api/v1/namespaces/ntfy/secrets/ntfy-homelab" in api.objects, "what is left may still need it"
+    del api.objects["/api/v1/namespaces/ntfy/secrets/sh.helm.release.v1.ntfy.v1"]
+    made = deploy()
+    run(operations.uninstalled, made, made.gone[0])
+    assert deploy().gone == ()
+
+
 def test_what_may_hold_data_and_would_go_too_is_not_taken_away(api: ChartsApi, deploy: Any) -> None:
     apply(deploy(NTFY, READER))
     claim: dict[str, Any] = {"kind": "PersistentVolumeClaim", "metadata": {"name": "ntfy"}}

@@ -20,8 +20,10 @@ from homelab.yaml_compat import UNREADABLE
 
 # What Helm does not read of a chart, or what is fetched as a release of its own.
 _LEFT_OUT = ("charts", "Chart.lock")
-# An object of Kubernetes is at most 1.5 MiB (etcd, --max-request-bytes), and its archive is in there as base64.
-_LARGEST = 1 << 20
+# K3s's controller puts it as base64 into a ConfigMap, which holds 1 MiB (helm-controller, contentConfigMap; Kubernetes,
+# MaxSecretSize); of a larger one its log alone would tell.
+_LARGEST = 3 << 18
+_AT_MOST = f"and an embedded chart has at most {_LARGEST}"
 # What Go's YAML does not take as it is, and JSON does not escape.
 _UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
@@ -54,14 +56,19 @@ def version(packed: Mapping[str, bytes]) -> str:
 
 
 def archive(name: str, packed: Mapping[str, bytes]) -> bytes:
-    """The `.tgz` of a packed chart."""
+    """The `.tgz` of a packed chart. Raise ChartError when it is too large to be embedded."""
     held = io.BytesIO()
     with tarfile.open(fileobj=held, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for path in sorted(packed):
             entry = tarfile.TarInfo(f"{name}/{path}")
             entry.size, entry.mode = len(packed[path]), 0o644
             tar.addfile(entry, io.BytesIO(packed[path]))
-    return _gzip(held.getvalue())
+    made = _gzip(held.getvalue())
+    if len(made) > _LARGEST:
+        large = max(packed, key=lambda path: len(packed[path]))
+        remedy = f"take out what it does not need; {large} has {len(packed[large])}"
+        raise ChartError(f"charts/{name}: has {len(made)} bytes when packed, {_AT_MOST}", remedy)
+    return made
 
 
 def kept(folder: Path, chart: Dependency) -> bytes | None:
@@ -73,7 +80,7 @@ def kept(folder: Path, chart: Dependency) -> bytes | None:
     remedy = "put upstream's archive there, or delete it, then the cluster fetches it"
     try:
         if (size := path.stat().st_size) > _LARGEST:
-            raise ChartError(f"{path}: has {size} bytes, and an embedded chart at most {_LARGEST}", "delete it")
+            raise ChartError(f"{path}: has {size} bytes, {_AT_MOST}", "delete it")
         held = path.read_bytes()
         # Unpacked to its end, where its checksum is.
         with tarfile.open(fileobj=io.BytesIO(gzip.decompress(held))) as tar:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import io
 import os
@@ -111,7 +112,7 @@ def test_an_upstream_chart_is_taken_as_it_was_kept_and_from_nowhere_else(tmp_pat
             )
         ),
         (lambda held: archive.archive("upstream", {"Chart.yaml": b"[]"}), "holds nothing, not upstream 1.2.3; put .+"),
-        (lambda held: bytes((1 << 20) + 1), "has 1048577 bytes, and an embedded chart at most 1048576; delete it"),
+        (lambda held: bytes(786433), "has 786433 bytes, and an embedded chart has at most 786432; delete it"),
     ],
 )
 def test_what_is_not_that_chart_is_refused_in_one_line(
@@ -136,3 +137,16 @@ def test_a_file_of_a_chart_that_cannot_be_read_is_one_line(tmp_path: Path, monke
     with pytest.raises(chart_folder.ChartError) as told:
         archive.files(chart)
     assert str(told.value) == f"{tmp_path}/own/Chart.yaml: cannot be read (Permission denied); mend it"
+
+
+def test_what_is_embedded_fits_into_the_config_map_that_k3s_makes_of_it() -> None:
+    packed = {"Chart.yaml": b"{}", "files/board.json": bytes(770_000)}
+    assert len(base64.b64encode(archive.archive("large", packed))) <= 1 << 20
+    packed["files/other.json"] = bytes(16_000)
+    with pytest.raises(chart_folder.ChartError) as refused:
+        archive.archive("large", packed)
+    assert re.fullmatch(
+        "charts/large: has [0-9]+ bytes when packed, and an embedded chart has at most 786432; "
+        "take out what it does not need; files/board.json has 770000",
+        str(refused.value),
+    )

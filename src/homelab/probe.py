@@ -69,7 +69,6 @@ class HostProbe:
     board: str = ""
     addresses: Mapping[Address, str] = field(default_factory=dict)
     subnets: Mapping[Address, Network] = field(default_factory=dict)
-    interfaces: frozenset[str] = frozenset()
     gateways: Mapping[int, str] = field(default_factory=dict)
     memory: int = 0
     disk_free: Mapping[str, int] = field(default_factory=dict)
@@ -309,10 +308,8 @@ def _parse(lines: Iterable[str], asked: datetime | None, answered: datetime | No
 
     addresses: dict[Address, str] = {}
     subnets: dict[Address, Network] = {}
-    interfaces = set()
     for value in seen.get("address", ()):
         nic, cidr = value.split()
-        interfaces.add(nic)
         held = ipaddress.ip_interface(cidr)
         addresses[held.ip], subnets[held.ip] = nic, held.network
     files = {}
@@ -337,7 +334,6 @@ def _parse(lines: Iterable[str], asked: datetime | None, answered: datetime | No
         board=one("board"),
         addresses=addresses,
         subnets=subnets,
-        interfaces=frozenset(interfaces),
         gateways={
             version: found.group(1)
             for version, key in ((4, "default_route"), (6, "default_route6"))

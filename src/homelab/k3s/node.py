@@ -19,7 +19,6 @@ class Node:
     version: str
     voter: bool | None = None
     etcd: bool = False
-    control_plane: bool = False
     cordoned: bool = False
     addresses: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -43,7 +42,6 @@ def parse(item: Mapping[str, Any]) -> Node:
         voter=None if voter is None else voter.get("status") == "True",
         etcd=labels.get("node-role.kubernetes.io/etcd") == "true",
         cordoned=bool(spec.get("unschedulable")),
-        control_plane=any(f"node-role.kubernetes.io/{role}" in labels for role in ("control-plane", "master")),
         addresses=tuple(each["address"] for each in status.get("addresses") or () if each["type"] == "InternalIP"),
         labels=labels,
         taints=frozenset(_taint(each) for each in spec.get("taints") or ()),

@@ -83,9 +83,7 @@ def quorum(host: Host, home: Home, nodes: Mapping[str, Node], serving: Iterable[
     serving = set(serving)
     whole, wrong = sum(node.ready and node.voter is not False for node in strangers), []
     for other in home.servers:
-        if other.name == host.name:
-            continue
-        if other.away:
+        if other.name == host.name or other.away:
             continue
         node = nodes.get(other.name)
         if node is None:

@@ -64,7 +64,7 @@ def item(*, voter: str | None = "True", ready: str = "True", **metadata: Any) ->
 def test_a_server_is_read() -> None:
     found = node.parse(item())
     assert (found.name, found.ready, found.version, found.voter) == ("s1", True, VERSION, True)
-    assert found.etcd and found.control_plane
+    assert found.etcd
     assert found.addresses == ("192.168.1.11", "fd00::11")
     assert found.taints == {"gpu=yes:NoSchedule", "node.kubernetes.io/unreachable:NoExecute"}
     assert found.annotations["etcd.k3s.cattle.io/node-name"] == "s1-1a2b3c4d"

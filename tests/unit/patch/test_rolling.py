@@ -400,7 +400,7 @@ def test_a_dry_run_tells_of_the_hosts_and_of_an_api_that_does_not_answer() -> No
     world = World(home())
     world.machines["a1"].down = True
 
-    def silent(*_: object) -> Reply:
+    def silent(method: str, path: str, body: object, kind: str) -> Reply:
         raise ReadFailed("connection refused")
 
     world.ask = silent  # type: ignore[method-assign]

@@ -37,25 +37,20 @@ def problems(hosts: Iterable[Host]) -> Iterator[Problem]:
                 )
 
 
-def inventory(
-    hosts: Iterable[Host], base: Path, *, groups: bool = True, part: Iterable[Host] | None = None
-) -> dict[str, Any]:
-    """Ansible's inventory of these hosts. Relative paths are looked for in `base`.
+def inventory(hosts: Iterable[Host], base: Path, *, part: Iterable[Host] | None = None) -> dict[str, Any]:
+    """Ansible's inventory of these hosts, in the groups of the inventory file. Relative paths are looked for in `base`.
 
-    With `groups` they are in those of the inventory file. A playbook that is told hosts by their names has to do
-    without: to Ansible a name is first of all a group's, and a NAS may well be called nas. With groups, `part` of them
-    are in PART as well, so that a run can be limited to just these.
+    `part` of them are in PART as well, so that a run can be limited to just these: to Ansible a name is first of all a
+    group's, and a NAS may well be called nas.
     """
     found = {host.name: host for host in hosts}
-    made: dict[str, Any] = {"hosts": {name: variables(host, base) for name, host in found.items()}}
-    if groups:
-        made["children"] = {
-            group: {"hosts": {name: {} for name, host in found.items() if group in groups_of(host)}}
-            for group in ("k3s_servers", "k3s_agents", "nas")
-        }
-        if part is not None:
-            made["children"][PART] = {"hosts": {host.name: {} for host in part}}
-    return {"all": made}
+    children: dict[str, Any] = {
+        group: {"hosts": {name: {} for name, host in found.items() if group in groups_of(host)}}
+        for group in ("k3s_servers", "k3s_agents", "nas")
+    }
+    if part is not None:
+        children[PART] = {"hosts": {host.name: {} for host in part}}
+    return {"all": {"hosts": {name: variables(host, base) for name, host in found.items()}, "children": children}}
 
 
 def groups_of(host: Host) -> list[str]:

@@ -11,9 +11,9 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -64,6 +64,11 @@ class Ansible:
     password: SecretStr | None = field(default=None, repr=False)
     own: bool = True
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+
+    def only(self, names: Iterable[str]) -> Ansible:
+        """The same over these hosts alone: what a playbook calls all hosts are these."""
+        known = self.inventory["all"]["hosts"]
+        return replace(self, inventory={"all": {"hosts": {name: known[name] for name in names}}})
 
     def run(
         self,

@@ -14,15 +14,23 @@ from homelab.model.networks import Address
 from homelab.model.strict import Strict, refuse, shown
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+# Ansible's groups of every host, of which pyinfra has the first too, and what each machine calls itself.
+_TAKEN = {
+    "all": "it means every host",
+    "ungrouped": "it means every host to Ansible",
+    "localhost": "each machine is called so by itself",
+}
 # Linux: IFNAMSIZ 16 with the final NUL, no slash and no blank.
 _INTERFACE = re.compile(r"[^\s/:]{1,15}")
 
 
 def host_name(value: object) -> str:
     """A DNS label (RFC 1123), lower case as Kubernetes wants its node names."""
+    found = f"{shown(value)} is not a host name"
+    if isinstance(value, str) and value in _TAKEN:
+        raise refuse(f"{found}: {_TAKEN[value]}", 'write another, "s1"')
     if isinstance(value, str) and _DNS_LABEL.fullmatch(value):
         return value
-    found = f"{shown(value)} is not a host name"
     if isinstance(value, str) and _DNS_LABEL.fullmatch(value.lower()):
         raise refuse(f"{found}: it has capitals", f'write "{value.lower()}"')
     if isinstance(value, str) and "." in value:

@@ -51,8 +51,8 @@ class AnsibleHosts:
     def _act(self, act: str, names: Sequence[str], within: int, lists: str = "none") -> _Done:
         variables = {"act": act, "lists": lists}
         try:
-            # A limit even where it is all of them: none must never come to mean all.
-            done = self.ansible.run(self.playbook, variables=variables, limit=",".join(names), within=within)
+            # Not by a limit: that may be the name of a group, and none means all.
+            done = self.ansible.only(names).run(self.playbook, variables=variables, within=within)
         except AnsibleError as error:
             raise HostError(str(error)) from None
         return _Done(done, within)

@@ -49,7 +49,7 @@ def run(
     playbook = folder.parent / PLAYBOOK
     if not playbook.is_file():
         raise PatchError(f"{playbook}: is not there; take it from the toolkit's repository")
-    ansible = Ansible(inventories.inventory(hosts, folder.parent, groups=False), password)
+    ansible = Ansible(inventories.inventory(hosts, folder.parent), password)
     for host in home.hosts:
         if host.away:
             _tell(host.name, "away: it is counted, but left alone")

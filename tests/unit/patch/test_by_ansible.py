@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,14 @@ class Stand:
 
     def __init__(self, *events: Event, said: str = "", error: str = "") -> None:
         self.outcome, self.error = Outcome(2 if said else 0, said, events), error
-        self.asked: list[tuple[Mapping[str, object], str, int]] = []
+        self.asked: list[tuple[Mapping[str, object], tuple[str, ...], int]] = []
 
-    def run(self, playbook: Path, *, variables: Mapping[str, object], limit: str, within: int) -> Outcome:
-        self.asked.append((variables, limit, within))
+    def only(self, names: Sequence[str]) -> Stand:
+        self.names = tuple(names)
+        return self
+
+    def run(self, playbook: Path, *, variables: Mapping[str, object], within: int) -> Outcome:
+        self.asked.append((variables, self.names, within))
         if self.error:
             raise AnsibleError(self.error)
         return self.outcome
@@ -47,9 +51,9 @@ def test_each_act_is_on_the_hosts_that_are_named() -> None:
     made.upgrade("s1")
     made.reboot("s1")
     assert stand.asked == [
-        ({"act": "look", "lists": "refresh"}, "s1", 1800),
-        ({"act": "upgrade", "lists": "none"}, "s1", 3600),
-        ({"act": "reboot", "lists": "none"}, "s1", 60),
+        ({"act": "look", "lists": "refresh"}, ("s1",), 1800),
+        ({"act": "upgrade", "lists": "none"}, ("s1",), 3600),
+        ({"act": "reboot", "lists": "none"}, ("s1",), 60),
     ]
     made.look(["s1"], "none")
     assert stand.asked[-1][2] == 120

@@ -26,10 +26,14 @@ _DEEPEST = 64
 def read(path: Path, cwd: Path | None = None) -> RawInventory:
     """Execute an inventory file and its group_data as pyinfra would when run from ``cwd``.
 
-    Raise InventoryError when a file cannot be executed, for all such files at once.
+    Raise InventoryError when a file cannot be executed, for all such files at once, or is called as a group.
     """
     path = Path(path)
     cwd = (Path.cwd() if cwd is None else cwd).resolve()
+    if path.stem in ("all", *GROUPS):
+        # pyinfra puts all hosts of a file into a group of its name.
+        found = f"is called as the group {path.stem}, and each of its hosts would be in that"
+        raise InventoryError([Problem(place_of(path), found, "call it otherwise, home.py")])
     problems: list[Problem] = []
     executed: dict[Path, dict[str, object]] = {}
     broken: list[Problem] = []

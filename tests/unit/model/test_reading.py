@@ -128,3 +128,17 @@ def test_an_inventory_that_is_not_there_is_refused(
     with pytest.raises(InventoryError) as refusal:
         choose(folder, environ)
     assert str(refusal.value) == line
+
+
+@pytest.mark.parametrize("name", ["nas", "k3s_servers", "k3s_agents", "all"])
+def test_an_inventory_that_is_called_as_a_group_is_refused(tmp_path: Path, name: str) -> None:
+    """Its name is a group of all its hosts: each of them would be a NAS."""
+    path = tmp_path / "inventory" / f"{name}.py"
+    path.parent.mkdir()
+    path.write_text('k3s_agents = [("a1", {"address": "192.0.2.21"})]\n')
+    with pytest.raises(InventoryError) as told:
+        read(path, tmp_path)
+    assert str(told.value) == (
+        f"inventory/{name}.py: is called as the group {name}, and each of its hosts would be in that; "
+        "call it otherwise, home.py"
+    )

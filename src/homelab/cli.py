@@ -226,7 +226,8 @@ def patch(
 
     A host's turn: the cluster is well; the node is cordoned and drained; apt upgrades; the host reboots if it asks for
     that; once the node is up again with the same K3s, pods are let onto it. It ends at the first host that does not
-    come back, and leaves the rest untouched; run again, it goes on there. A node that you have cordoned stays so.
+    come back whole, and leaves the rest untouched; run again, it goes on there. A node that you have cordoned stays so.
+    The machine that it runs on comes last, and is not rebooted.
 
     Ctrl-C ends it after the step at hand. Exits with 1 when it did not come to its end.
     """

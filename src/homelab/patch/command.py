@@ -20,6 +20,7 @@ from homelab.model import Home
 from homelab.patch import cluster as clusters
 from homelab.patch.by_ansible import PLAYBOOK, AnsibleHosts
 from homelab.patch.cluster import Servers
+from homelab.patch.hosts import own_boot
 from homelab.patch.lease import Lease
 from homelab.patch.order import order
 from homelab.patch.pace import Pace
@@ -67,6 +68,7 @@ def run(
             _health(home, servers) if servers else _nothing,
             Pace(told=_tell, within=within, stop=stopped, confirm=confirm),
             alone,
+            own_boot(),
         )
         try:
             return rolling.plan() if dry_run else rolling.run()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from homelab.probe import unit_time
 
@@ -118,6 +119,16 @@ def parse(said: str) -> Seen:
         started=unit_time(one("started")),
         locked="locked" in told,
     )
+
+
+def own_boot() -> str:
+    """What `boot` of this machine is, "" where it does not tell, as one without Linux."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        # As `look.sh`, by blanks.
+        return f"{boot} {Path('/proc/1/stat').read_text(encoding='utf-8', errors='replace').split(' ')[21]}"
+    except (OSError, IndexError):
+        return ""
 
 
 def lacks(before: Seen, now: Seen) -> list[str]:

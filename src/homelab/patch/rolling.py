@@ -22,6 +22,8 @@ from homelab.patch.order import Turn, order, quorum, turn
 from homelab.patch.pace import Pace, Stopped, few
 from homelab.patch.summary import Result, Summary
 
+_OWN = "is the very machine that this runs on, and its reboot would cut it; run it from another one"
+
 
 class HostError(Exception):
     """An act on a host failed: one line. `unreachable` when it could not even be begun."""
@@ -47,7 +49,7 @@ class Hosts(Protocol):
 @dataclass
 class Rolling:
     """A run over a home; `cluster` is None where there is none, `look` reads the cluster's health, and `alone` is what
-    keeps other runs away while it changes anything."""
+    keeps other runs away while it changes anything. `own` is `boot` of the machine that it runs on, "" if not known."""
 
     home: Home
     hosts: Hosts
@@ -55,6 +57,7 @@ class Rolling:
     look: Callable[[], tuple[Report, Snapshot]]
     pace: Pace = field(default_factory=Pace)
     alone: Callable[[], AbstractContextManager[None]] = nullcontext
+    own: str = ""
     _normal: Normal = field(default_factory=Normal, init=False)
     _notes: list[str] = field(default_factory=list, init=False)
     _seen_of: dict[str, Seen] = field(default_factory=dict, init=False)
@@ -71,7 +74,7 @@ class Rolling:
         else:
             waits += self._against() if self.cluster is not None else []
         results = []
-        for host in order(self.home):
+        for host in self._order(seen):
             if (here := seen.get(host.name)) is None:
                 results.append(Result(host, "unknown"))
                 continue
@@ -80,12 +83,14 @@ class Rolling:
             results.append(self._result(host, here, outcome))
             if host.nas and found is Turn.PATCH:
                 self._hanging(host, here)
+            if here.reboot and self._is_own(here):
+                waits.append(f"{host.name}: {_OWN}")
         return self._summary(results, waits, dry_run=True)
 
     def run(self) -> Summary:
         """Patch all hosts, one after another, until the first that does not come back."""
         seen, problems = self._survey("refresh")
-        wanted = order(self.home)
+        wanted = self._order(seen)
         if problems:
             self._still_cordoned()
             return self._summary([self._result(host, seen.get(host.name), "untouched") for host in wanted], problems)
@@ -118,6 +123,13 @@ class Rolling:
                 results.append(self._result(host, here, "stopped"))
             results[-1] = replace(results[-1], seconds=round(self.pace.clock() - since, 1))
         return self._summary(results, stopped)
+
+    def _order(self, seen: Mapping[str, Seen]) -> list[Host]:
+        """The hosts in their order; last of all the one that this runs on, whose turn may not come to its end."""
+        return sorted(order(self.home), key=lambda host: host.name in seen and self._is_own(seen[host.name]))
+
+    def _is_own(self, seen: Seen) -> bool:
+        return seen.boot == self.own
 
     @property
     def _away(self) -> frozenset[str]:
@@ -229,6 +241,8 @@ class Rolling:
         node = self._nodes().get(host.name) if host.role else None
         if host.role and node is None and self.cluster is not None:
             raise Stopped("is no node of the cluster; deploy k3s first, or take it out of the inventory")
+        if before.reboot and self._is_own(before):
+            raise Stopped(_OWN)
         self._idle(host, before)
         self._allowed(host)
         if host.nas:
@@ -248,6 +262,8 @@ class Rolling:
             after = self._seen(host)
             if after.reboot:
                 because = after.because
+                if self._is_own(after):
+                    raise Stopped(_OWN)
                 # A drain and an upgrade take their time: what was true before them need not be any more.
                 self._idle(host, after)
                 self._spared(host)

@@ -567,3 +567,25 @@ def test_a_unit_that_fails_while_it_is_upgraded_may_come_up_by_itself() -> None:
 
     world.sleep = slept  # type: ignore[method-assign]
     assert world.run().exit_code == 0 and "nas: waiting: smbd.service has failed" in world.told
+
+
+def test_the_machine_that_it_runs_on_comes_last_and_is_not_rebooted() -> None:
+    own = "is the very machine that this runs on, and its reboot would cut it; run it from another one"
+    world = World(home(), own="s1-1")
+    assert world.rolling().plan().stopped == (f"s1: {own}",)
+    world.log.clear()
+    assert world.run().stopped == (f"s1: {own}",)
+    assert world.acts()[1:] == [act for name in ("s2", "s3", "a1") for act in a_turn(name)]
+    # Of packages that ask for a reboot once they are there, the node takes pods again.
+    world = World(home(), own="s1-1")
+    world.machines["s1"].seen = replace(world.machines["s1"].seen, reboot=False)
+    assert world.rolling().plan().stopped == ()
+    during_upgrade(
+        world, "s1", lambda: setattr(world.machines["s1"], "seen", replace(world.machines["s1"].seen, reboot=True))
+    )
+    assert world.run().stopped == (f"s1: {own}",)
+    assert world.acts()[-3:] == ["cordon s1", "upgrade s1", "uncordon s1"] and world.marked() == []
+    # What asks for none is carried through.
+    world = World(home(), own="s1-1")
+    world.machines["s1"].seen = replace(world.machines["s1"].seen, reboot=False)
+    assert world.run().exit_code == 0 and world.acts()[-2:] == ["upgrade s1", "uncordon s1"]

@@ -67,6 +67,7 @@ class World:
     told: list[str] = field(default_factory=list)
     now: float = 0.0
     stops_at: str = ""
+    own: str = ""
 
     def __post_init__(self) -> None:
         self._numbers = count(1)
@@ -323,7 +324,7 @@ class World:
             clock=lambda: self.now,
             sleep=self.sleep,
         )
-        return Rolling(self.home, self, cluster, self.health, pace)
+        return Rolling(self.home, self, cluster, self.health, pace, own=self.own)
 
     def run(self) -> Summary:
         return self.rolling().run()

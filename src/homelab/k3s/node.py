@@ -11,12 +11,13 @@ from typing import Any
 @dataclass(frozen=True)
 class Node:
     """What the toolkit reads of a Node. `voter` is None where that K3s does not report etcd membership; `cordoned` is
-    that it takes no new pods, whoever said so."""
+    that it takes no new pods, whoever said so; `boot` the kernel's id of the boot in which the kubelet last started."""
 
     name: str
     ready: bool
     reason: str
     version: str
+    boot: str = ""
     voter: bool | None = None
     etcd: bool = False
     cordoned: bool = False
@@ -39,6 +40,7 @@ def parse(item: Mapping[str, Any]) -> Node:
         ready=ready.get("status") == "True",
         reason=said,
         version=(status.get("nodeInfo") or {}).get("kubeletVersion", ""),
+        boot=(status.get("nodeInfo") or {}).get("bootID", ""),
         voter=None if voter is None else voter.get("status") == "True",
         etcd=labels.get("node-role.kubernetes.io/etcd") == "true",
         cordoned=bool(spec.get("unschedulable")),

@@ -241,6 +241,8 @@ class Rolling:
         node = self._nodes().get(host.name) if host.role else None
         if host.role and node is None and self.cluster is not None:
             raise Stopped("is no node of the cluster; deploy k3s first, or take it out of the inventory")
+        if node is not None:
+            self._same(host, node, before)
         if before.reboot and self._is_own(before):
             raise Stopped(_OWN)
         self._idle(host, before)
@@ -301,6 +303,17 @@ class Rolling:
         if isinstance(answer, HostError):
             raise answer
         return answer
+
+    def _same(self, host: Host, node: Node, seen: Seen) -> None:
+        """Wait until a node tells of the boot that its machine has. Raise Stopped where it is another machine's."""
+        end, found = self.pace.end, node
+        while found.boot not in ("", seen.boot.partition(" ")[0]):
+            if self.pace.late(end):
+                raise Stopped(
+                    f"the machine that answers there is not the node {host.name}; correct its address or ssh_hostname"
+                )
+            self.pace.wait(host.name, "waiting: its node tells of another boot than its machine")
+            found = self._nodes().get(host.name, node)
 
     def _idle(self, host: Host, seen: Seen) -> None:
         """Wait for work on disks that a reboot would cut."""

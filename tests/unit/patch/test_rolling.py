@@ -589,3 +589,14 @@ def test_the_machine_that_it_runs_on_comes_last_and_is_not_rebooted() -> None:
     world = World(home(), own="s1-1")
     world.machines["s1"].seen = replace(world.machines["s1"].seen, reboot=False)
     assert world.run().exit_code == 0 and world.acts()[-2:] == ["upgrade s1", "uncordon s1"]
+
+
+def test_a_machine_that_is_not_its_node_is_not_touched() -> None:
+    """An address that another one has by now: the one node would be drained, and the other one rebooted."""
+    world = World(home())
+    world.nodes["s1"]["boot"] = "s1-1"
+    world.nodes["s2"]["boot"] = "s1-1"
+    assert world.run().stopped == (
+        "s2: the machine that answers there is not the node s2; correct its address or ssh_hostname",
+    )
+    assert world.acts()[1:] == a_turn("s1")

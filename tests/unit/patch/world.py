@@ -249,7 +249,10 @@ class World:
         conditions = [{"type": "Ready", "status": "True" if node["ready"] else "Unknown", "message": "posts status"}]
         if node["metadata"]["labels"]:
             conditions.append({"type": "EtcdIsVoter", "status": "True"})
-        status = {"conditions": conditions, "nodeInfo": {"kubeletVersion": node.get("version", VERSION)}}
+        status = {
+            "conditions": conditions,
+            "nodeInfo": {"kubeletVersion": node.get("version", VERSION), "bootID": node.get("boot", "")},
+        }
         return deepcopy({"metadata": node["metadata"], "spec": node["spec"], "status": status})
 
     def _patch(self, name: str, body: Mapping[str, Any]) -> Reply:

@@ -62,7 +62,8 @@ class _Server(ThreadingHTTPServer):
 class ChartsApi:
     """An API with these objects by path; `refused` paths answer with a status. `finalized` ones stay when deleted.
 
-    `follows` is what the cluster does as soon as an object at a path was applied.
+    `follows` is what the cluster does as soon as an object at a path was applied; `uninstalls` is whether Helm's record
+    of a release goes with its HelmChart.
     """
 
     objects: dict[str, Json] = field(default_factory=dict)
@@ -70,6 +71,7 @@ class ChartsApi:
     refused: dict[str, int] = field(default_factory=dict)
     finalized: set[str] = field(default_factory=set)
     follows: dict[str, Callable[[], None]] = field(default_factory=dict)
+    uninstalls: bool = True
 
     def __post_init__(self) -> None:
         self.lock = threading.Lock()
@@ -111,7 +113,9 @@ class ChartsApi:
             if path in self.finalized:
                 self.objects[path]["metadata"]["deletionTimestamp"] = "2026-11-29T12:00:00Z"
             else:
-                del self.objects[path]
+                gone = self.objects.pop(path)
+                if "/helmcharts/" in path and self.uninstalls:
+                    self._forget(gone)
             return 200, {}
         if path in self.objects:
             return 200, self.objects[path]
@@ -139,6 +143,12 @@ class ChartsApi:
             if path in self.follows:
                 self.follows[path]()
         return made
+
+    def _forget(self, chart: Json) -> None:
+        name, namespace = chart["metadata"]["name"], chart["spec"].get("targetNamespace")
+        records = f"/api/v1/namespaces/{namespace}/secrets/sh.helm.release.v1.{name}."
+        for path in [path for path in self.objects if path.startswith(records)]:
+            del self.objects[path]
 
     def release(self, name: str, namespace: str, version: str, **more: Any) -> None:
         """Helm's record of a release, as its Secret has it."""

@@ -505,6 +505,7 @@ def test_an_uninstall_that_helm_gave_up_is_told_though_k3s_takes_it_for_done(
     """Its job goes on over a failed `helm uninstall`, and the HelmChart is gone with the job's end."""
     apply(deploy(NTFY))
     api.release("ntfy", "ntfy", "0.1.0", status="uninstalling")
+    api.uninstalls = False
     for _ in range(2):  # told until somebody has seen to it
         made = deploy()
         (command,) = operations.uninstalled._inner(made, made.gone[0])

@@ -145,8 +145,10 @@ def _below(values: Mapping[str, object], folder: ChartFolder) -> Iterator[values
 
 def _secrets_in_clear(place: str, value: object) -> Iterator[Problem]:
     if isinstance(value, dict):
+        # As containers are given their environment.
+        named = isinstance(value.get("name"), str) and _SECRET.search(value["name"])
         for key, held in value.items():
-            if _SECRET.search(key) and isinstance(held, str) and held:
+            if (_SECRET.search(key) or (named and key == "value")) and isinstance(held, str) and held:
                 yield Problem(f"{place}.{key}", "a secret in clear", "write it in secrets, as env:NAME")
             else:
                 yield from _secrets_in_clear(f"{place}.{key}", held)

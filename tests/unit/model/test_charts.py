@@ -72,10 +72,14 @@ def test_what_is_no_list_of_releases_is_a_line(tmp_path: Path, charts: object) -
 
 def test_a_password_has_no_place_in_values(tmp_path: Path) -> None:
     values = {"dashboard": [{"adminPassword": "hunter2"}], "existingSecret": "mine", "apiKey": "", "token": "hunter2"}
+    named = {"name": "DB_PASSWORD", "value": "hunter2"}
+    kept = {"name": "DB_PASSWORD", "valueFrom": {"secretKeyRef": {"name": "traefik-homelab", "key": "db"}}}
+    values |= {"env": [named, kept, {"name": "LEVEL", "value": "info"}, {"name": "OLD_TOKEN", "value": ""}]}
     told = refused(tmp_path, [{"name": "traefik", "values": values}])
     assert told == [
         "[0].values.dashboard[0].adminPassword: a secret in clear; write it in secrets, as env:NAME",
         "[0].values.token: a secret in clear; write it in secrets, as env:NAME",
+        "[0].values.env[0].value: a secret in clear; write it in secrets, as env:NAME",
     ]
 
 

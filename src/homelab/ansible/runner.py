@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import json
 import os
@@ -11,8 +12,9 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -25,6 +27,7 @@ from homelab.signals import as_interrupts
 INSTALL = (
     "Ansible is not installed here; run pip install 'homelab[ansible]' (in the repository: pip install -e '.[ansible]')"
 )
+_MINUTE = 60
 _GRACE = 20.0  # seconds for ansible-playbook to end when it is told to
 # A socket's path has 104 characters at least, and ssh adds to the folder's: /cp/, the name of the connection, a suffix.
 _SOCKET = 104 - len("/cp/0123456789.0123456789abcdef") - 1
@@ -89,7 +92,7 @@ class Ansible:
             raise AnsibleError(INSTALL)
         if not playbook.is_file():
             raise AnsibleError(f"{playbook}: there is no such playbook; write the path of one")
-        with as_interrupts(), _folder() as folder:
+        with as_interrupts(), _folder() as (folder, lock):
             asked = {
                 "private_data_dir": str(folder),
                 "project_dir": str(playbook.resolve().parent),
@@ -101,9 +104,9 @@ class Ansible:
             }
             if self.password is not None:
                 asked["become_password"] = self.password.get_secret_value()
-            return self._run(asked, folder, told)
+            return self._run(asked, folder, lock, told)
 
-    def _run(self, asked: Mapping[str, object], folder: Path, told: Callable[[Event], None]) -> Outcome:
+    def _run(self, asked: Mapping[str, object], folder: Path, lock: int, told: Callable[[Event], None]) -> Outcome:
         child = subprocess.Popen(
             [sys.executable, "-m", "homelab.ansible.child"],
             env=self._environment(folder),
@@ -113,6 +116,7 @@ class Ansible:
             text=True,
             # A Ctrl-C is ours to pass on, or to wait for the end of what cannot be cut.
             start_new_session=True,
+            pass_fds=(lock,),
         )
         stdin, stdout = cast(Any, child.stdin), cast(Any, child.stdout)
         errors = _Drained(cast(Any, child.stderr))
@@ -193,14 +197,34 @@ def installed() -> bool:
     return all(importlib.util.find_spec(name) is not None for name in ("ansible", "ansible_runner"))
 
 
+_PREFIX, _LOCK = "homelab-ansible-", "lock"
+
+
 @contextmanager
-def _folder() -> Iterator[Path]:
-    """A folder for ansible-runner's files, which hold what hosts said in clear: nobody else's, and gone afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix="homelab-ansible-"))  # 0700
+def _folder() -> Iterator[tuple[Path, int]]:
+    """A folder for ansible-runner's files, which hold what hosts said in clear: nobody else's, and gone afterwards.
+
+    With it the descriptor of a lock that is held for as long as somebody is at it, a child that outlives us too.
+    """
+    _sweep(Path(tempfile.gettempdir()))
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX))  # 0700
     try:
-        yield folder
+        with (folder / _LOCK).open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield folder, file.fileno()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sweep(temporary: Path) -> None:
+    """Remove what runs that were killed have left."""
+    for lock in temporary.glob(f"{_PREFIX}*/{_LOCK}"):
+        with suppress(OSError):  # somebody else's, or just gone
+            # Who has just made one is about to lock it.
+            if time.time() - lock.stat().st_mtime > _MINUTE:
+                with lock.open("r") as file:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(lock.parent, ignore_errors=True)
 
 
 def _end(child: subprocess.Popen[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import importlib.util
 import os
@@ -281,3 +282,16 @@ def test_a_configuration_that_anybody_may_have_put_there_is_refused(
     for known in ({"ANSIBLE_CONFIG": str(tmp_path / "ansible.cfg")}, {"ANSIBLE_CONFIG": "~nobody-of-that-name/cfg"}):
         done = Ansible(LOCAL, own=False, environ=environ | known).run(path, limit="h1")
         assert done.of("h1") is not None or done.said
+
+
+def test_what_a_killed_run_has_left_is_removed_by_the_next(tmp_path: Path, temporary: Path) -> None:
+    for name in ("homelab-ansible-killed", "homelab-ansible-running", "homelab-ansible-new", "else"):
+        (temporary / name / "artifacts").mkdir(parents=True)
+        lock = temporary / name / "lock"
+        lock.touch()
+        if name != "homelab-ansible-new":
+            os.utime(lock, (0, 0))
+    with (temporary / "homelab-ansible-running" / "lock").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        Ansible(LOCAL).run(playbook(tmp_path, "- ansible.builtin.raw: echo yes\n"), limit="h1")
+    assert {each.name for each in temporary.iterdir()} == {"homelab-ansible-running", "homelab-ansible-new", "else"}

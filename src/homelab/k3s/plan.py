@@ -140,7 +140,12 @@ def plan(
     known = nodes or {}
 
     def stale(host: Host) -> bool:
-        return host.name in known and not joined(host, probes[host.name])
+        return host.name in known and not joined(host, probes[host.name]) and not lives(host)
+
+    def lives(host: Host) -> bool:
+        """An agent that the cluster knows by its password, whatever file it lacks: with its Node its pods would go."""
+        told = host.role == "agent" and known[host.name].ready and str(host.address) in known[host.name].addresses
+        return told and running(host) and probes[host.name].node_password
 
     def running(host: Host) -> bool:
         return probes[host.name].unit(paths.unit(host.role or "")).running

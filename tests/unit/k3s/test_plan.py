@@ -809,3 +809,11 @@ def test_a_first_install_that_was_killed_converges_although_the_list_was_reorder
     site.deploy()
     assert site.converged()
     assert site.clusters == 1
+
+
+def test_an_agent_that_lives_and_has_lost_its_token_is_not_forgotten() -> None:
+    """Its Node would go, and with that its pods, though nobody has wiped it: its password is the cluster's still."""
+    a1 = node_up(THREE, "a1", via="s1")
+    lost = replace(a1, files={path: state for path, state in a1.files.items() if path != paths.TOKEN})
+    probes = up(THREE, a1=lost)
+    assert told(planned(THREE, probes, nodes(THREE))) == ["a1:join>s1"]

@@ -46,6 +46,9 @@ class Format(StrEnum):
 @app.callback()
 def homelab() -> None:
     """A callback keeps the commands' names also while there is one command only."""
+    if not os.environ.get("COLUMNS", "1").strip("0"):
+        # So it is where nobody knows the terminal, and in no columns rich prints nothing.
+        del os.environ["COLUMNS"]
 
 
 @contextmanager

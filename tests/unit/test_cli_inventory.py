@@ -45,6 +45,12 @@ def test_a_right_inventory_is_described() -> None:
     assert done.stderr == "homelab: inventory inventory/rehearsal.py\n"
 
 
+@pytest.mark.parametrize("columns", ["0", ""])
+def test_a_terminal_without_columns_gets_it_all(columns: str) -> None:
+    done = homelab("inventory", COLUMNS=columns)
+    assert "rehearsal: 6 hosts" in done.stdout and "network lan: 192.0.2.0/24" in done.stdout
+
+
 def test_json_is_versioned_and_alone_on_stdout() -> None:
     done = homelab("inventory", "--format", "json")
     described = json.loads(done.stdout)

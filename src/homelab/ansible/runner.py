@@ -85,8 +85,7 @@ class Ansible:
         """Run a playbook; `told` is called with each event as it happens. After `within` seconds it is ended.
 
         Raise AnsibleError when Ansible is not installed, the playbook is not there, a configuration may be anybody's or
-        the child died. An interrupt
-        ends ansible-playbook first; the folder is removed whatever happens.
+        the child died. An interrupt ends ansible-playbook first; the folder is removed whatever happens.
         """
         if not installed():
             raise AnsibleError(INSTALL)

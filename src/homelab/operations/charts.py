@@ -636,8 +636,8 @@ def _uninstalled_whole(api: Api, gone: Gone) -> None:
     Source: k3s-io/klipper-helm, entry; k3s-io/helm-controller, OnRemove.
     """
     if _history(api, gone.name, gone.namespace):
-        found = f"{gone.name}: K3s has let go of it, and Helm has not uninstalled it whole"
-        raise Refusal([f"{found}; run helm -n {gone.namespace} uninstall {gone.name}, and deploy again"])
+        remedy = f"run helm -n {gone.namespace} uninstall {gone.name}, and deploy again"
+        raise Refusal([f"{gone.name}: K3s has let go of it, and Helm has not uninstalled it whole; {remedy}"])
 
 
 def stays(api: Api, gone: Gone) -> list[str]:

@@ -133,6 +133,8 @@ def _from_file(reference: SecretRef, base: Path) -> str:
         if mode & 0o077:
             raise SecretError(f"{reference}: others may read it (mode {mode & 0o777:04o}); run chmod 600 on it")
         return path.read_text(encoding="utf-8").strip()
+    except PermissionError as error:
+        raise SecretError(f"{reference}: {error.strerror}; let this user read it") from None
     except OSError as error:
         raise SecretError(f"{reference}: {error.strerror}; write the secret's file") from None
     except UnicodeDecodeError:
@@ -148,6 +150,8 @@ def _from_command(reference: SecretRef, base: Path) -> str:
         )
     except FileNotFoundError:
         raise SecretError(f"{reference}: there is no program {argv[0]} here; install it, or write another") from None
+    except UnicodeDecodeError:
+        raise SecretError(f"{reference}: prints what is not text; write one that prints the secret alone") from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise SecretError(f"{reference}: {reason}; write a command that prints the secret") from None

@@ -108,6 +108,10 @@ def test_a_secret_does_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         ),
         ("command:'", "command:': No closing quotation; write a command that prints the secret"),
         (
+            r"command:printf '\377'",
+            r"command:printf '\377': prints what is not text; write one that prints the secret alone",
+        ),
+        (
             "command:sh -c 'echo hunter2 >&2; exit 3'",
             "command:sh -c 'echo hunter2 >&2; exit 3': exits with 3; run it by hand and see why",
         ),
@@ -123,6 +127,16 @@ def test_an_unreadable_secret_is_one_line(
     private(tmp_path / "lines", "hunter2\nlogin: me\n")
     private(tmp_path / "binary", "").write_bytes(os.urandom(8) + b"\xff\xfe")
     assert unreadable(reference, tmp_path) == line
+
+
+def test_a_secret_of_somebody_elses_is_told_as_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    private(tmp_path / "theirs", "hunter2")
+
+    def read(path: Path, **_: object) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_text", read)
+    assert unreadable("file:theirs", tmp_path) == "file:theirs: Permission denied; let this user read it"
 
 
 def test_a_command_is_asked_no_question(tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ def _schema(path: Path) -> Mapping[str, Any] | None:
     try:
         held = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise ChartError(f"{path.name} cannot be read ({error})", "mend it") from None
+        raise ChartError(f"{path.name} cannot be read ({_said(error)})", "mend it") from None
     if not isinstance(held, dict):
         raise ChartError(f"{path.name} is no object", "mend it")
     return held
@@ -134,7 +134,7 @@ def _yaml(path: Path) -> dict[str, Any]:
     try:
         held = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, *UNREADABLE) as error:
-        raise ChartError(f"{path.name} cannot be read ({' '.join(str(error).split())})", "mend it") from None
+        raise ChartError(f"{path.name} cannot be read ({_said(error)})", "mend it") from None
     if held is not None and not isinstance(held, dict):
         raise ChartError(f"{path.name} is no mapping", "mend it")
     try:
@@ -142,3 +142,8 @@ def _yaml(path: Path) -> dict[str, Any]:
     except (TypeError, ValueError, RecursionError):
         raise ChartError(f"{path.name} has what is not JSON, a date say", "quote it, or mend it") from None
     return held or {}
+
+
+def _said(error: Exception) -> str:
+    said = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    return " ".join(said.split())

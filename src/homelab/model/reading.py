@@ -95,7 +95,8 @@ def _compile(path: Path, place: str) -> tuple[CodeType, dict[int, str]]:
             code = compile(text, str(path), "exec")
         unset = list(_unset(place, text))
     except OSError as error:
-        problem = Problem(place, error.strerror or str(error), "write the file, or name another")
+        remedy = "let this user read it" if isinstance(error, PermissionError) else "write the file, or name another"
+        problem = Problem(place, error.strerror or str(error), remedy)
         raise InventoryError([problem]) from None
     except UnicodeDecodeError:
         raise InventoryError([Problem(place, "is not UTF-8", "save it as UTF-8")]) from None

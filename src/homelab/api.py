@@ -312,8 +312,8 @@ def connect(kubeconfig: str | None = None, context: str | None = None, server: s
     """
     # A Configuration of its own: the client's default one is shared by the whole process.
     configuration = _official.Configuration()
-    path = kubeconfig or os.environ.get("KUBECONFIG") or str(Path("~/.kube/config").expanduser())
     # pathlib raises for the home folder of nobody.
+    path = kubeconfig or os.environ.get("KUBECONFIG") or os.path.expanduser("~/.kube/config")  # noqa: PTH111
     found = [each for each in path.split(os.pathsep) if each and os.path.exists(os.path.expanduser(each))]  # noqa: PTH110, PTH111
     if not found and kubeconfig is None and not context and os.environ.get("KUBERNETES_SERVICE_HOST"):
         try:

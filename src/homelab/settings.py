@@ -83,6 +83,10 @@ class Settings(BaseSettings):
         except ValidationError as error:
             for where, found, remedy in refusals(error):
                 wrong.append(f"{PREFIX}{str(where[0]).upper()}: {found}; {remedy}")
+        try:
+            Path.home()
+        except RuntimeError:
+            wrong.append("HOME: is not set, and this user has no home folder; export HOME")
         if wrong:
             raise SettingsError("\n".join(wrong))
         return settings

@@ -1,6 +1,7 @@
 """The toolkit's environment and secrets."""
 
 import os
+import pwd
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,19 @@ def test_the_artifact_cache_follows_xdg(tmp_path: Path) -> None:
     assert Settings.read({}).artifacts == default
     for elsewhere in ("relative", "~nobody-of-that-name/cache"):
         assert Settings.read({"XDG_CACHE_HOME": elsewhere}).artifacts == default
+
+
+def test_a_user_without_a_home_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that runs under a number nobody has."""
+
+    def nobody(_: int) -> None:
+        raise KeyError
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    with pytest.raises(SettingsError) as told:
+        Settings.read({})
+    assert str(told.value) == "HOME: is not set, and this user has no home folder; export HOME"
 
 
 def secret(reference: str, base: Path) -> str:

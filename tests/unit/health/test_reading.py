@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import pwd
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -325,6 +326,18 @@ def test_no_kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: st
     monkeypatch.chdir(tmp_path)
     said = line(tmp_path, lambda: read_snapshot(path))
     assert said.startswith(f"{path}: there is no kubeconfig; write --kubeconfig PATH")
+
+
+def test_a_user_without_a_home_has_no_kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(_: int) -> None:
+        raise KeyError
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HOME")
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    with pytest.raises(ClusterUnreachable, match=r"^~/\.kube/config: there is no kubeconfig"):
+        read_snapshot()
 
 
 def test_an_unknown_context(tmp_path: Path) -> None:

@@ -608,6 +608,9 @@ def _uninstall(charts: Charts, gone: Gone, deadline: float) -> None:
         _uninstalled_whole(api, gone)
         api.delete(_secret(gone.namespace, gone.name))
         return
+    # Somebody may have thought long before they confirmed the plan.
+    if problems := [*_needed(api, (gone,)), *_not_kept(api, (gone,))]:
+        raise Refusal(problems)
     path = f"{_CONFIGS if gone.packaged else _HELMCHARTS}/{gone.name}"
     if gone.packaged:
         # K3s's own goes on, as its values have it.

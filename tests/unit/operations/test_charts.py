@@ -631,6 +631,19 @@ def test_of_a_release_whose_records_cannot_be_read_nothing_is_guessed(
         deploy(NTFY)
 
 
+def test_what_may_hold_data_since_the_plan_was_made_is_not_taken_away(
+    api: ChartsApi, deploy: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    apply(deploy(NTFY))
+    made = deploy()
+    api.release("ntfy", "ntfy", "0.1.0", manifest=HOLDING)
+    api.asked.clear()
+    (command,) = operations.uninstalled._inner(made, made.gone[0])
+    assert command.function(*command.args) is False
+    assert "ntfy: PersistentVolumeClaim ntfy/data would be deleted with it" in caplog.text
+    assert api.written == []
+
+
 CLAIM = "/api/v1/namespaces/ntfy/persistentvolumeclaims/data"
 HOLDING = yaml.safe_dump({"kind": "PersistentVolumeClaim", "metadata": {"name": "data"}})
 ITS = {"meta.helm.sh/release-name": "ntfy"}

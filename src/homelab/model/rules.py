@@ -37,9 +37,10 @@ def check_roles(raw: RawInventory, seats: list[Seat]) -> Iterator[Problem]:
 
 
 def check_unique(seats: list[Seat]) -> Iterator[Problem]:
-    """No two hosts of one name or one address."""
+    """No two hosts of one name, of one address, or reached at one."""
     names: dict[str, Seat] = {}
     addresses: dict[object, Seat] = {}
+    reached: dict[object, Seat] = {}
     for seat in seats:
         first = names.setdefault(seat.name, seat)
         if first is not seat:
@@ -51,6 +52,11 @@ def check_unique(seats: list[Seat]) -> Iterator[Problem]:
         if first is not seat:
             found = f"{address} is also the address of {first.place}"
             yield Problem(f"{seat.place}.address", found, "give each host its own address")
+        ssh = seat.host.ssh
+        at = str(ssh.get("ssh_hostname") or seat.name)
+        first = reached.setdefault((at, str(ssh.get("ssh_port") or 22)), seat)
+        if first is not seat and first.name != seat.name:
+            yield Problem(f"{seat.place}.ssh_hostname", f"{at} is {first.place} as well", "give each host its own")
 
 
 def check_storage(seats: list[Seat], environment: str) -> Iterator[Problem]:

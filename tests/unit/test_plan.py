@@ -229,7 +229,7 @@ def test_hosts_that_cannot_be_reached_are_one_line_each(tmp_path: Path) -> None:
     (tmp_path / "inventory" / "group_data").mkdir(parents=True)
     (tmp_path / "inventory" / "home.py").write_text(
         'k3s_servers = [("s1", {"address": "192.0.2.11", "ssh_hostname": "127.0.0.1", "ssh_port": 1})]\n'
-        'k3s_agents = [("a1", {"address": "192.0.2.21", "ssh_hostname": "127.0.0.1", "ssh_port": 1})]\n'
+        'k3s_agents = [("a1", {"address": "192.0.2.21", "ssh_hostname": "127.0.0.1", "ssh_port": 2})]\n'
     )
     (tmp_path / "inventory" / "group_data" / "all.py").write_text('k3s_version = "v1.35.6+k3s1"\n')
     repository = Path(__file__).parents[2]

@@ -395,9 +395,9 @@ def test_a_host_whose_key_is_not_known_is_not_trusted(project: Project, tmp_path
 
 
 def test_hosts_that_are_down_are_a_line_each_and_nothing_is_done_on_the_others(project: Project) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        closed = server.getsockname()[1]
-    hosts = [ssh_host(name, closed, address=f"192.0.2.{number}") for number, name in enumerate(("s2", "s3"), 2)]
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        closed = {"s2": one.getsockname()[1], "s3": other.getsockname()[1]}
+    hosts = [ssh_host(name, closed[name], address=f"192.0.2.{number}") for number, name in enumerate(closed, 2)]
     project.write(
         "inventory/home.py", f'k3s_servers = [("@fake/s1", {{"address": "192.0.2.1"}}), {", ".join(hosts)}]\n'
     )

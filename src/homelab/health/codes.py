@@ -15,6 +15,7 @@ from homelab.health.snapshot import (
     ALL_PODS,
     CLIENT,
     CLOCK,
+    DATABASE,
     DEEP,
     DNS_PROBES,
     ETCD,
@@ -177,6 +178,14 @@ TABLE: tuple[Code, ...] = (
         "copy them, with the server token, off the servers, or have K3s write them to S3 (etcd-s3)",
         ("etcdsnapshotfiles", ETCD),
         ("nodes",),
+    ),
+    Code(
+        "ETCD007",
+        CRITICAL,
+        "etcd's database has room",
+        "see what there is most of: kubectl get --raw /metrics | grep ^apiserver_storage_objects | sort -gk 2 | tail;"
+        " delete what is not needed, then restart k3s on one server after another, which defragments it",
+        ("etcdsnapshotfiles", "nodes", ETCD, DATABASE),
     ),
     Code(
         "NODE001", CRITICAL, "nodes Ready", "kubectl describe node {name}; on it: journalctl -u 'k3s*' -e", ("nodes",)

@@ -123,7 +123,7 @@ class Taint:
 class Node(Object):
     """`version` is the kubelet's, as v1.35.6+k3s1; `allocatable` is in Kubernetes' quantities, `disabled` what a
     K3s server was told not to bring along (`--disable`), `snapshots` the schedule by which it takes those of etcd, None
-    where it takes none."""
+    where it takes none, and `quota` how many bytes etcd's database may have on it, 0 for any number."""
 
     unschedulable: bool
     taints: tuple[Taint, ...]
@@ -133,6 +133,7 @@ class Node(Object):
     allocatable: dict[str, str]
     disabled: frozenset[str]
     snapshots: str | None
+    quota: int
 
     @property
     def k3s(self) -> bool:

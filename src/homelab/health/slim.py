@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime
 from functools import lru_cache
 from itertools import pairwise
@@ -40,6 +41,7 @@ from homelab.health.shape import NONE, SUPPRESS, Json, dig, flag, mapping, numbe
 # Longer annotations are data that some controller keeps (the last applied configuration), longer messages are dumps.
 _ANNOTATION = 256
 _MESSAGE = 600
+_QUOTA = re.compile(r"(?:--etcd-arg=)?(?:--)?quota-backend-bytes=(-?\d{1,18})")
 
 _Head = tuple[
     str,
@@ -323,6 +325,7 @@ def node(item: Json) -> Node:
         texts(status.get("allocatable")),
         _disabled(arguments),
         _snapshots(arguments),
+        _quota(arguments),
     )
 
 
@@ -359,6 +362,14 @@ def _snapshots(arguments: list[tuple[str, str]]) -> str | None:
         return None
     told = [value for key, value in arguments if key == "--etcd-snapshot-schedule-cron"]
     return told[-1] if told else "0 */12 * * *"
+
+
+def _quota(arguments: list[tuple[str, str]]) -> int:
+    """How many bytes etcd's database may have, 0 for any number. Source: etcd, `--quota-backend-bytes`: 2 GiB where it
+    is not given or 0, and no limit where it is negative."""
+    words = [word for pair in arguments for word in ("=".join(pair), pair[1])]
+    told = [found[1] for word in words if (found := _QUOTA.fullmatch(word))]
+    return max(int(told[-1]), 0) if told and int(told[-1]) else 2 * 1024**3
 
 
 def lease(item: Json) -> Lease:

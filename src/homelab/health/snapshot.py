@@ -17,7 +17,7 @@ from homelab.health.kinds import BY_NAME
 from homelab.health.objects import Object, Thing
 from homelab.health.probed import Probed
 from homelab.health.report import Ref
-from homelab.health.shape import Json
+from homelab.health.shape import Json, quantity, text
 from homelab.health.thresholds import Thresholds
 
 T = TypeVar("T", bound=Object)
@@ -36,9 +36,10 @@ PROBES = (READYZ, VERSION, LATENCY, CLOCK, SERVING, CLIENT, USAGE)
 # What follows from other reads, and a check may need like them.
 SYSTEM = "kube-system"
 ETCD = "etcd"
+DATABASE = "size of etcd's database"
 NODE_EVENTS = "events of nodes"
 ALL_PODS = "pods of all namespaces"
-DERIVED = (SYSTEM, ETCD, NODE_EVENTS, ALL_PODS)
+DERIVED = (SYSTEM, ETCD, DATABASE, NODE_EVENTS, ALL_PODS)
 # What is not read but tried out, on request only.
 NETWORK_PROBES = "probes of the network"
 SERVICE_PROBES = "probes of Services"
@@ -354,6 +355,21 @@ def _etcd(snapshot: Snapshot) -> Source:
     return Source(ETCD, State.NOT_SERVED, "no node is a member of one: the datastore is SQLite or outside the cluster")
 
 
+def _database(snapshot: Snapshot) -> Source:
+    """Whether some snapshot tells how large the database is that it is a copy of."""
+    if not snapshot.was_read("etcdsnapshotfiles") or any(map(copied, snapshot.things("etcdsnapshotfiles"))):
+        return snapshot.source("etcdsnapshotfiles")
+    return Source(DATABASE, State.NOT_SERVED, "no snapshot tells it: there is none, or all are compressed")
+
+
+def copied(file: Thing) -> int:
+    """How many bytes etcd's database had that an ETCDSnapshotFile is a copy of, 0 where it does not tell: K3s names one
+    that it has compressed NAME.zip."""
+    if file.at("status", "readyToUse") is not True or text(file.at("spec", "snapshotName")).endswith(".zip"):
+        return 0
+    return int(quantity(file.at("status", "size")))
+
+
 def _node_events(snapshot: Snapshot) -> Source:
     """Warnings about nodes; what has no namespace has its events in `default`."""
     if snapshot.namespace in ("", "default"):
@@ -370,6 +386,7 @@ def _all_pods(snapshot: Snapshot) -> Source:
 _DERIVED: Mapping[str, Callable[[Snapshot], Source]] = {
     SYSTEM: _system,
     ETCD: _etcd,
+    DATABASE: _database,
     NODE_EVENTS: _node_events,
     ALL_PODS: _all_pods,
 }

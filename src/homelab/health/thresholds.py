@@ -41,6 +41,9 @@ class Thresholds:
     # K3s takes a snapshot at 00:00 and 12:00. Where the plan is a wider one, 1.5 and 3 times its pause.
     etcd_snapshot_warning: timedelta = timedelta(hours=18)
     etcd_snapshot_critical: timedelta = timedelta(hours=36)
+    # Percent of its quota. Beyond that etcd takes no more writes.
+    etcd_database_warning: int = 80
+    etcd_database_critical: int = 95
 
     # What Kubernetes warned of so often, the last time within this; it keeps warnings for an hour.
     event_window: timedelta = timedelta(minutes=30)

@@ -420,6 +420,21 @@ def one_snapshot_missed(cluster: K3s) -> Expected:
     return "ETCD004", "etcd", WARNING
 
 
+def database_nearly_full(cluster: K3s) -> Expected:
+    """Each snapshot is a copy of it; one that was taken before somebody cleaned up does not count."""
+    for file in cluster.lists["etcdsnapshotfiles"]:
+        file["status"]["size"] = "1800Mi"
+    failed_snapshot(cluster, 0, "", hours=24)["status"] |= {"readyToUse": True, "size": "2040Mi"}
+    return "ETCD007", "etcd", WARNING
+
+
+def database_nearly_at_a_quota_of_its_own(cluster: K3s) -> Expected:
+    told(cluster, "--etcd-arg", "heartbeat-interval=500", "--etcd-arg", "quota-backend-bytes=4294967296")
+    for file in cluster.lists["etcdsnapshotfiles"]:
+        file["status"]["size"] = "4187593113"
+    return "ETCD007", "etcd", CRITICAL
+
+
 def no_snapshot_ever(cluster: K3s) -> Expected:
     cluster.lists["etcdsnapshotfiles"] = []
     return "ETCD004", "etcd", CRITICAL
@@ -1850,6 +1865,8 @@ FAULTS: tuple[Fault, ...] = (
     snapshots_stopped,
     snapshots_turned_off,
     weekly_snapshots_stopped,
+    database_nearly_full,
+    database_nearly_at_a_quota_of_its_own,
     one_snapshot_missed,
     no_snapshot_ever,
     snapshot_failed,
@@ -2330,6 +2347,20 @@ def first_of_weekly_snapshots(cluster: K3s) -> None:
         file["status"]["creationTime"] = cluster.ago(days=6)
 
 
+def large_database_with_room(cluster: K3s) -> None:
+    """By a quota of its own, or by none; what was larger on a server that is gone, or was cleaned up, is past."""
+    told(cluster, "--etcd-arg=quota-backend-bytes=8589934592")
+    annotations = cluster.get("nodes", "s2")["metadata"]["annotations"]
+    annotations["k3s.io/node-args"] = json.dumps(["server", "--etcd-arg", "quota-backend-bytes=-1"])
+    for file in cluster.lists["etcdsnapshotfiles"]:
+        file["status"]["size"] = "3Gi"
+    for number, (name, hours) in enumerate((("s9", 1), ("s2", 1), ("s1", 13))):
+        file = failed_snapshot(cluster, 0, "", hours=hours)
+        file["metadata"]["name"] += f"-{number}"
+        file["spec"]["nodeName"] = name
+        file["status"] = {"creationTime": cluster.ago(hours=hours), "readyToUse": True, "size": "8000Mi"}
+
+
 def snapshots_taken_otherwise(cluster: K3s) -> None:
     """On demand, by a timer of somebody's own."""
     told(cluster, "--etcd-disable-snapshots", "true")
@@ -2554,6 +2585,7 @@ QUIET: tuple[Callable[[K3s], None], ...] = (
     snapshot_failed_once,
     snapshots_once_a_week,
     first_of_weekly_snapshots,
+    large_database_with_room,
     snapshots_taken_otherwise,
     services_that_need_no_endpoints,
     services_of_kube_prometheus_stack,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from homelab.health import Expected, Report, Severity, Snapshot, run_checks
+from homelab.health import Expected, Report, Severity, Snapshot, run_checks, slim
 from homelab.health.checks import CHECKS
 from homelab.health.report import Status
 from homelab.health.snapshot import Api, Source, State
@@ -203,7 +204,54 @@ def test_a_cluster_that_does_not_list_snapshots_is_not_told_that_it_has_none() -
     cluster = K3s()
     del cluster.lists["etcdsnapshotfiles"]
     skipped = {each.code for each in look(cluster).runs if each.status is Status.SKIPPED}
-    assert skipped >= {"ETCD004", "ETCD005", "ETCD006"} and not skipped & {"ETCD001", "ETCD002", "ETCD003"}
+    assert skipped >= {"ETCD004", "ETCD005", "ETCD006", "ETCD007"} and not skipped & {"ETCD001", "ETCD002", "ETCD003"}
+
+
+def database(cluster: K3s, size: int) -> K3s:
+    for file in cluster.lists["etcdsnapshotfiles"]:
+        file["status"]["size"] = str(size)
+    return cluster
+
+
+@pytest.mark.parametrize(
+    ("percent", "before", "after"), [(80, None, WARNING), (95, WARNING, CRITICAL)], ids=["warning", "critical"]
+)
+def test_room_in_the_database(percent: int, before: Severity | None, after: Severity | None) -> None:
+    for size, severity in (
+        (2 * 1024**3 * percent // 100, before),
+        (2 * 1024**3 * percent // 100 + 1, after),
+    ):
+        assert found(look(database(K3s(), size)), "ETCD007") is severity, size
+
+
+@pytest.mark.parametrize("name", ["etcd-snapshot-s1-1764028800.zip", ""])
+def test_snapshots_that_are_no_copies_do_not_vouch_for_the_database(name: str) -> None:
+    cluster = database(K3s(), 2 * 1024**3)
+    if name:
+        for file in cluster.lists["etcdsnapshotfiles"]:
+            file["spec"]["snapshotName"] = name
+    else:
+        cluster.lists["etcdsnapshotfiles"] = []
+    (run,) = [each for each in look(cluster).runs if each.code == "ETCD007"]
+    told = "size of etcd's database: no snapshot tells it: there is none, or all are compressed"
+    assert (run.status, run.reason) == (Status.SKIPPED, told)
+
+
+@pytest.mark.parametrize(
+    ("told", "quota"),
+    [
+        ([], 2 * 1024**3),
+        (["--etcd-arg", "quota-backend-bytes=0"], 2 * 1024**3),
+        (["--etcd-arg=quota-backend-bytes=4"], 4),
+        (["--etcd-arg", "quota-backend-bytes=4", "--etcd-arg", "--quota-backend-bytes=5"], 5),
+        (["--etcd-arg", "quota-backend-bytes=much"], 2 * 1024**3),
+        (["--etcd-arg", "quota-backend-bytes=-1"], 0),
+    ],
+)
+def test_the_quota_of_etcd_as_k3s_is_told_it(told: list[str], quota: int) -> None:
+    item = K3s().get("nodes", "s1")
+    item["metadata"]["annotations"]["k3s.io/node-args"] = json.dumps(["server", *told])
+    assert slim.node(item).quota == quota
 
 
 def test_what_is_not_in_the_one_namespace_is_not_vouched_for() -> None:

@@ -60,6 +60,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("ETCD004", etcd.check_snapshot_age),
     ("ETCD005", etcd.check_snapshot_failed),
     ("ETCD006", etcd.check_snapshot_place),
+    ("ETCD007", etcd.check_database),
     ("NODE001", nodes.check_ready),
     ("NODE002", nodes.check_pressure),
     ("NODE003", nodes.check_network),

@@ -19,7 +19,7 @@ from homelab.health.codes import CRITICAL, INFO, WARNING, finding
 from homelab.health.objects import Node, Thing
 from homelab.health.report import Finding, Ref
 from homelab.health.shape import median, text, when
-from homelab.health.snapshot import Snapshot
+from homelab.health.snapshot import Snapshot, copied
 
 _VOTER, _ILL, _NONE = "EtcdIsVoter", "Unhealthy", "NotAMember"
 _UNFINISHED = timedelta(minutes=10)
@@ -194,3 +194,42 @@ def check_snapshot_place(snapshot: Snapshot) -> Iterator[Finding]:
     usable = [file for file in _files(snapshot) if _usable(file)]
     if usable and all(_local(file) for file in usable):
         yield finding("ETCD006", CLUSTER, "has its snapshots on the servers' own disks only, as far as K3s knows")
+
+
+# -- database ---------------------------------------------------------------------------------------------------------
+
+
+def check_database(snapshot: Snapshot) -> Iterator[Finding]:
+    """The database is not near the size beyond which etcd takes no more writes (`quota-backend-bytes`, 2 GiB where
+    etcd-arg does not tell another). K3s lists how large each member's last snapshot is, which is a copy of it unless it
+    was compressed; by how much it has grown or shrunk since then is seen by the next one."""
+    last: dict[str, Thing] = {}
+    told = [(taken, file.name, file) for file in _files(snapshot) if copied(file) and (taken := _taken(file))]
+    for _, _, file in sorted(told, key=lambda each: each[:2]):
+        last[_taker(snapshot, file)] = file
+    used = [
+        (100 * copied(file) / node.quota, node, file)
+        for name, file in sorted(last.items())
+        if (node := snapshot.node_named.get(name)) and node.etcd and node.quota
+    ]
+    if not used:
+        return
+    percent, node, file = max(used, key=lambda each: each[0])
+    limits = snapshot.thresholds
+    if percent <= limits.etcd_database_warning:
+        return
+    critical = percent > limits.etcd_database_critical
+    most = limits.etcd_database_critical if critical else limits.etcd_database_warning
+    yield finding(
+        "ETCD007",
+        CLUSTER,
+        f"has a database of more than {most} % of what it may have, by its last snapshot",
+        severity=CRITICAL if critical else WARNING,
+        evidence={
+            "percent": round(percent),
+            "bytes": copied(file),
+            "quota": node.quota,
+            "node": node.name,
+            "snapshot": text(file.at("spec", "snapshotName")),
+        },
+    )

@@ -14,7 +14,7 @@ import os
 import re
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -161,6 +161,11 @@ class Connection:
         """What the API answers to GET, whatever its status. Raise ReadFailed when there is no whole answer in time."""
         return self._ask("GET", path, deadline, query, None)
 
+    def lines(self, path: str, deadline: Deadline, wanted: tuple[bytes, ...]) -> Answer:
+        """As `get`, with those lines alone that begin in one of the ways that are wanted; the others are never held all
+        at once. An answer that is no success has its whole body."""
+        return self._ask("GET", path, deadline, "", None, wanted=wanted)
+
     def send(
         self,
         method: str,
@@ -182,6 +187,7 @@ class Connection:
         query: str,
         body: Mapping[str, Any] | str | None,
         kind: str = "",
+        wanted: tuple[bytes, ...] = (),
     ) -> Answer:
         begun = time.monotonic()
         url = f"{self.url}{path}?{query}" if query else f"{self.url}{path}"
@@ -195,7 +201,8 @@ class Connection:
             ).response
             answered = time.monotonic() - begun
             certificate = _certificate(response)
-            content = _whole(response, deadline)
+            pieces = _pieces(response, deadline)
+            content = b"".join(_lines(pieces, wanted) if wanted and response.status == 200 else pieces)
         except _official.ApiException as error:
             raise self._untrusted(str(error.reason)) from None
         # A connection that is refused is a kind of timeout to urllib3, for old times' sake.
@@ -401,19 +408,27 @@ def _certificate(response: object) -> bytes | None:
     return told(binary_form=True) if told else None
 
 
-def _whole(response: errors.HTTPError | object, deadline: Deadline) -> bytes:
+def _pieces(response: errors.HTTPError | object, deadline: Deadline) -> Iterator[bytes]:
     """The body. Each piece may come in time and the whole never: so the clock is looked at between the pieces."""
-    pieces = []
     try:
         while piece := response.read1(_CHUNK):  # type: ignore[union-attr]
-            pieces.append(piece)
+            yield piece
             if not deadline.left:
                 raise deadline.late
     except BaseException:
         response.close()  # type: ignore[union-attr]
         raise
     response.release_conn()  # type: ignore[union-attr]
-    return b"".join(pieces)
+
+
+def _lines(pieces: Iterable[bytes], wanted: tuple[bytes, ...]) -> Iterator[bytes]:
+    """The lines that begin as wanted, of a text in pieces of any size."""
+    rest = b""
+    for piece in pieces:
+        *whole, rest = (rest + piece).split(b"\n")
+        yield from (line + b"\n" for line in whole if line.startswith(wanted))
+    if rest.startswith(wanted):
+        yield rest
 
 
 def _loopback(url: str) -> bool:

@@ -459,7 +459,8 @@ def health(
     deep: Annotated[
         bool,
         typer.Option(
-            "--deep", help="Also try out DNS, Services, the pod network and volumes, in a throw-away namespace."
+            "--deep",
+            help="Also try out DNS, Services, pod network and volumes, in a throw-away namespace; time the datastore.",
         ),
     ] = False,
     deep_image: Annotated[

@@ -31,6 +31,7 @@ from homelab.health.snapshot import (
     USAGE,
     VERSION,
     VOLUME_PROBES,
+    WRITE_PROBES,
 )
 
 INFO, WARNING, CRITICAL = Severity.INFO, Severity.WARNING, Severity.CRITICAL
@@ -587,6 +588,13 @@ TABLE: tuple[Code, ...] = (
         "what one node writes to a shared volume others read",
         "see the server of the volumes, and on the nodes: mount | grep -E 'nfs|cifs|ceph'; dmesg | tail",
         ("storageclasses", "nodes", SHARED_PROBES),
+    ),
+    Code(
+        "DEEP006",
+        CRITICAL,
+        "the API server writes to its datastore fast",
+        "see load and disks of the servers: top, iostat -x 2; etcd wants an SSD that nothing else writes much to",
+        (WRITE_PROBES,),
     ),
 )
 

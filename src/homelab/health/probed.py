@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -53,9 +54,19 @@ class Stored:
 
 
 @dataclass(frozen=True)
+class Written:
+    """What an API server wrote to its datastore meanwhile: `count` times, and of these by a number of seconds how many
+    took no longer."""
+
+    count: int
+    within: Mapping[float, int]
+
+
+@dataclass(frozen=True)
 class Probed:
     """All that was found out. `nodes` are those on which probes ran to their end."""
 
     nodes: tuple[str, ...] = ()
     asked: tuple[Asked, ...] = ()
     stored: tuple[Stored, ...] = ()
+    written: Written | None = None

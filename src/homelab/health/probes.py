@@ -14,6 +14,7 @@ from homelab.health.objects import Endpoint, EndpointSlice, Node, StorageClass
 from homelab.health.probed import Asked, Probed, Step, Stored, Way
 from homelab.health.shape import Json, dig, mapping, objects, quantity, text
 from homelab.health.snapshot import (
+    BY_PODS,
     DEEP,
     DNS_PROBES,
     NETWORK_PROBES,
@@ -147,7 +148,7 @@ class Plan:
     dns_service: str = ""
     answer: str = ""
     disks: tuple[Disk, ...] = ()
-    wanted: frozenset[str] = frozenset(DEEP)
+    wanted: frozenset[str] = frozenset(BY_PODS)
 
     @property
     def asking(self) -> bool:
@@ -252,7 +253,7 @@ def plan(
     snapshot: Snapshot, run: str, image: str, seconds: int, codes: Iterable[str]
 ) -> tuple[Plan, dict[str, Source], list[str]]:
     """What to try out for these codes, what cannot be and why, and a note on each node that is left out."""
-    wanted = frozenset(name for code in codes for name in CODES[code].needs if name in DEEP)
+    wanted = frozenset(name for code in codes for name in CODES[code].needs if name in BY_PODS)
     left_out = {node.name: why for node in snapshot.nodes if (why := _unfit(snapshot, node))}
     nodes = tuple(node.name for node in snapshot.nodes if node.name not in left_out)
     notes = [f"node {name} was not tried out: {why}" for name, why in left_out.items()]

@@ -17,16 +17,17 @@ from typing import Any
 from urllib.parse import quote
 
 from homelab.api import Answer, Connection, Deadline, ReadFailed, connect, patiently
-from homelab.health import manifests, probes, slim
+from homelab.health import manifests, metrics, probes, slim
 from homelab.health.checks.services import DNS
 from homelab.health.codes import CODES, DEEP_CODES
 from homelab.health.kinds import BY_NAME
+from homelab.health.metrics import Writes
 from homelab.health.objects import EndpointSlice
-from homelab.health.probed import Probed
+from homelab.health.probed import Probed, Written
 from homelab.health.probes import Plan, World
 from homelab.health.reading import message
 from homelab.health.shape import Json, dig, mapping, objects, text, when
-from homelab.health.snapshot import DEEP, Snapshot, Source, State
+from homelab.health.snapshot import BY_PODS, WRITE_PROBES, Snapshot, Source, State
 
 TIMEOUT = 180.0
 _CLEANING = 90.0  # seconds, from the end of probing on
@@ -37,6 +38,7 @@ _MARGIN = timedelta(seconds=60)  # between the last moment of a run and when it 
 _ACCOUNT = 30.0  # for the service account of a new namespace
 _SETTLING = 10.0  # until what was asked for, and was not answered, is there if it ever is
 _POLL = 1.0
+_WINDOW = 30.0  # for which the API server's writes are counted at least
 _FAILURES = 5  # looks on end that may come to nothing
 _TRIES = 3  # to make an object, when the API fails at it
 
@@ -111,6 +113,47 @@ class _Run:
 
     def snapshot_after(self) -> Snapshot:
         """The snapshot with what was found out."""
+        begun = time.monotonic()
+        before = self._writes() if any(WRITE_PROBES in CODES[code].needs for code in self.codes) else None
+        found, sources = self._by_pods()
+        if before is not None:
+            written, sources[WRITE_PROBES] = self._written(before, begun)
+            found = replace(found, written=written)
+        at, sources = self.before, probes.told_once(sources)
+        return replace(at, probed=found, sources={**at.sources, **sources}, notes=(*at.notes, *self.notes))
+
+    def _writes(self) -> Writes | Source:
+        """What the API server has written so far, or why that is not known."""
+        try:
+            patience = Deadline(_PATIENCE)
+            answer = patiently(
+                lambda: self.connection.lines(metrics.PATH, patience, metrics.WANTED), patience, self.poll
+            )
+            if answer.status not in (200, 404):
+                raise _refusal(answer, f"HTTP {answer.status}")
+        except _Refused as error:
+            return Source(WRITE_PROBES, error.state, str(error))
+        except ReadFailed as error:
+            return Source(WRITE_PROBES, State.FAILED, str(error))
+        return metrics.writes(answer.body) or _untold("the API server does not tell how long they take")
+
+    def _written(self, before: Writes | Source, begun: float) -> tuple[Written | None, Source]:
+        """What it has written since then, for long enough."""
+        if isinstance(before, Source):
+            return None, before
+        time.sleep(max(0.0, min(begun + _WINDOW - time.monotonic(), self.deadline.left)))
+        after = self._writes()
+        if isinstance(after, Source):
+            return None, after
+        written = metrics.between(before, after)
+        if written is None:
+            return None, _untold("at the end another API server answered, or the same one had started anew")
+        if not written.count:
+            return None, _untold("it wrote nothing meanwhile")
+        return written, Source(WRITE_PROBES, State.READ)
+
+    def _by_pods(self) -> tuple[Probed, dict[str, Source]]:
+        """What pods find out."""
         plan, sources, notes = probes.plan(self.before, self.run, self.image, int(self.timeout), self.codes)
         self.notes += notes
         found = Probed()
@@ -124,11 +167,10 @@ class _Run:
                 sources = self._none(error.state, str(error)) | sources
             except ReadFailed as error:
                 sources = self._none(State.FAILED, str(error)) | sources
-        at, sources = self.before, probes.told_once(sources)
-        return replace(at, probed=found, sources={**at.sources, **sources}, notes=(*at.notes, *self.notes))
+        return found, sources
 
     def _none(self, state: State, why: str) -> dict[str, Source]:
-        wanted = {name for code in self.codes for name in CODES[code].needs if name in DEEP}
+        wanted = {name for code in self.codes for name in CODES[code].needs if name in BY_PODS}
         return {name: Source(name, state, why) for name in wanted}
 
     # -- the run --------------------------------------------------------------------------------------------------
@@ -370,6 +412,10 @@ class _Run:
             return self.connection.send(method, path, body, deadline)
 
         return patiently(once, deadline, self.poll)
+
+
+def _untold(why: str) -> Source:
+    return Source(WRITE_PROBES, State.NOT_SERVED, why)
 
 
 def _labelled(selector: str) -> str:

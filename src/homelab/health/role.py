@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from homelab.health import metrics
 from homelab.health.codes import CODES
 from homelab.health.kinds import BY_NAME, Kind
 from homelab.health.manifests import RIGHTS
@@ -48,14 +49,16 @@ def _listed(kind: Kind) -> Iterable[tuple[str, str]]:
 
 
 def deep_rules() -> list[dict[str, list[str]]]:
-    """The rules of the role for `--deep`, by resource: what is made, and that a namespace is removed again.
+    """The rules of the role for `--deep`, by resource: what is made, and that a namespace is removed again; and the API
+    server's own figures.
 
     They hold in all namespaces, since that of a run has a new name each time, and roles know names only whole.
     """
     verbs: dict[str, list[str]] = {}
     for verb, resource in RIGHTS:
         verbs.setdefault(resource, []).append(verb)
-    return [{"apiGroups": [""], "resources": [each], "verbs": sorted(verbs[each])} for each in sorted(verbs)]
+    made = [{"apiGroups": [""], "resources": [each], "verbs": sorted(verbs[each])} for each in sorted(verbs)]
+    return [*made, {"nonResourceURLs": [metrics.PATH], "verbs": ["get"]}]
 
 
 def objects(namespace: str, *, deep: bool = False) -> list[Mapping[str, Any]]:

@@ -46,7 +46,9 @@ SERVICE_PROBES = "probes of Services"
 DNS_PROBES = "probes of DNS"
 VOLUME_PROBES = "probes of volumes"
 SHARED_PROBES = "probes of shared volumes"
-DEEP = (NETWORK_PROBES, SERVICE_PROBES, DNS_PROBES, VOLUME_PROBES, SHARED_PROBES)
+WRITE_PROBES = "writes of the API server"
+BY_PODS = (NETWORK_PROBES, SERVICE_PROBES, DNS_PROBES, VOLUME_PROBES, SHARED_PROBES)
+DEEP = (*BY_PODS, WRITE_PROBES)
 _UNASKED = {INVENTORY: "no inventory was named"} | dict.fromkeys(DEEP, "nothing was tried out")
 
 

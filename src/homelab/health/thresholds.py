@@ -44,6 +44,11 @@ class Thresholds:
     # Percent of its quota. Beyond that etcd takes no more writes.
     etcd_database_warning: int = 80
     etcd_database_critical: int = 95
+    # How long an API server may take to write to its datastore, and percent of its writes that may take longer. etcd's
+    # own advice is 25 ms for 99 %; who leads is deposed when it cannot renew its lease for 10 s.
+    datastore_write_warning: timedelta = timedelta(seconds=0.5)
+    datastore_write_critical: timedelta = timedelta(seconds=1)
+    datastore_slow: int = 5
 
     # What Kubernetes warned of so often, the last time within this; it keeps warnings for an hour.
     event_window: timedelta = timedelta(minutes=30)

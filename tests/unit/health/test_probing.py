@@ -913,6 +913,92 @@ def test_the_settings_file_names_image_and_timeout(serve: Callable[..., ApiServe
     assert (listener["image"], listener["command"][-1]) == ("registry.lan/busybox:1", "45")
 
 
+# Without a pod
+
+
+def figures(start: str, fast: int, slow: int) -> bytes:
+    """Of the writes those that took 0.1 s and those that took 0.7 s; reads are slow, and so is the API itself."""
+    lines = [f"process_start_time_seconds {start}"]
+    for operation, bounds in (("create", (0, fast, fast, fast + slow)), ("get", (0, 0, 0, 9000))):
+        for le, count in zip(("0.05", "0.1", "0.6", "+Inf"), bounds, strict=True):
+            name = f'operation="{operation}",type="*core.Pod",le="{le}"'
+            lines += [f"etcd_request_duration_seconds_bucket{{{name}}} {count}"]
+            lines += [f"apiserver_request_duration_seconds_bucket{{{name}}} 9000"]
+    return "\n".join(["# TYPE etcd_request_duration_seconds histogram", *lines]).encode()
+
+
+def then(*answers: api_server.Fault) -> api_server.Fault:
+    """One after the other."""
+    left = list(answers)
+    return lambda handler: left.pop(0)(handler)
+
+
+def figures_of(*bodies: bytes) -> api_server.Fault:
+    return then(*map(api_server.body, bodies))
+
+
+@pytest.mark.parametrize(
+    ("answers", "status", "said"),
+    [
+        (figures_of(figures("1.5e+09", 100, 50), figures("1.5e+09", 200, 50)), Status.OK, ""),
+        (figures_of(figures("1.5e+09", 100, 50), figures("1.5e+09", 180, 60)), Status.FINDINGS, ""),
+        (figures_of(figures("1.5e+09", 100, 50), figures("1.6e+09", 180, 60)), Status.SKIPPED, "had started anew"),
+        (figures_of(figures("1.5e+09", 100, 50), figures("1.5e+09", 90, 60)), Status.SKIPPED, "had started anew"),
+        (figures_of(figures("1.5e+09", 100, 50), figures("1.5e+09", 100, 50)), Status.SKIPPED, "nothing meanwhile"),
+        (figures_of(b"process_start_time_seconds 1.5e+09"), Status.SKIPPED, "does not tell how long they take"),
+        (figures_of(figures("soon", 1, 1)), Status.SKIPPED, "does not tell how long they take"),
+        (figures_of(b"\xff\x00"), Status.SKIPPED, "does not tell how long they take"),
+        (
+            then(api_server.refuse(403, 'forbidden: User "x" cannot get path "/metrics"')),
+            Status.SKIPPED,
+            'forbidden: cannot get path "/metrics"',
+        ),
+        (then(api_server.refuse(500, "no")), Status.FAILED, "no"),
+        (then(api_server.body(figures("1.5e+09", 1, 0)), api_server.refuse(500, "no")), Status.FAILED, "no"),
+    ],
+)
+def test_the_writes_of_the_api_server(
+    serve: Callable[..., ApiServer],
+    monkeypatch: pytest.MonkeyPatch,
+    answers: api_server.Fault,
+    status: Status,
+    said: str,
+) -> None:
+    monkeypatch.setattr("homelab.health.probing._WINDOW", 0.0)
+    server = serve()
+    server.faults["/metrics"] = answers
+    _, report, _ = try_out(codes=["DEEP006"])
+    run = why(report, "DEEP006")
+    assert run[0] is status and said in run[1], run
+    assert [(each.code, each.summary) for each in report.roots] == [
+        ("DEEP006", "took more than 0.6 s for more than 5 % of the API server's writes")
+    ] * (status is Status.FINDINGS)
+    assert server.written == []
+
+
+def test_where_pods_may_not_be_made_writes_are_timed_nevertheless(
+    serve: Callable[..., ApiServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("homelab.health.probing._WINDOW", 0.0)
+    server = serve(denied=frozenset({("create", "pods")}))
+    server.faults["/metrics"] = figures_of(figures("1.5e+09", 100, 50), figures("1.5e+09", 180, 60))
+    _, report, _ = try_out()
+    assert roots(report) == [("DEEP006", "Datastore datastore")]
+    assert why(report, "DEEP002")[0] is Status.SKIPPED
+
+
+def test_writes_are_counted_for_a_while_and_no_longer_than_there_is_time(
+    serve: Callable[..., ApiServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr("homelab.health.probing.time.sleep", slept.append)
+    for timeout in (100, 20):
+        server = serve()
+        server.faults["/metrics"] = figures_of(figures("1.5e+09", 1, 0), figures("1.5e+09", 2, 0))
+        try_out(timeout=timeout, codes=["DEEP006"])
+    assert 20 < slept[0] <= 30 and slept[1] <= 20
+
+
 def test_only_one_file_writes_to_an_api() -> None:
     """Whatever else health does, it does not change a cluster."""
     folder = Path(manifests.__file__).parent

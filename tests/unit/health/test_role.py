@@ -52,8 +52,10 @@ def test_what_is_tried_out_takes_a_role_of_its_own(tmp_path: Path) -> None:
     """What the plain role lets be done stays what it was; the other one lets be made just what `--deep` makes."""
     account, plain, binding, made, bound = yaml.safe_load_all(homelab("role", "--deep", cwd=tmp_path).stdout)
     assert [account, plain, binding] == list(yaml.safe_load_all(homelab("role", cwd=tmp_path).stdout))
-    verbs = {(verb, each) for rule in made["rules"] for each in rule["resources"] for verb in rule["verbs"]}
-    assert verbs == set(RIGHTS) and all(rule["apiGroups"] == [""] for rule in made["rules"])
+    *rules, figures = made["rules"]
+    verbs = {(verb, each) for rule in rules for each in rule["resources"] for verb in rule["verbs"]}
+    assert verbs == set(RIGHTS) and all(rule["apiGroups"] == [""] for rule in rules)
+    assert figures == {"nonResourceURLs": ["/metrics"], "verbs": ["get"]}
     assert {verb for verb, _ in verbs} == {"create", "delete"}
     assert [each for verb, each in verbs if verb == "delete"] == ["namespaces"]
     assert bound["roleRef"]["name"] == made["metadata"]["name"] != plain["metadata"]["name"]

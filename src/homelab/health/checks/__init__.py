@@ -129,6 +129,7 @@ DEEP_CHECKS: tuple[tuple[str, Check], ...] = (
     ("DEEP003", deep.check_services),
     ("DEEP004", deep.check_volume),
     ("DEEP005", deep.check_shared),
+    ("DEEP006", deep.check_writes),
 )
 
 ALL_CHECKS = (*CHECKS, *DEEP_CHECKS)

@@ -10,16 +10,18 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from homelab.counting import many
 from homelab.health.checks.services import DNS
-from homelab.health.codes import finding
+from homelab.health.codes import CRITICAL, WARNING, finding
 from homelab.health.objects import Endpoint
 from homelab.health.probed import Asked, Probed, Step, Stored, Way
 from homelab.health.report import Evidence, Finding, Ref
 from homelab.health.snapshot import Snapshot
 
-# Kubernetes has no object for either.
+# Kubernetes has no object for any of them.
 NETWORK = Ref("Network", "", "pods")
 SERVICES = Ref("Network", "", "services")
+DATASTORE = Ref("Datastore", "", "datastore")
 _NOTHING = "no answer"
+_SEVERAL = 3  # writes: one or two may be slow by chance
 
 Pairs = Mapping[tuple[str, str], str]
 
@@ -241,3 +243,28 @@ def check_shared(snapshot: Snapshot) -> Iterator[Finding]:
         said = f"{_said(each)}, while other nodes do" if each.step is Step.READ else _said(each)
         words = said.replace("of it", f"of StorageClass {each.class_name}")
         yield finding("DEEP005", _node(each.node), words, evidence={"storage_class": each.class_name})
+
+
+def check_writes(snapshot: Snapshot) -> Iterator[Finding]:
+    """While things are tried out, for half a minute at least, the API server that is asked writes nearly everything to
+    its datastore in little time. It counts its writes by how long they took, since it started: judged is by how much
+    that grows. What takes longer than a threshold is known to the next bound only by which it counts, 0.6 s for 0.5."""
+    written = snapshot.probed.written if snapshot.probed else None
+    if written is None:
+        return
+    limits = snapshot.thresholds
+    for severity, limit in (
+        (CRITICAL, limits.datastore_write_critical),
+        (WARNING, limits.datastore_write_warning),
+    ):
+        bound = min((each for each in written.within if each >= limit.total_seconds()), default=None)
+        slow = written.count - written.within[bound] if bound is not None else 0
+        if slow >= _SEVERAL and 100 * slow > limits.datastore_slow * written.count:
+            yield finding(
+                "DEEP006",
+                DATASTORE,
+                f"took more than {bound:g} s for more than {limits.datastore_slow} % of the API server's writes",
+                severity=severity,
+                evidence={"writes": written.count, "slow": slow},
+            )
+            return

@@ -366,6 +366,12 @@ def _webhooks(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
                 yield each.ref[:3]
 
 
+def _policies(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
+    """The admission policy that could not be evaluated when a pod was to be created."""
+    if found := admission.policy(effect.summary):
+        yield found[0][:3]
+
+
 def _network(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
     """The nodes that are known not to be reached, or the network as a whole, where that is why DNS is not."""
     names = effect.evidence.get("network")
@@ -472,6 +478,7 @@ RULES: tuple[Rule, ...] = (
     Rule("POD010", ("CTRL007",), _inside),
     Rule("STOR002", ("CTRL007",), _inside),
     Rule("CTRL011", _MAKING, _webhooks),
+    Rule("CTRL013", _MAKING, _policies),
     Rule("WORK012", _MAKING, _quotas),
     Rule("WORK006", ("WORK001", "WORK002"), _replicasets),
     Rule("WORK002", ("WORK001",), _same),

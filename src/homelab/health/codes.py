@@ -117,6 +117,14 @@ TABLE: tuple[Code, ...] = (
         ("pods", "replicasets"),
     ),
     Code(
+        "CTRL013",
+        CRITICAL,
+        "admission policies can be evaluated",
+        "kubectl get {resource} {name} -o yaml; mend it, or delete its {resource}bindings until it is mended",
+        ("replicasets",),
+        ("statefulsets", "daemonsets", "jobs", "events"),
+    ),
+    Code(
         "CERT001",
         CRITICAL,
         "the API's certificate lasts",

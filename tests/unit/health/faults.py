@@ -884,6 +884,51 @@ def statefulset_whose_pod_is_refused(cluster: K3s) -> Expected:
     return expected
 
 
+_UNJUDGED = (
+    "ValidatingAdmissionPolicy 'tags' with binding 'tags' denied request: expression 'object.metadata.labels['no-such']"
+    " == 'x'' resulted in error: no such key: no-such"
+)
+
+
+def refuse_pods(cluster: K3s, why: str) -> None:
+    """Two ReplicaSets, a StatefulSet, a DaemonSet and a Job get none."""
+    for name in ("web", "library"):
+        since = cluster.ago(minutes=30)
+        replicaset = next(
+            each for each in cluster.lists["replicasets"] if each["metadata"]["name"].startswith(f"{name}-")
+        )
+        message = why.format(pod=f"{name}-1")
+        set_condition(replicaset, "ReplicaFailure", "True", "FailedCreate", since, message)
+        deployment = short(cluster, "deployments", name, len(cluster.pods(name)) - 1, since)
+        cluster.lists["pods"].remove(one_pod(cluster, name))
+        set_condition(deployment, "Progressing", "False", "ProgressDeadlineExceeded", since, "timed out")
+    statefulset_without_pod(cluster)
+    said = why.format(pod="database-1")
+    cluster.event(
+        "StatefulSet", "media", "database", "FailedCreate", f"create Pod database-1 failed: {said}", minutes=4
+    )
+    daemonset_without_pod(cluster)
+    name = cluster.get("daemonsets", "svclb")["metadata"]["name"]
+    said = f"Error creating: {why.format(pod='svclb-1')}"
+    cluster.event("DaemonSet", "kube-system", name, "FailedCreate", said, minutes=4)
+    job = cluster.job("media", "reindex", hours=20)
+    job["status"] = {"startTime": cluster.ago(hours=20)}
+    said = f"Error creating: {why.format(pod='reindex-1')}"
+    cluster.event("Job", "media", "reindex", "FailedCreate", said, minutes=4)
+
+
+def policy_whose_expression_fails(cluster: K3s) -> Expected:
+    """As Kubernetes 1.36 tells it."""
+    refuse_pods(cluster, f'pods "{{pod}}" is forbidden: {_UNJUDGED}')
+    return "CTRL013", "tags", CRITICAL
+
+
+def policy_without_its_parameters(cluster: K3s) -> Expected:
+    said = "failed to configure binding: no params found for policy binding with `Deny` parameterNotFoundAction"
+    refuse_pods(cluster, f"policy 'mounts' with binding 'mounts' denied request: {said}")
+    return "CTRL013", "mounts", CRITICAL
+
+
 def statefulset_whose_pod_a_webhook_holds_up(cluster: K3s) -> Expected:
     statefulset_without_pod(cluster)
     webhook_of_nobody(cluster)
@@ -1903,6 +1948,8 @@ FAULTS: tuple[Fault, ...] = (
     daemonset_update_stuck,
     statefulset_whose_pod_is_refused,
     statefulset_whose_pod_a_webhook_holds_up,
+    policy_whose_expression_fails,
+    policy_without_its_parameters,
     daemonset_without_pod,
     quota_full,
     job_failed,

@@ -50,6 +50,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("CTRL010", control_plane.check_servers),
     ("CTRL011", admission.check_webhooks),
     ("CTRL012", events.check_warnings),
+    ("CTRL013", admission.check_policies),
     ("CERT001", certificates.check_serving),
     ("CERT002", certificates.check_client),
     ("CERT003", certificates.check_node_certificates),

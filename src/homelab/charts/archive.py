@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import hashlib
 import io
@@ -24,6 +25,8 @@ _LEFT_OUT = ("charts", "Chart.lock")
 # MaxSecretSize); of a larger one its log alone would tell.
 _LARGEST = 3 << 18
 _AT_MOST = f"and an embedded chart has at most {_LARGEST}"
+# What reading an archive that is none raises.
+_NO_ARCHIVE = (OSError, EOFError, tarfile.TarError, zlib.error, *UNREADABLE)
 # What Go's YAML does not take as it is, and JSON does not escape.
 _UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
@@ -82,19 +85,33 @@ def kept(folder: Path, chart: Dependency) -> bytes | None:
         if (size := path.stat().st_size) > _LARGEST:
             raise ChartError(f"{path}: has {size} bytes, {_AT_MOST}", "delete it")
         held = path.read_bytes()
-        # Unpacked to its end, where its checksum is.
-        with tarfile.open(fileobj=io.BytesIO(gzip.decompress(held))) as tar:
-            described = tar.extractfile(f"{chart.name}/Chart.yaml")
-            told = yaml.safe_load(described) if described else None
+        found = _told(held, chart.name)
     except FileNotFoundError:
         return None
-    except (OSError, EOFError, tarfile.TarError, zlib.error, *UNREADABLE):
+    except _NO_ARCHIVE:
         raise ChartError(f"{path}: is no chart's archive, or cannot be read", remedy) from None
-    found = {key: told.get(key) for key in ("name", "version")} if isinstance(told, dict) else {}
     if found != {"name": chart.name, "version": chart.version}:
         said = " ".join(str(each) for each in found.values()) or "nothing"
         raise ChartError(f"{path}: holds {said}, not {chart.name} {chart.version}", remedy)
     return held
+
+
+def carries(content: object, chart: Dependency) -> bool:
+    """Whether a HelmChart's `chartContent` is the archive of this upstream chart, in this version."""
+    try:
+        held = base64.b64decode(content, validate=True) if isinstance(content, str) else b""
+        return _told(held, chart.name) == {"name": chart.name, "version": chart.version}
+    except (ValueError, *_NO_ARCHIVE):
+        return False
+
+
+def _told(held: bytes, name: str) -> dict[str, object]:
+    """Name and version in the Chart.yaml of an archive, as far as they are there. Raise one of _NO_ARCHIVE."""
+    # Unpacked to its end, where its checksum is.
+    with tarfile.open(fileobj=io.BytesIO(gzip.decompress(held))) as tar:
+        described = tar.extractfile(f"{name}/Chart.yaml")
+        told = yaml.safe_load(described) if described else None
+    return {key: told.get(key) for key in ("name", "version")} if isinstance(told, dict) else {}
 
 
 def _left_out(name: str) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -34,7 +34,8 @@ Object = dict[str, Any]
 class Wanted:
     """A release as it should be: what to apply, and what Helm's own record then says.
 
-    `version` is the chart's, "" where K3s chooses it; `secrets` by key of the Secret that they become.
+    `version` is the chart's, "" where K3s chooses it; `secrets` by key of the Secret that they become; `fetched` the
+    upstream chart where the cluster is to fetch it.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Wanted:
     values: Mapping[str, Any]
     manifest: Object = field(repr=False)
     secrets: Mapping[str, SecretRef] = field(default_factory=dict)
+    fetched: chart_folder.Dependency | None = None
 
     @property
     def packaged(self) -> bool:
@@ -118,12 +120,27 @@ def _upstream(
         **_GUARD,
     }
     manifest = _object("HelmChart", name, spec)
-    return Wanted(name, chart.name, release.runs_in, chart.version, values, manifest, secrets)
+    fetched = chart if held is None else None
+    return Wanted(name, chart.name, release.runs_in, chart.version, values, manifest, secrets, fetched)
+
+
+def as_there(wanted: Wanted, live: Mapping[str, Any]) -> Wanted:
+    """The release with the archive that its live HelmChart carries, if that is of the chart which the cluster would
+    fetch: another machine, which had it, has embedded it, and one without it is to change nothing."""
+    content = live["spec"].get("chartContent")
+    if wanted.fetched is None or not archive.carries(content, wanted.fetched):
+        return wanted
+    spec = {key: value for key, value in wanted.manifest["spec"].items() if key not in _fetched(wanted.fetched)}
+    return replace(wanted, manifest={**wanted.manifest, "spec": {**spec, **_carried(wanted.fetched.name, content)}})
 
 
 def _embedded(name: str, held: bytes) -> Object:
+    return _carried(name, base64.b64encode(held).decode())
+
+
+def _carried(name: str, content: str) -> Object:
     # Before 2022-10 the controller uninstalls only what has a `chart`, whatever chartContent says.
-    return {"chart": name, "chartContent": base64.b64encode(held).decode()}
+    return {"chart": name, "chartContent": content}
 
 
 def _fetched(chart: chart_folder.Dependency) -> Object:

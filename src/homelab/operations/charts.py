@@ -235,7 +235,7 @@ def _unfit(charts: Charts, api: Api, wanted: tuple[Wanted, ...]) -> list[str]:
                 found = f"{each.name}: is still being uninstalled by the job helm-delete-{each.name}"
                 problems.append(f"{found}; see its pod in {NAMESPACE}, and deploy again when it is done")
             else:
-                problems += _moved(each, live["spec"])
+                problems += _moved(objects.as_there(each, live), live["spec"])
             # Where it does not say, a failed upgrade is answered by uninstalling after all (helm-controller 0.17).
             if not each.packaged and api.get(f"{_CONFIGS}/{each.name}") is not None:
                 found = f"{each.name}: HelmChartConfig {NAMESPACE}/{each.name} is there and overrules the inventory"
@@ -375,7 +375,8 @@ def applied(charts: Charts, wanted: Wanted) -> Generator[FunctionCommand, None, 
         # What was not there when the run began could not be asked then.
         if state.is_executing and (problems := _unfit(charts, api, (wanted,))):
             raise Refusal(problems)
-        manifest = objects.fitted(definition, wanted.manifest)
+        live = api.get(apis.path_of(wanted.manifest)) if wanted.fetched else None
+        manifest = objects.fitted(definition, (objects.as_there(wanted, live) if live else wanted).manifest)
         things = _things(charts, wanted, manifest)
         missing = api.get(_namespace(wanted.namespace)) is None
         differing = [each for each in things if (missing and each is not manifest) or api.differs(each)]

@@ -124,6 +124,9 @@ def test_a_chart_that_is_in_the_artifact_cache_is_embedded_and_no_longer_fetched
     assert base64.b64decode(spec["chartContent"]) == held
     assert (spec["chart"], "repo" in spec, "version" in spec) == ("csi-driver-nfs", False, False)
     assert apply(deploy(STORAGE)) == 0
+    (kept / "csi-driver-nfs-4.13.4.tgz").unlink()
+    assert apply(deploy(STORAGE)) == 0, "from a machine without the archive as well"
+    assert api.objects[f"{HELMCHARTS}/csi-driver-nfs"]["spec"] == spec
     upstream(kept, "csi-driver-nfs", "4.13.4", says="4.13.3")
     with pytest.raises(Refusal) as told:
         deploy(STORAGE, {**NTFY, "secrets": {"users": "env:NOBODY"}})
@@ -133,6 +136,19 @@ def test_a_chart_that_is_in_the_artifact_cache_is_embedded_and_no_longer_fetched
         "put upstream's archive there, or delete it, then the cluster fetches it"
     )
     assert missing.startswith("charts: ntfy.secrets.users: ")
+
+
+@pytest.mark.parametrize("says", ["4.13.3", None])
+def test_an_archive_in_the_cluster_that_is_not_the_chart_is_not_kept(
+    api: ChartsApi, deploy: Any, tmp_path: Path, says: str | None
+) -> None:
+    """Of another version it is that of before an upgrade."""
+    apply(deploy(STORAGE))
+    spec = api.objects[f"{HELMCHARTS}/csi-driver-nfs"]["spec"]
+    held = upstream(tmp_path, "csi-driver-nfs", "4.13.4", says=says) if says else b"no archive"
+    spec |= {"chartContent": base64.b64encode(held).decode()}
+    apply(deploy(STORAGE))
+    assert (spec["repo"].startswith("https://"), spec["version"]) == (True, "4.13.4")
 
 
 def test_a_secret_that_is_described_no_more_is_taken_out_of_the_cluster(api: ChartsApi, deploy: Any) -> None:

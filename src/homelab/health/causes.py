@@ -284,8 +284,9 @@ def _addon(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
 
 
 def _undiscovered(snapshot: Snapshot, effect: Finding) -> Iterator[Place]:
-    """All APIServices, where not all that may be in a namespace could be found out."""
-    if "discovery" in effect.summary.lower():
+    """All APIServices, where not all that may be in a namespace could be found out, and nothing is known to be in it
+    that somebody holds."""
+    if "discovery" in effect.summary.lower() and "finalizers remaining" not in effect.summary:
         for each in snapshot.api_services:
             yield each.ref[:3]
 

@@ -19,6 +19,7 @@ from tests.unit.health.cluster import NOW, VERSION, K3s, micro, stamp
 from tests.unit.health.faults import (
     failed_snapshot,
     member_ill,
+    namespace_does_not_go,
     no_member_any_more,
     node_certificates,
     set_condition,
@@ -252,6 +253,17 @@ def test_the_quota_of_etcd_as_k3s_is_told_it(told: list[str], quota: int) -> Non
     item = K3s().get("nodes", "s1")
     item["metadata"]["annotations"]["k3s.io/node-args"] = json.dumps(["server", *told])
     assert slim.node(item).quota == quota
+
+
+def test_a_namespace_that_a_finalizer_holds_is_told_beside_a_server_that_does_not_answer() -> None:
+    """Kubernetes 1.36 goes on with what it can find, and says both."""
+    cluster = K3s()
+    unavailable(cluster, "no answer", minutes=9)
+    namespace_does_not_go(cluster)
+    namespace = cluster.get("namespaces", "media")
+    said = "Discovery failed for some groups, 1 failing: unable to retrieve the complete list of server APIs"
+    set_condition(namespace, "NamespaceDeletionDiscoveryFailure", "True", "DiscoveryFailed", cluster.ago(hours=1), said)
+    assert {each.code for each in look(cluster).roots} == {"CTRL007", "CTRL008"}
 
 
 def test_what_is_not_in_the_one_namespace_is_not_vouched_for() -> None:

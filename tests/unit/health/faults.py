@@ -1689,7 +1689,9 @@ def traefik_listener_without_its_certificate(cluster: K3s) -> Expected:
 
 
 def traefik_listener_whose_certificate_is_not_issued(cluster: K3s) -> Expected:
+    """Nor is a route accepted for that."""
     traefik_listener(cluster, cluster.ago(hours=1))
+    http_route(cluster, "Accepted", "False", cluster.ago(hours=1))
     certificate(cluster, "False", cluster.ago(hours=1), days=None)
     return "CERT004", "photos-tls", CRITICAL
 
@@ -2548,8 +2550,9 @@ def gateways_at_work(cluster: K3s) -> None:
 
 
 def listener_of_traefik_being_set_up(cluster: K3s) -> None:
-    """The Certificate is being issued."""
+    """The Certificate is being issued, and no route is accepted until then."""
     traefik_listener(cluster, cluster.ago(minutes=9))
+    http_route(cluster, "Accepted", "False", cluster.ago(minutes=9))
 
 
 def routes_that_nobody_tells_of(cluster: K3s) -> None:

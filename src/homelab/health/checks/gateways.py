@@ -172,8 +172,13 @@ def check_routes(snapshot: Snapshot) -> Iterator[Finding]:
                     break
                 yield finding("NET007", each.ref, f"no controller has looked at it for its {kind} {name}")
                 break
-            names = ("Accepted", "ResolvedRefs", "PartiallyInvalid")
-            untrue = _untrue(snapshot, each, answer, names, snapshot.thresholds.network)
+            limits = snapshot.thresholds
+            # Traefik accepts no route of a Gateway that waits for a certificate.
+            waits = gateway is not None and next(unresolved(gateway), None) is not None
+            patience = limits.certificate_issue if waits else limits.network
+            untrue = _untrue(snapshot, each, answer, ("Accepted",), patience) or _untrue(
+                snapshot, each, answer, ("ResolvedRefs", "PartiallyInvalid"), limits.network
+            )
             if untrue:
                 which, condition, since = untrue
                 said = {

@@ -150,6 +150,7 @@ class _Reading:
     namespace: str
     groups: frozenset[str] | None = None
     skew: timedelta | None = None
+    fastest: float | None = None  # seconds that the answer took which told the clock
     lists: dict[str, tuple[Object, ...]] = field(default_factory=dict)
     sources: dict[str, Source] = field(default_factory=dict)
     found: dict[str, Any] = field(default_factory=dict)
@@ -217,11 +218,14 @@ class _Reading:
         return True
 
     def _clock(self, answer: Answer) -> None:
-        if answer.date is None or self.skew is not None:
+        if answer.date is None or (self.fastest is not None and answer.elapsed >= self.fastest):
             return
-        # The header's seconds are cut off, so half of one is the best guess; the answer was on its way for a while too.
-        told = answer.date + timedelta(seconds=0.5)
-        self.skew = told - (answer.received - timedelta(seconds=answer.elapsed / 2))
+        # The header's seconds are cut off, so half of one is the best guess. It was written at some moment of the time
+        # that the answer took: what that explains is no difference.
+        half = timedelta(seconds=answer.elapsed / 2)
+        ahead = answer.date + timedelta(seconds=0.5) - (answer.received - half)
+        self.skew = ahead - min(max(ahead, -half), half)
+        self.fastest = answer.elapsed
         self.sources[CLOCK] = Source(CLOCK, State.READ)
 
     def _serving(self, answer: Answer) -> None:

@@ -15,8 +15,10 @@ from typing import Any
 
 import pytest
 
+from homelab.api import Answer, Deadline
 from homelab.health import ClusterUnreachable, Report, Severity, Snapshot, Thresholds, read_snapshot, run_checks
 from homelab.health.codes import needed
+from homelab.health.reading import _Reading
 from homelab.health.report import Status
 from homelab.health.snapshot import CLIENT, SERVING, USAGE, State
 from tests import api_server
@@ -262,6 +264,36 @@ def test_ages_are_told_by_the_clusters_clock(tmp_path: Path, seconds: float) -> 
     with serving(cluster, clock=api_server.ahead(seconds)) as server:
         report = judge(server, tmp_path)
     assert [each.code for each in report.roots] == ["CTRL006"]
+
+
+@pytest.mark.parametrize(
+    ("ahead", "written", "took", "skew"),
+    [(0, 6, 6, 0.5), (0, 0, 6, 0), (0, 3, 6, 0), (60, 3, 6, 57.5), (-60, 3, 6, -56.5), (5, 0, 0, 5.5), (1, 0, 0, 1.5)],
+)
+def test_what_the_time_of_an_answer_explains_is_no_difference_of_clocks(
+    ahead: float, written: float, took: float, skew: float
+) -> None:
+    """Its date may have been written at any moment of it."""
+    seen = _Reading(CLOSED, Deadline(1), "")
+    seen._clock(dated(timedelta(seconds=ahead + written), took))
+    assert seen.skew == timedelta(seconds=skew)
+
+
+def test_the_clock_is_told_by_the_fastest_answer() -> None:
+    seen = _Reading(CLOSED, Deadline(1), "")
+    for date, took in ((30, 20.0), (3, 0.0), (30, 10.0)):
+        seen._clock(dated(timedelta(seconds=date), took))
+    assert seen.skew == timedelta(seconds=3.5)
+
+
+# No question is put.
+CLOSED: Any = None
+
+
+def dated(date: timedelta, took: float) -> Answer:
+    """An answer to what was asked at noon, with this date after that, by the server's clock."""
+    noon = datetime(2026, 11, 25, 12, tzinfo=UTC)
+    return Answer(200, b"", noon + date, None, noon + timedelta(seconds=took), took)
 
 
 def test_without_a_date_there_is_no_word_on_clocks(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def pod(name: str, code: str = "POD001", severity: Severity = CRITICAL) -> Findi
 
 def look(*findings: Finding, failed: tuple[str, ...] = (), unread: tuple[str, ...] = ()) -> Look:
     runs = tuple(
-        CheckRun(row.code, row.title, Status.FAILED if row.code in failed else Status.OK) for row in TABLE[:40]
+        CheckRun(row.code, row.title, Status.FAILED if row.code in failed else Status.OK) for row in TABLE[:50]
     )
     report = Report(findings, runs, tuple(FailedRead(name, "late") for name in unread), now=NOW)
     return Look(report, report.exit_code)
@@ -55,7 +55,7 @@ def test_new_changed_gone_and_still() -> None:
         "12:00:30 UTC changed critical Pod media/c [POD001]: crashes again [2J and again",
         "12:00:30 UTC changed warning Pod media/d [POD001]: crashes again [2J and again",
         "12:00:30 UTC gone critical Pod media/a [POD001]",
-        "12:00:30 UTC 1 new, 2 changed, 1 gone, 1 still; 3 critical findings, 1 warning; 40 checks: 40 run",
+        "12:00:30 UTC 1 new, 2 changed, 1 gone, 1 still; 3 critical findings, 1 warning; 50 checks: 50 run",
     ]
 
 
@@ -64,7 +64,7 @@ def test_what_could_not_be_looked_at_is_not_gone() -> None:
     assert said(ILL, now) == [
         "12:00:30 UTC unseen critical Pod media/web [POD001]: crashes again [2J and again",
         "12:00:30 UTC could not read pods: late",
-        "12:00:30 UTC 1 unseen; nothing found, but not all could be read; 40 checks: 39 run, 1 could not run",
+        "12:00:30 UTC 1 unseen; nothing found, but not all could be read; 50 checks: 49 run, 1 could not run",
     ]
     assert said(now, now) == []
     assert len(said(now, WELL)) == 1, "it is told that all can be read again"

@@ -37,8 +37,8 @@ end	1
 """
 
 
-# And four new disks of 4 TB to what it asks of a NAS (homelab.storage.probe).
-_DISKS = {f"ata-REHEARSAL_D{n}": f"sd{letter}" for n, letter in enumerate("abcdef", 1)}
+# And eight new disks of 4 TB to what it asks of a NAS (homelab.storage.probe).
+_DISKS = {f"ata-REHEARSAL_D{n}": f"sd{letter}" for n, letter in enumerate("abcdefgh", 1)}
 
 
 def _storage():
@@ -84,7 +84,7 @@ def _storage():
             f"content\t{kernel}\tzero",
         ]
     empty = ["mountpoint\ttank\tnone\t\t\t", "mountpoint\tpics\tnone\t\t\t"]
-    empty += ["mountpoint\tfilms\tnone\t\t\t", "end"]
+    empty += ["mountpoint\tfilms\tnone\t\t\t", "mountpoint\tattic\tnone\t\t\t", "end"]
     return "\n".join(["lsblk\t" + _json.dumps({"blockdevices": devices}), *lines, *empty]) + "\n"
 
 
@@ -120,16 +120,18 @@ nas = [
     _host(
         "nas",
         "192.0.2.31",
-        disks={name: {"id": f"ata-REHEARSAL_{name.upper()}"} for name in ("d1", "d2", "d3", "d4", "d5", "d6")},
+        disks={f"d{n}": {"id": f"ata-REHEARSAL_D{n}"} for n in range(1, 9)},
         pools={
             "tank": {"kind": "mdraid", "level": "raid1", "disks": ["d1", "d2"], "filesystem": "ext4"},
             "pics": {"kind": "btrfs", "level": "raid1", "disks": ["d3", "d4"]},
             "films": {"kind": "snapraid", "disks": ["d5"], "parity": ["d6"]},
+            "attic": {"kind": "zfs", "level": "mirror", "disks": ["d7", "d8"]},
         },
         volumes={
             "media": {"pool": "tank", "quota": "500G"},
             "album": {"pool": "pics", "owner": "anna"},
             "kube": {"pool": "tank"},
+            "archive": {"pool": "attic", "quota": "1T"},
         },
         users={"anna": {"uid": 2001}},
         shares={

@@ -28,7 +28,7 @@ def validate(raw: RawInventory) -> Home:
     problems += rules.check_unique(seats)
     base, found = shared.base(seats)
     problems += found
-    problems += rules.check_storage(seats, raw.environment)
+    problems += rules.check_storage(seats)
     problems += rules.check_power(seats)
     cluster = None
     nodes = [seat for seat in seats if seat.role]

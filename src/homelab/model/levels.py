@@ -6,7 +6,7 @@ its raid5 and raid6 are unstable. ZFS: zpoolconcepts(7).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -68,8 +68,6 @@ LEVELS = (
     Level("zfs", "raidz2", least=4, losses=2, parity=2, number=2),
     Level("zfs", "raidz3", least=5, losses=3, parity=3, number=3),
 )
-# Kinds that are built, and not seen to survive a boot and a dead disk yet: for the hosts of these inventories alone.
-UNSEEN_KINDS: Mapping[str, tuple[str, ...]] = {"zfs": ("sandbox",)}
 # Levels that somebody may ask for, and why not.
 REFUSED = {
     ("btrfs", "raid5"): " is unstable upstream, refused",
@@ -94,11 +92,6 @@ def offered(kind: str) -> str:
     """What to write instead of a level that is none: ``write "raid1", "raid5" or "raid6"``."""
     *others, last = (f'"{name}"' for name in names(kind))
     return f"write {', '.join(others)} or {last}"
-
-
-def unseen(kind: str, environment: str) -> bool:
-    """Whether a kind is not offered yet to the hosts of an inventory, which is known by its file's stem."""
-    return environment not in UNSEEN_KINDS.get(kind, (environment,))
 
 
 def level(kind: str, name: str) -> Level:

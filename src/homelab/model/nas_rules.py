@@ -12,7 +12,6 @@ from homelab.model.nas import Disk, Pool
 from homelab.model.nas_written import Written
 from homelab.model.networks import AnyAddress, AnyNetwork
 from homelab.model.problems import Problem, did_you_mean
-from homelab.model.storage import kinds_offered
 from homelab.model.strict import shown, words
 
 # Pools are mounted at /srv/<name>; Debian's packages keep what they serve in these.
@@ -35,12 +34,8 @@ _TAKEN_BY_ZFS = re.compile(r"(mirror|raidz|draid|spare).*|log|c\d.*")
 
 @dataclass(frozen=True)
 class Around:
-    """The home around a NAS: hosts and networks by name, None where what was written of them is wrong.
+    """The home around a NAS: hosts and networks by name, None where what was written of them is wrong."""
 
-    ``environment`` is the inventory's file's stem.
-    """
-
-    environment: str
     hosts: Mapping[str, AnyAddress | None]
     networks: Mapping[str, AnyNetwork | None]
 
@@ -48,7 +43,7 @@ class Around:
 def check(written: Written, around: Around) -> Iterator[Problem]:
     """Everything that does not fit together on one NAS."""
     yield from _check_disks(written)
-    yield from _check_pools(written, around.environment)
+    yield from _check_pools(written)
     yield from _check_volumes(written)
     yield from _check_users(written)
     yield from nas_shares.check(written, around.hosts, around.networks)
@@ -80,7 +75,7 @@ def _check_disks(written: Written) -> Iterator[Problem]:
         seen[name] = disk
 
 
-def _check_pools(written: Written, environment: str) -> Iterator[Problem]:
+def _check_pools(written: Written) -> Iterator[Problem]:
     nas = written.nas
     first: dict[str, str] = {}
     adopted: dict[str, str] = {}
@@ -90,9 +85,7 @@ def _check_pools(written: Written, environment: str) -> Iterator[Problem]:
             found = f"would hide /srv/{name}, where packages keep what they serve"
             yield Problem(place, found, "give the pool another name")
         yield from nas_snapraid.check(written, name, pool)
-        if levels.unseen(pool.kind, environment):
-            yield Problem(f"{place}.kind", f"{pool.kind}: not supported yet", kinds_offered())
-        elif pool.kind != "snapraid":
+        if pool.kind != "snapraid":
             yield from _check_count(f"{place}.disks", pool)
         places = [("disks", index) for index in range(len(pool.disks))]
         places += [("parity", index) for index in range(len(pool.parity))]
@@ -163,8 +156,7 @@ def _check_snapshots(written: Written) -> Iterator[Problem]:
         pool = nas.pools.get(volume.pool) if volume else None
         if volume and pool and pool.kind not in _WITH_SNAPSHOTS:
             found = f"pool {volume.pool} is {pool.kind}: its filesystem has none"
-            kinds = " or ".join(kind for kind in _WITH_SNAPSHOTS if kind not in levels.UNSEEN_KINDS)
-            yield Problem(place, found, f"use {kinds} for that pool, or leave it out")
+            yield Problem(place, found, f"use {' or '.join(_WITH_SNAPSHOTS)} for that pool, or leave it out")
         if not (kept.hourly or kept.daily or kept.weekly or kept.monthly):
             yield Problem(place, "keeps none", 'write how many, {"hourly": 24, "daily": 7}')
 

@@ -59,7 +59,7 @@ def check_unique(seats: list[Seat]) -> Iterator[Problem]:
             yield Problem(f"{seat.place}.ssh_hostname", f"{at} is {first.place} as well", "give each host its own")
 
 
-def check_storage(seats: list[Seat], environment: str) -> Iterator[Problem]:
+def check_storage(seats: list[Seat]) -> Iterator[Problem]:
     """What every NAS is said to keep fits together, and with the home around it."""
     hosts = {seat.name: seat.host.address if seat.host else None for seat in seats}
     networks: dict[str, AnyNetwork | None] = {}
@@ -71,7 +71,7 @@ def check_storage(seats: list[Seat], environment: str) -> Iterator[Problem]:
                 networks[str(name)] = read_network(value)
             except PydanticCustomError:
                 networks[str(name)] = None
-    around = nas_rules.Around(environment, hosts, networks)
+    around = nas_rules.Around(hosts, networks)
     for seat in seats:
         if seat.written:
             yield from nas_rules.check(seat.written, around)

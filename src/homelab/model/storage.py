@@ -67,28 +67,17 @@ def disk_id(value: object) -> str:
 
 def pool_kind(value: object) -> str:
     """What keeps the pool's disks together."""
-    # One that is not offered yet is refused where it is known whose inventory this is.
     if value in _KINDS:
         return str(value)
-    remedy = kinds_offered()
+    remedy = f"write {', '.join(_KINDS[:-1])} or {_KINDS[-1]}"
     if value == "luks":
         raise refuse("luks lies under a pool and is none", 'write mdraid or btrfs, and "encryption" beside it')
     if value in ("mergerfs", "mergerfs+snapraid"):
         raise refuse(f"{shown(value)} is not a kind of pool", "write snapraid, whose disks are joined by mergerfs")
     if isinstance(value, str) and value in _KINDS_LATER:
         raise refuse(f"{value}: not supported yet", remedy)
-    known = (*_offered(), *_KINDS_LATER)
+    known = (*_KINDS, *_KINDS_LATER)
     raise refuse(f"{shown(value)} is not a kind of pool", did_you_mean(str(value), known, remedy))
-
-
-def _offered() -> tuple[str, ...]:
-    return tuple(kind for kind in _KINDS if kind not in levels.UNSEEN_KINDS)
-
-
-def kinds_offered() -> str:
-    """What to write instead of a kind that is none, or is not offered yet."""
-    *others, last = _offered()
-    return f"write {', '.join(others)} or {last}"
 
 
 def pool_level(value: object, info: ValidationInfo) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import io
 import json
 import re
@@ -89,30 +88,11 @@ def test_a_raid10_takes_an_even_number_of_disks() -> None:
     assert line.startswith("nas.pools.tank.disks: 5 disks cannot be mdraid raid10, which keeps all in pairs; write 4")
 
 
-def simulated(own: dict[str, Any]) -> Nas:
-    """The same, written down for the sandbox."""
-    kept = validate(dataclasses.replace(given_nas(own), path=Path("sandbox.py"))).host("nas").storage
-    assert kept is not None
-    return kept
-
-
 def of_kind(each: levels.Level, **pool: Any) -> dict[str, Any]:
     """As few disks as a level takes, and the pool of them, with what else is said of it."""
     disks = [f"d{number}" for number in range(each.least)]
     listed = {"kind": each.kind, "level": each.name, "disks": disks, **pool}
     return {"disks": {name: {"id": f"ata-DISK_{name}"} for name in disks}, "pools": {"tank": listed}}
-
-
-@pytest.mark.parametrize(
-    "each", [each for each in levels.LEVELS if each.kind in levels.UNSEEN_KINDS], ids=lambda each: each.name
-)
-def test_a_kind_that_nobody_has_seen_yet_is_for_the_sandbox_alone(each: levels.Level) -> None:
-    own = of_kind(each)
-    assert refused(own) == [f"nas.pools.tank.kind: {each.kind}: not supported yet; write mdraid, btrfs or snapraid"]
-    assert simulated(own).pools["tank"].level == each.name
-    own["pools"]["tank"]["disks"] = own["pools"]["tank"]["disks"][1:]
-    with pytest.raises(InventoryError, match=rf"nas\.pools\.tank\.disks: .* cannot be {each.kind} {each.name}; write"):
-        simulated(own)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +109,7 @@ def test_a_kind_that_nobody_has_seen_yet_is_for_the_sandbox_alone(each: levels.L
 )
 def test_what_no_pool_of_zfs_can_be(pool: dict[str, Any], words: str) -> None:
     with pytest.raises(InventoryError) as refusal:
-        simulated(of_kind(levels.level("zfs", "mirror"), **pool))
+        storage(of_kind(levels.level("zfs", "mirror"), **pool))
     (line,) = str(refusal.value).splitlines()
     assert words in line
 
@@ -139,18 +119,18 @@ def test_what_zfs_lets_no_pool_be_called(name: str) -> None:
     own = of_kind(levels.level("zfs", "mirror"))
     own["pools"][name] = own["pools"].pop("tank")
     with pytest.raises(InventoryError, match=rf"nas\.pools\.{name}: no pool of ZFS may be called so; give the pool"):
-        simulated(own)
+        storage(own)
 
 
 def test_a_pool_of_zfs_is_adopted_by_its_guid() -> None:
-    kept = simulated(of_kind(levels.level("zfs", "raidz1"), uuid="12345678901234567890"))
+    kept = storage(of_kind(levels.level("zfs", "raidz1"), uuid="12345678901234567890"))
     assert kept.pools["tank"].uuid == "12345678901234567890"
 
 
 def test_volumes_of_zfs_have_snapshots() -> None:
     own = of_kind(levels.level("zfs", "mirror"))
     own |= {"volumes": {"media": {"pool": "tank"}}, "snapshots": {"media": {"hourly": 24}}}
-    assert simulated(own).snapshots["media"].hourly == 24
+    assert storage(own).snapshots["media"].hourly == 24
 
 
 def test_what_fits_is_taken() -> None:

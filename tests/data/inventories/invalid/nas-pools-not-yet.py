@@ -6,7 +6,7 @@ nas = [
             "address": "192.0.2.31",
             "disks": {"left": {"id": "ata-DISK_left"}, "right": {"id": "ata-DISK_right"}},
             "pools": {
-                "a": {"kind": "zfs", "level": "raidz1", **_pair},
+                "a": {"kind": "lvm", "level": "raid1", **_pair},
                 "b": {"kind": "snapraid", "level": "parity", **_pair},
                 "c": {"kind": "mergerfs", "level": "mfs", **_pair},
                 "d": {"kind": "luks", "level": "raid1", **_pair},

@@ -78,6 +78,8 @@ REFUSED = {
     ("mdraid", "raid0"): " loses everything with any one disk",
     ("mdraid", "linear"): " loses everything with any one disk",
     ("mdraid", "raid4"): ": not supported yet",
+    # Of the three that are as near to it none is to be proposed by chance.
+    ("zfs", "raidz"): " is raidz1 by its short name",
     ("zfs", "stripe"): " loses everything with any one disk",
     ("zfs", "draid"): ": not supported yet",
 }

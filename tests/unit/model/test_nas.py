@@ -104,6 +104,7 @@ def of_kind(each: levels.Level, **pool: Any) -> dict[str, Any]:
         ({"kind": "btrfs", "level": "raid1", "uuid": "1234567890123456789"}, "is not one of a btrfs, which is five"),
         ({"level": "raid1"}, 'raid1 is a level of mdraid, not of zfs; write "mirror", "raidz1", "raidz2" or "raidz3"'),
         ({"level": "stripe"}, "stripe of zfs loses everything with any one disk"),
+        ({"level": "raidz"}, 'raidz of zfs is raidz1 by its short name; write "mirror", "raidz1", "raidz2" or'),
         ({"level": "draid"}, "draid of zfs: not supported yet"),
     ],
 )

@@ -230,16 +230,19 @@ def _started(case: Case, record: Record | None, new: Record) -> Step:
     return step("config", case, f"start {case.name}{without}", command)
 
 
+def _absent(case: Case, record: Record | None) -> Problem:
+    """What the loss of disks means for the others, where the pool works without them."""
+    left = case.level.survives(len(case.pool.disks)) - len(case.absent)
+    alone = f"its data are on {' and '.join(case.disks)} alone" if left <= 0 else f"of the others {left} more may die"
+    remedy = f"plug it in; or, if it is dead, {_replaced_by(case, case.absent[0])}"
+    return Problem(case.place, f"{_gone(case, record)} is gone, and {alone}", remedy)
+
+
 def _trouble(case: Case, record: Record | None) -> Iterator[Problem]:
     """What its owner has to know of an array that works, and for how long yet."""
-    array, level = case.array, case.level
-    left = level.survives(len(case.pool.disks)) - len(case.absent)
+    array = case.array
     if case.absent:
-        alone = (
-            f"its data are on {' and '.join(case.disks)} alone" if left <= 0 else f"of the others {left} more may die"
-        )
-        remedy = f"plug it in; or, if it is dead, {_replaced_by(case, case.absent[0])}"
-        yield Problem(case.place, f"{_gone(case, record)} is gone, and {alone}", remedy)
+        yield _absent(case, record)
         return
     if array is None or not array.runs:
         return
@@ -319,13 +322,8 @@ def _elsewhere(case: Case, newest: ZfsMember) -> Problem | None:
 
 def _trouble_of(case: Case, record: Record | None, runs: Zpool | None) -> Iterator[Problem]:
     """What its owner has to know of a zpool that works, and for how long yet."""
-    left = case.level.survives(len(case.pool.disks)) - len(case.absent)
     if case.absent:
-        alone = (
-            f"its data are on {' and '.join(case.disks)} alone" if left <= 0 else f"of the others {left} more may die"
-        )
-        remedy = f"plug it in; or, if it is dead, {_replaced_by(case, case.absent[0])}"
-        yield Problem(case.place, f"{_gone(case, record)} is gone, and {alone}", remedy)
+        yield _absent(case, record)
         return
     if runs is None:
         return

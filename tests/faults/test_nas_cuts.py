@@ -43,7 +43,17 @@ def test_a_power_cut_in_a_deploy_is_mended_by_the_next_one(lab: Lab, more: str, 
     log = tmp_path / "deploy.log"
     if moment == MOMENTS[-1]:
         lab.ssh("nas", "echo '# a hand was here' >>/etc/samba/smb.conf")
-    running = lab.start_deploy(log, "nas", more)
+    cut_off(lab, more, moment, log)
+    done = deploy(lab, inventory=more)
+    assert done.code == 0, done.reasons
+    assert lab.ssh("nas", f"findmnt -no FSTYPE /srv/{POOL}").strip() == "ext4"
+    again = deploy(lab, inventory=more)
+    assert (again.code, again.changes) == (0, {}), again.reasons
+
+
+def cut_off(lab: Lab, inventory: str, moment: str, log: Path) -> None:
+    """Begin a deploy of the NAS, pull the plug of that when the deploy says that it is at this operation, and boot."""
+    running = lab.start_deploy(log, "nas", inventory)
     try:
         until(f"the deploy says {moment}", lambda: f"Starting operation: {moment}" in _said(log), 900)
         power("power-cut", "nas")
@@ -51,11 +61,6 @@ def test_a_power_cut_in_a_deploy_is_mended_by_the_next_one(lab: Lab, more: str, 
         running.kill()
         running.wait()
     start(lab)
-    done = deploy(lab, inventory=more)
-    assert done.code == 0, done.reasons
-    assert lab.ssh("nas", f"findmnt -no FSTYPE /srv/{POOL}").strip() == "ext4"
-    again = deploy(lab, inventory=more)
-    assert (again.code, again.changes) == (0, {}), again.reasons
 
 
 def _said(log: Path) -> str:

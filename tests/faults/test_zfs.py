@@ -28,7 +28,7 @@ from tests.faults.conftest import pools, power, sandbox, storage
 from tests.faults.test_consent import POOL, forget
 from tests.faults.test_levels import AT, FIRST, added, by_id, filled
 from tests.faults.test_nas import count, deploy, disk, lab, start, synced, until, writing, written
-from tests.faults.test_nas_cuts import _said as said
+from tests.faults.test_nas_cuts import cut_off
 from tests.faults.test_replace import OF_A_DISK, replace
 from tests.hosts import inventory
 from tests.sandbox.hosts import ROOT
@@ -483,15 +483,8 @@ def test_a_power_cut_in_a_deploy_is_mended_by_the_next_one(lab: Lab, ready: None
     away(lab, made.numbers)
     try:
         added(lab, made.numbers)
-        more, log = listed(lab, made), tmp_path / "deploy.log"
-        running = lab.start_deploy(log, "nas", more)
-        try:
-            until(f"the deploy says {moment}", lambda: f"Starting operation: {moment}" in said(log), 900)
-            power("power-cut", "nas")
-        finally:
-            running.kill()
-            running.wait()
-        start(lab)
+        more = listed(lab, made)
+        cut_off(lab, more, moment, tmp_path / "deploy.log")
         done = deploy(lab, inventory=more)
         assert done.code == 0, done.reasons
         mounted(lab)

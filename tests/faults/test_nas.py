@@ -7,9 +7,11 @@ import re
 import shlex
 import time
 from collections.abc import Iterator
+from pathlib import PurePath
 
 import pytest
 
+from homelab.nas.scripts import path
 from tests.faults.conftest import pools, power
 from tests.hosts import inventory
 from tests.sandbox.lab import Deployed, Lab
@@ -198,17 +200,22 @@ def test_a_backup_restores_and_a_flipped_byte_is_found(lab: Lab) -> None:
     status = lab.ssh("nas", "cat /var/lib/homelab/status/restore-nightly")
     assert "ok" in status.lower(), status
     repository = "/var/backups/homelab-restic"
-    # What the backup just wrote is in its index, so it is read; and a byte that is flipped is another one for certain.
-    lab.ssh(
-        "nas",
-        f"set -e; cp -a {repository} {repository}.kept; cd {repository}/data;"
-        " f=$(find . -type f -size +20k -printf '%T@ %p\\n' | sort -n | tail -n 1 | cut -d ' ' -f 2);"
-        " chmod u+w $f; old=$(od -An -tu1 -j 5000 -N 1 $f);"
-        " printf \"$(printf '\\\\%03o' $((old ^ 1)))\" | dd of=$f bs=1 seek=5000 conv=notrunc status=none;"
-        f" ! cmp -s $f {repository}.kept/data/$f",
-    )
+    # What the backup just wrote is in the repository's index, so it is read.
+    newest = "find . -type f -size +20k -printf '%T@ %p\\n' | sort -n | tail -n 1 | cut -d ' ' -f 2"
+    pack = lab.ssh("nas", f"set -e; cp -a {repository} {repository}.kept; cd {repository}/data; {newest}").strip()
+    at = f"{repository}/data/{pack}"
     try:
-        check = "restic --password-file /etc/homelab/backup/nightly.password -r {} check --read-data >/dev/null 2>&1"
-        assert "bad" in lab.ssh("nas", check.format(repository) + " || echo bad", timeout=900)
+        old = int(lab.ssh("nas", f"od -An -tu1 -j 5000 -N 1 {at}"))
+        flip = f"printf '\\{old ^ 1:03o}' | dd of={at} bs=1 seek=5000 conv=notrunc status=none"
+        lab.ssh("nas", f"chmod u+w {at}; {flip}; ! cmp -s {at} {repository}.kept/data/{pack}")
+        # The NAS's own check, at the part in which restic counts this pack.
+        parts = int(lab.ssh("nas", "sed -n 's/^parts=//p' /etc/homelab/backup/nightly"))
+        part = int(PurePath(pack).name[:2], 16) % parts + 1
+        lab.ssh("nas", f"echo {part} >/var/lib/homelab/backup/nightly.part")
+        said = lab.ssh("nas", f"{path('homelab-backup')} nightly check 2>&1 || true", timeout=900)
+        assert f"the repository is damaged or could not be read (restic check of part {part} of {parts})" in said
+        assert "failed" in lab.ssh("nas", "cat /var/lib/homelab/status/check-nightly")
     finally:
         lab.ssh("nas", f"rm -rf {repository}; mv {repository}.kept {repository}; rm -f /srv/tank/media/b?")
+    lab.ssh("nas", f"{path('homelab-backup')} nightly check", timeout=900)
+    assert "ok" in lab.ssh("nas", "cat /var/lib/homelab/status/check-nightly")

@@ -29,7 +29,14 @@ if [ -e /run/reboot-required ] || [ -n "$newer" ]; then
   say reboot required
   { cat /run/reboot-required.pkgs 2>/dev/null; printf '%s\n' "$newer"; } | sed '/^$/d' | sort -u | each because
 fi
-say system "$(systemctl is-system-running 2>/dev/null)"
+system=$(systemctl is-system-running 2>/dev/null)
+if [ "$system" = starting ]; then
+  # systemctl(1): it is until the job queue becomes idle for the first time. A backup that the host was off for is begun at
+  # boot and takes hours, and nothing waits for it; where it is all that is left in the queue, the host has started.
+  jobs=$(systemctl list-jobs --plain --no-legend 2>/dev/null | awk 'NF == 4 {print $2}')
+  if [ -n "$jobs" ] && ! printf '%s\n' "$jobs" | grep -qvE '^homelab-(backup|scrub|snapshot|sync)@'; then system=running; fi
+fi
+say system "$system"
 systemctl list-units --failed --plain --no-legend 2>/dev/null | cut -d' ' -f1 | each failed
 # Work on the disks that a reboot would cut.
 systemctl list-units --type=service --state=activating --plain --no-legend \

@@ -134,7 +134,13 @@ def run(tmp_path: Path, script: str) -> str:
 
 
 def look(
-    tmp_path: Path, lists: str, *, fails: str = "", running: str = "6.1.0-30-amd64", contained: bool = False
+    tmp_path: Path,
+    lists: str,
+    *,
+    fails: str = "",
+    running: str = "6.1.0-30-amd64",
+    contained: bool = False,
+    systemctl: str = SYSTEMCTL,
 ) -> Seen:
     """A look with an apt-get that fails where it is told to, and a folder of the test's in the place of /."""
     simulated = tmp_path / "simulated"
@@ -142,7 +148,7 @@ def look(
     cases = [f'*" {fails} "*) printf "%s\\n" "{INTERRUPTED}" >&2; exit 100 ;;'] if fails else []
     cases.append(f'*" upgrade "*) cat {simulated} ;;')
     command(tmp_path, "apt-get", "\n".join([f'echo "$*" >>{tmp_path}/asked', 'case "$* " in', *cases, "esac"]))
-    command(tmp_path, "systemctl", SYSTEMCTL)
+    command(tmp_path, "systemctl", systemctl)
     command(tmp_path, "uname", f"echo {running}")
     command(tmp_path, "systemd-detect-virt", f"exit {0 if contained else 1}")
     script = (FILES / "look.sh").read_text()
@@ -327,6 +333,23 @@ def test_units_and_mounts(tmp_path: Path) -> None:
         ("homelab-scrub@tank.service",),
     )
     assert (seen.unit, seen.queued, seen.started) == ("activating", True, datetime(2026, 1, 1, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("jobs", "system"),
+    [
+        (["141 homelab-backup@nightly.service start running"], "running"),
+        (["141 homelab-backup@off.service start running", "98 multi-user.target start waiting"], "starting"),
+        (["141 homelab-backup@off.service start waiting", "55 srv-tank.mount start running"], "starting"),
+        ([], "starting"),
+    ],
+)
+def test_a_backup_that_was_missed_does_not_keep_a_host_from_having_started(
+    tmp_path: Path, jobs: list[str], system: str
+) -> None:
+    queue = "\n".join(jobs or ["No jobs running."])
+    said = SYSTEMCTL.replace("echo degraded ;;", f"echo starting ;;\nlist-jobs*) echo '{queue}' ;;")
+    assert look(tmp_path, "none", systemctl=said).system == system
 
 
 def test_a_dry_look_goes_by_lists_of_its_own_and_leaves_none(tmp_path: Path) -> None:

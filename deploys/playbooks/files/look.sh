@@ -66,6 +66,13 @@ printf '%s\n' "$mounts" | sed -n 's/^unmounted //p' | each unmounted
 # From the kernel's table: looking at a mount whose server is gone would hang.
 awk '$3 ~ /^(nfs|nfs4|cifs)$/ {print $1 " " $2}' /proc/self/mounts | each remote
 cat /proc/fs/nfsd/clients/*/info 2>/dev/null | sed -n 's/^address: "\(.*\):[0-9]*"$/\1/p' | sort -u | each client
+# Services that run a program or library which an upgrade has replaced, as their old files are still mapped. What pods and
+# other containers map is of their images, and what sessions do ends with them.
+if [ "$lists" = none ]; then
+  grep -lE '^[^ ]+ r-xp .* /(usr/|lib|s?bin/).* \(deleted\)$' /proc/[0-9]*/maps 2>/dev/null | while IFS= read -r maps; do
+    sed -nE 's,^[^/]*/system\.slice/([^/]*\.slice/)*([^/]*\.service)(/.*)?$,\2,p' "${maps%/maps}/cgroup" 2>/dev/null
+  done | sort -u | each old
+fi
 if [ -e /run/homelab/lock ] && ! flock -n /run/homelab/lock true; then say locked "a deploy is running"; fi
 
 if [ "$lists" != none ]; then

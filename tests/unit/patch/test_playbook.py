@@ -152,7 +152,7 @@ def look(
     command(tmp_path, "uname", f"echo {running}")
     command(tmp_path, "systemd-detect-virt", f"exit {0 if contained else 1}")
     script = (FILES / "look.sh").read_text()
-    for path in ("/boot/vmlinuz-", "/lib/modules/", "/run/reboot-required"):
+    for path in ("/boot/vmlinuz-", "/lib/modules/", "/run/reboot-required", "/proc/[0-9]*/maps"):
         assert path in script
         script = script.replace(path, f"{tmp_path}{path}")
     return parse(run(tmp_path, f"lists={lists}\n{script}"))
@@ -333,6 +333,31 @@ def test_units_and_mounts(tmp_path: Path) -> None:
         ("homelab-scrub@tank.service",),
     )
     assert (seen.unit, seen.queued, seen.started) == ("activating", True, datetime(2026, 1, 1, tzinfo=UTC))
+
+
+MAPPED = "7f1ac0000000-7f1ac0020000 r-xp 00001000 08:01 1234                       {}\n"
+
+
+def test_services_that_run_what_was_upgraded(tmp_path: Path) -> None:
+    ssl = "/usr/lib/x86_64-linux-gnu/libssl.so.3 (deleted)"
+    processes = {
+        1: (ssl, "0::/init.scope"),
+        11: ("/usr/sbin/smbd (deleted)", "0::/system.slice/smbd.service"),
+        12: (ssl, "0::/system.slice/system-getty.slice/getty@tty1.service"),
+        13: (ssl, "1:name=systemd:/system.slice/ssh.service\n0::/system.slice/ssh.service"),
+        14: ("/usr/lib/x86_64-linux-gnu/libssl.so.3", "0::/system.slice/cron.service"),
+        15: ("/memfd:pulseaudio (deleted)", "0::/system.slice/sound.service"),
+        16: (ssl, "0::/user.slice/user-1000.slice/user@1000.service/app.slice"),
+        17: (ssl, "0::/kubepods/besteffort/pod1/2"),
+        18: (ssl, "0::/system.slice/docker-0a1b.scope"),
+    }
+    for number, (file, group) in processes.items():
+        folder = tmp_path / "proc" / str(number)
+        folder.mkdir(parents=True)
+        (folder / "maps").write_text(MAPPED.format("/usr/bin/other") + MAPPED.format(file))
+        (folder / "cgroup").write_text(f"{group}\n")
+    assert look(tmp_path, "none").old == ("getty@tty1.service", "smbd.service", "ssh.service")
+    assert look(tmp_path, "refresh").old == ()
 
 
 @pytest.mark.parametrize(

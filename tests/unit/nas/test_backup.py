@@ -551,12 +551,14 @@ def test_what_a_killed_backup_had_frozen_goes_with_it(of_zfs: ZfsHost) -> None:
     assert of_zfs.snapshots() == others, "a run begins with that, of volumes too that it no longer has"
     (lock,) = of_zfs.path("/var/lib/homelab/backup").glob("*.lock")
     of_zfs.snapshot("tank/gone@homelab-backup-off", mark="homelab:backup")
+    restored = of_zfs.write("/var/lib/homelab/backup/off.scratch/files/srv/tank/media/a", "a")
     with lock.open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         assert of_zfs.system(release).returncode == 0
-        assert "tank/gone@homelab-backup-off" in of_zfs.snapshots()
+        assert "tank/gone@homelab-backup-off" in of_zfs.snapshots() and restored.exists()
     assert of_zfs.system(release).returncode == 0
     assert of_zfs.snapshots() == others
+    assert not of_zfs.path("/var/lib/homelab/backup/off.scratch").exists()
 
 
 @pytest.mark.parametrize(

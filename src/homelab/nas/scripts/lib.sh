@@ -88,8 +88,10 @@ frozen_by() {
   done
 }
 
-# let_go NAME: delete that, and nothing else; under the backup's lock, or it would be taken from under a run.
+# let_go NAME: delete that and what a restore test had laid down, and nothing else; under the backup's lock, or it would be
+# taken from under a run.
 let_go() {
+  rm -rf "$var/backup/$1.scratch"
   frozen_by "$1" | while read -r each; do
     case $each in
       /*) btrfs -q subvolume delete "$each" >/dev/null ;;

@@ -632,14 +632,18 @@ def uninstalled(charts: Charts, gone: Gone, deadline: float = DEADLINE) -> Gener
 
 def _uninstall(charts: Charts, gone: Gone, deadline: float) -> None:
     api = charts.reached()
+    # Somebody may have thought long before they confirmed the plan.
+    path = f"{_CONFIGS if gone.packaged else _HELMCHARTS}/{gone.name}"
+    live = api.get(_secret(gone.namespace, gone.name) if gone.left else path)
+    if live is not None and (theirs := objects.environment(live)) != charts.home.environment:
+        whose = f"of the inventory {theirs}" if theirs else "nobody's by its annotation"
+        raise Refusal([f"{gone.name}: is {whose} by now, and stays; deploy again"])
     if gone.left:
         _uninstalled_whole(api, gone)
         api.delete(_secret(gone.namespace, gone.name))
         return
-    # Somebody may have thought long before they confirmed the plan.
     if problems := [*_needed(api, (gone,)), *_not_kept(api, (gone,))]:
         raise Refusal(problems)
-    path = f"{_CONFIGS if gone.packaged else _HELMCHARTS}/{gone.name}"
     if gone.packaged:
         # K3s's own goes on, as its values have it.
         _keep(api, gone.name, gone.namespace)

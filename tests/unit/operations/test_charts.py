@@ -517,6 +517,19 @@ def test_what_another_inventory_lists_is_left_to_it_without_a_word(
     assert "ntfy" not in caplog.text and "traefik" not in caplog.text
 
 
+def test_what_another_inventory_has_claimed_since_the_plan_is_not_uninstalled(
+    api: ChartsApi, deploy: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    apply(deploy(NTFY))
+    made = deploy()
+    api.asked.clear()
+    api.objects[f"{HELMCHARTS}/ntfy"]["metadata"]["annotations"][MARK] = "home"
+    (command,) = operations.uninstalled._inner(made, made.gone[0])
+    assert command.function(*command.args) is False
+    assert "ntfy: is of the inventory home by now, and stays; deploy again" in caplog.text
+    assert api.written == []
+
+
 def test_what_another_inventory_lists_is_not_taken_from_it(api: ChartsApi, deploy: Any) -> None:
     apply(deploy(NTFY))
     made = deploy(NTFY)

@@ -29,6 +29,7 @@ case "$*" in
     [ -n "$(row "$6")" ] || { echo "cannot open '$6': dataset does not exist" >&2; exit 1; }
     row "$6" | awk -F '\t' '$2 == "homelab:backup" {print $3 "\t" $4; next} {print "-\t-"}' ;;
   "list -Hp -d 0 -o name,used,available") cat "$HOMELAB_ROOT/zpool-room" ;;
+  "list -H -o name -t snapshot -r tank") cut -f 1 "$at" ;;
   "list -H -o name -t filesystem,volume -r "*) cat "$HOMELAB_ROOT/zfs-datasets" 2>/dev/null || echo "$8" ;;
   "snapshot -o "*)
     mark=$3

@@ -13,7 +13,7 @@ from homelab.counting import many
 from homelab.model import Cluster, Home, InventoryError, Problem, SecretRef, Taint
 from homelab.model.nas import Alerts, Nas, Share, Snapshots
 from homelab.model.strict import Strict
-from homelab.settings import SecretError, resolve_secret
+from homelab.settings import SecretError, resolve_secret, unreadable
 
 VERSION = 1
 
@@ -66,9 +66,7 @@ def prove_secrets(home: Home, base: Path) -> None:
         try:
             resolve_secret(reference, base=base)
         except SecretError as error:
-            # The error names the reference, then what was found and what to do.
-            found, _, remedy = str(error).partition("; ")
-            problems.append(Problem(place, found, remedy))
+            problems.append(unreadable(place, reference, error))
     if problems:
         raise InventoryError(problems)
 

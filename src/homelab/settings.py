@@ -11,7 +11,7 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from homelab.model.problems import did_you_mean
+from homelab.model.problems import Problem, did_you_mean
 from homelab.model.secret import SecretRef
 from homelab.model.strict import refusals, refuse, shown
 from homelab.model.version import K3sVersion
@@ -119,6 +119,12 @@ def resolve_secret(reference: SecretRef, *, base: Path) -> SecretStr:
     if "\n" in text or "\r" in text:
         raise SecretError(f"{reference}: has several lines; keep the secret alone there")
     return SecretStr(text)
+
+
+def unreadable(place: str, reference: SecretRef, error: SecretError) -> Problem:
+    """What is wrong with the secret of a place. Of the line, a command's own colons and semicolons part nothing."""
+    found, _, remedy = str(error).removeprefix(f"{reference}: ").partition("; ")
+    return Problem(f"{place}: {reference}", found, remedy)
 
 
 def _from_env(reference: SecretRef, base: Path) -> str:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from homelab.model import SecretRef
+from homelab import settings
+from homelab.model import Problem, SecretRef
 from homelab.settings import SecretError, Settings, SettingsError, resolve_secret
 
 
@@ -97,6 +98,17 @@ def test_secrets_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert secret("command:cat token", tmp_path) == "hunter2"
     monkeypatch.setenv("HOME", str(tmp_path))
     assert secret("file:~/token", Path("/")) == "hunter2"
+
+
+def test_what_is_wrong_is_told_apart_from_a_command_that_reads_alike(tmp_path: Path) -> None:
+    reference = SecretRef.parse("command:sh -c 'echo a: b; exit 3'")
+    with pytest.raises(SecretError) as refusal:
+        resolve_secret(reference, base=tmp_path)
+    assert settings.unreadable("nas: users.anna.password", reference, refusal.value) == Problem(
+        "nas: users.anna.password: command:sh -c 'echo a: b; exit 3'",
+        "exits with 3",
+        "run it by hand and see why",
+    )
 
 
 def test_a_secret_does_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,14 @@ if [ -e /run/reboot-required ] || [ -n "$newer" ]; then
   say reboot required
   { cat /run/reboot-required.pkgs 2>/dev/null; printf '%s\n' "$newer"; } | sed '/^$/d' | sort -u | each because
 fi
-say system "$(systemctl is-system-running 2>/dev/null)"
+system=$(systemctl is-system-running 2>/dev/null)
+if [ "$system" = starting ]; then
+  # systemctl(1): it is until the job queue becomes idle for the first time. A backup that the host was off for is begun at
+  # boot and takes hours, and nothing waits for it; where it is all that is left in the queue, the host has started.
+  jobs=$(systemctl list-jobs --plain --no-legend 2>/dev/null | awk 'NF == 4 {print $2}')
+  if [ -n "$jobs" ] && ! printf '%s\n' "$jobs" | grep -qvE '^homelab-(backup|scrub|snapshot|sync)@'; then system=running; fi
+fi
+say system "$system"
 systemctl list-units --failed --plain --no-legend 2>/dev/null | cut -d' ' -f1 | each failed
 # Work on the disks that a reboot would cut.
 systemctl list-units --type=service --state=activating --plain --no-legend \
@@ -59,6 +66,13 @@ printf '%s\n' "$mounts" | sed -n 's/^unmounted //p' | each unmounted
 # From the kernel's table: looking at a mount whose server is gone would hang.
 awk '$3 ~ /^(nfs|nfs4|cifs)$/ {print $1 " " $2}' /proc/self/mounts | each remote
 cat /proc/fs/nfsd/clients/*/info 2>/dev/null | sed -n 's/^address: "\(.*\):[0-9]*"$/\1/p' | sort -u | each client
+# Services that run a program or library which an upgrade has replaced, as their old files are still mapped. What pods and
+# other containers map is of their images, and what sessions do ends with them.
+if [ "$lists" = none ]; then
+  grep -lE '^[^ ]+ r-xp .* /(usr/|lib|s?bin/).* \(deleted\)$' /proc/[0-9]*/maps 2>/dev/null | while IFS= read -r maps; do
+    sed -nE 's,^[^/]*/system\.slice/([^/]*\.slice/)*([^/]*\.service)(/.*)?$,\2,p' "${maps%/maps}/cgroup" 2>/dev/null
+  done | sort -u | each old
+fi
 if [ -e /run/homelab/lock ] && ! flock -n /run/homelab/lock true; then say locked "a deploy is running"; fi
 
 if [ "$lists" != none ]; then

@@ -23,6 +23,9 @@ MANAGER = "homelab"
 # By it what was ours is known again when it is no longer listed.
 LABELS = {"app.kubernetes.io/managed-by": MANAGER}
 RELEASE_LABEL = "homelab/release"
+# The inventory that lists a release, by its environment: another one may share the cluster. No label, which would not
+# take every name of a file.
+ENVIRONMENT = "homelab/environment"
 # By default the controller answers a failed upgrade by uninstalling the release and installing it anew. A K3s of before
 # 2022-03 does not know the field.
 _GUARD = {"failurePolicy": "abort"}
@@ -79,7 +82,7 @@ def releases(home: Home, folder: Path, archives: Archives = MappingProxyType({})
 
 def _wanted(home: Home, release: Release, folder: Path, archives: Archives) -> Iterator[Wanted]:
     if release.name in PACKAGED:
-        manifest = _object("HelmChartConfig", release.name, {"valuesContent": content(release.values)})
+        manifest = _object(home, "HelmChartConfig", release.name, {"valuesContent": content(release.values)})
         yield Wanted(release.name, release.name, NAMESPACE, "", release.values, manifest)
         return
     chart = chart_folder.read(folder / release.of)
@@ -91,7 +94,7 @@ def _wanted(home: Home, release: Release, folder: Path, archives: Archives) -> I
         # Without templates the dependency is the release; with them it is one beside it.
         name = chart.dependency.name if chart.has_templates else release.name
         mine = {} if chart.has_templates else release.secrets
-        yield _upstream(name, release, chart.dependency, inner, mine, archives.get(chart.dependency))
+        yield _upstream(home, name, release, chart.dependency, inner, mine, archives.get(chart.dependency))
     if chart.has_templates:
         packed = archive.files(chart)
         spec = {
@@ -100,12 +103,13 @@ def _wanted(home: Home, release: Release, folder: Path, archives: Archives) -> I
             "valuesContent": content(values),
             **_GUARD,
         }
-        manifest = _object("HelmChart", release.name, spec)
+        manifest = _object(home, "HelmChart", release.name, spec)
         version = archive.version(packed)
         yield Wanted(release.name, chart.name, release.runs_in, version, values, manifest, release.secrets)
 
 
 def _upstream(
+    home: Home,
     name: str,
     release: Release,
     chart: chart_folder.Dependency,
@@ -119,7 +123,7 @@ def _upstream(
         "valuesContent": content(values),
         **_GUARD,
     }
-    manifest = _object("HelmChart", name, spec)
+    manifest = _object(home, "HelmChart", name, spec)
     fetched = chart if held is None else None
     return Wanted(name, chart.name, release.runs_in, chart.version, values, manifest, secrets, fetched)
 
@@ -150,9 +154,15 @@ def _fetched(chart: chart_folder.Dependency) -> Object:
     return {"chart": chart.name, "repo": chart.repository, "version": chart.version}
 
 
-def _object(kind: str, name: str, spec: Object) -> Object:
-    metadata = {"name": name, "namespace": NAMESPACE, "labels": dict(LABELS)}
+def _object(home: Home, kind: str, name: str, spec: Object) -> Object:
+    annotations = {ENVIRONMENT: home.environment}
+    metadata = {"name": name, "namespace": NAMESPACE, "labels": dict(LABELS), "annotations": annotations}
     return {"apiVersion": API, "kind": kind, "metadata": metadata, "spec": spec}
+
+
+def environment(thing: Mapping[str, Any]) -> str:
+    """Of which inventory an object of ours is; "" of one that was made before that was noted."""
+    return str((thing["metadata"].get("annotations") or {}).get(ENVIRONMENT, ""))
 
 
 def secret_name(release: str) -> str:
@@ -162,11 +172,16 @@ def secret_name(release: str) -> str:
 
 def secret(wanted: Wanted, values: Mapping[str, str]) -> Object:
     """The Secret that the release's templates refer to, of its resolved values."""
-    labels = {**LABELS, RELEASE_LABEL: wanted.name}
+    metadata = {
+        "name": secret_name(wanted.name),
+        "namespace": wanted.namespace,
+        "labels": {**LABELS, RELEASE_LABEL: wanted.name},
+        "annotations": {ENVIRONMENT: environment(wanted.manifest)},
+    }
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": {"name": secret_name(wanted.name), "namespace": wanted.namespace, "labels": labels},
+        "metadata": metadata,
         "type": "Opaque",
         "data": {key: base64.b64encode(value.encode()).decode() for key, value in values.items()},
     }

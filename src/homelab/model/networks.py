@@ -1,5 +1,6 @@
 """Addresses and networks as the inventory spells them: strings."""
 
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Annotated
 
@@ -26,12 +27,14 @@ def address(value: object) -> AnyAddress:
     return found
 
 
-def network(value: object) -> AnyNetwork:
-    """A network in CIDR form, host bits zero."""
+def network(value: object, remedy: str = 'write one with its prefix, "192.168.1.0/24"') -> AnyNetwork:
+    """A network in CIDR form, host bits zero; ``remedy`` where it cannot be told which one was meant."""
     if isinstance(value, IPv4Network | IPv6Network):
         return value
     if not isinstance(value, str) or "/" not in value:
-        raise refuse(f"{shown(value)} is not a network", 'write one with its prefix, "192.168.1.0/24"')
+        if bare := _prefixed(value):
+            remedy = f'write one with its prefix, "{bare}"'
+        raise refuse(f"{shown(value)} is not a network", remedy)
     try:
         return ip_network(value)
     except ValueError:
@@ -39,16 +42,26 @@ def network(value: object) -> AnyNetwork:
     try:
         meant = ip_network(value, strict=False)
     except ValueError:
-        raise refuse(f"{shown(value)} is not a network", 'write one, "192.168.1.0/24"') from None
+        raise refuse(f"{shown(value)} is not a network", remedy) from None
     raise refuse(f"{shown(value)} has host bits set", f'write "{meant}"')
+
+
+def _prefixed(value: object) -> IPv4Network | None:
+    """The network of an address that ends in zeros, which lacks its prefix; None where it is another thing."""
+    for prefix in (16, 24) if isinstance(value, str) else ():
+        with suppress(ValueError):
+            return IPv4Network(f"{value}/{prefix}")
+    return None
 
 
 def cidrs(value: object) -> tuple[AnyNetwork, ...]:
     """One network, or an IPv4 and an IPv6 one: a comma pair as K3s spells it, or a list."""
+    # None is suggested: that of a LAN, or of the other key, would be the next thing to refuse.
+    remedy = "write one with its prefix that nothing else has"
     parts = value.split(",") if isinstance(value, str) else value
     if not isinstance(parts, list | tuple) or not parts:
-        raise refuse(f"{shown(value)} is not a network", 'write "10.42.0.0/16", or a pair for dual-stack')
-    found = tuple(network(part.strip() if isinstance(part, str) else part) for part in parts)
+        raise refuse(f"{shown(value)} is not a network", f"{remedy}, or a pair for dual-stack")
+    found = tuple(network(part.strip() if isinstance(part, str) else part, remedy) for part in parts)
     if len({one.version for one in found}) != len(found):
         raise refuse(f"{shown(value)} has two networks of one family", "write one IPv4 and at most one IPv6")
     return found

@@ -121,6 +121,12 @@ def initialise(name: str) -> str:
     return f"{path('homelab-backup')} {name} init"
 
 
+def let_go(name: str) -> str:
+    """The command that deletes what a run of a backup, which was killed, left frozen; one that runs does so itself."""
+    commands = f'. {path("lib.sh")}; exec 9>"$(backup_lock {name})"; ! flock -n 9 || let_go {name}'
+    return f"sh -c '{commands}' || :"
+
+
 def _opens(name: str, to: str) -> str:
     """The check of a password: one that does not open the repository never replaces one that may be the last to."""
     note = _note(name)

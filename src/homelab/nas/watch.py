@@ -221,7 +221,8 @@ def stale(nas: Nas, probe: HostProbe) -> tuple[str, ...]:
 
 
 def remove(timers: tuple[str, ...]) -> str:
-    """The script that stops and removes these timers and what they were told; snapshots and repositories stay."""
+    """The script that stops and removes these timers and what they were told; snapshots and repositories stay, but for
+    what a backup that was killed had frozen."""
     lines = ["set -e"]
     for name in timers:
         room, _, which = name.removeprefix("homelab-").removesuffix(".timer").partition("@")
@@ -231,6 +232,7 @@ def remove(timers: tuple[str, ...]) -> str:
         if room == "snapshot":
             rubbish.append(f"{snapshots.CONFIG}/{which}")
         if room == "backup":
+            lines.append(backup.let_go(which))
             rubbish += [f"{backup.CONFIG}/{which}", f"{backup.CONFIG}/{which}.password"]
             rubbish.append(f"/var/lib/homelab/backup/{which}.repository")
         if room == "sync":

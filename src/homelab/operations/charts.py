@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import shlex
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -177,10 +178,12 @@ def _charts(home: Home, first: Host, folder: Path, k3s: Cluster | None = None) -
         api = made.api()
         if api is not None:
             problems += _unfit(made, api, wanted)
-            made.gone = _gone(api, wanted)
+            made.gone, unclaimed = _gone(api, wanted, home.environment)
             problems += _needed(api, made.gone)
             problems += _not_kept(api, made.gone)
             made.asked = True
+            for line in unclaimed:
+                logger.warning(f"    {line}")
         elif k3s is None:
             problems.append(_unmet(made))
     except ApiError as error:
@@ -231,6 +234,10 @@ def _unfit(charts: Charts, api: Api, wanted: tuple[Wanted, ...]) -> list[str]:
             elif not objects.LABELS.items() <= (live["metadata"].get("labels") or {}).items():
                 found = f"{each.name}: {kind} {NAMESPACE}/{each.name} is there and not this toolkit's"
                 problems.append(f"{found}; delete it, or give the release another name")
+            elif (theirs := objects.environment(live)) not in ("", charts.home.environment):
+                found = f"{each.name}: {kind} {NAMESPACE}/{each.name} is of the inventory {theirs}"
+                remedy = f"if this one is to have it: {_claim(kind, each.name, charts.home.environment)}"
+                problems.append(f"{found}; leave it out here, or, {remedy}")
             elif "deletionTimestamp" in live["metadata"]:
                 found = f"{each.name}: is still being uninstalled by the job helm-delete-{each.name}"
                 problems.append(f"{found}; see its pod in {NAMESPACE}, and deploy again when it is done")
@@ -258,26 +265,46 @@ def _moved(wanted: Wanted, live: Mapping[str, Any]) -> list[str]:
     return problems
 
 
-def _gone(api: Api, wanted: tuple[Wanted, ...]) -> tuple[Gone, ...]:
+def _claim(kind: str, name: str, environment: str) -> str:
+    """The command by which somebody says that a release is this inventory's."""
+    mark = shlex.quote(f"{objects.ENVIRONMENT}={environment}")
+    return f"kubectl -n {NAMESPACE} annotate --overwrite {kind.lower()} {name} {mark}"
+
+
+def _gone(api: Api, wanted: tuple[Wanted, ...], environment: str) -> tuple[tuple[Gone, ...], list[str]]:
+    """What this inventory no longer lists, and a line for each of which nothing tells that it ever did: that stays.
+
+    Of what another inventory lists nothing is said.
+    """
     listed = {(each.manifest["kind"], each.name) for each in wanted}
-    found = []
+    found, unclaimed = [], []
+    known = {(each.name, each.namespace) for each in wanted if not each.packaged}
     for kind, path in (("HelmChart", _HELMCHARTS), ("HelmChartConfig", _CONFIGS)):
         for each in api.items(path, _OURS):
-            name = each["metadata"]["name"]
-            if (kind, name) not in listed:
-                target = each["spec"].get("targetNamespace") or NAMESPACE
-                chart = each["spec"].get("chart", "")
+            name, whose = each["metadata"]["name"], objects.environment(each)
+            if (kind, name) in listed:
+                continue
+            target = each["spec"].get("targetNamespace") or NAMESPACE
+            if kind == "HelmChart":
+                known.add((name, target))
+            if whose == environment:
                 leaving = "deletionTimestamp" in each["metadata"]
-                found.append(Gone(name, target, chart, kind == "HelmChartConfig", leaving))
+                found.append(Gone(name, target, each["spec"].get("chart", ""), kind == "HelmChartConfig", leaving))
+            elif not whose:
+                said = f"{name}: is not listed and does not tell which inventory did, so it stays"
+                unclaimed.append(f"{said}; if this one did: {_claim(kind, name, environment)}, and deploy again")
     # An uninstall that outlasted its run leaves the Secret: nobody was there any more to take it away.
-    known = {(each.name, each.namespace) for each in wanted if not each.packaged}
-    known |= {(each.name, each.namespace) for each in found if not each.packaged}
     for each in api.items("/api/v1/secrets", f"{_OURS}%2C{quote(objects.RELEASE_LABEL, safe='')}"):
-        metadata = each["metadata"]
-        release = metadata["labels"][objects.RELEASE_LABEL]
-        if (release, metadata["namespace"]) not in known and metadata["name"] == objects.secret_name(release):
-            found.append(Gone(release, metadata["namespace"], left=True))
-    return tuple(sorted(found, key=lambda each: each.name))
+        metadata, whose = each["metadata"], objects.environment(each)
+        name, release, namespace = metadata["name"], metadata["labels"][objects.RELEASE_LABEL], metadata["namespace"]
+        if (release, namespace) in known or name != objects.secret_name(release):
+            continue
+        if whose == environment:
+            found.append(Gone(release, namespace, left=True))
+        elif not whose:
+            said = f"{release}: is gone, and its Secret does not tell which inventory listed it, so that stays"
+            unclaimed.append(f"{said}; if none is about to: kubectl -n {namespace} delete secret {name}")
+    return tuple(sorted(found, key=lambda each: each.name)), unclaimed
 
 
 def _needed(api: Api, gone: tuple[Gone, ...]) -> list[str]:
@@ -605,14 +632,18 @@ def uninstalled(charts: Charts, gone: Gone, deadline: float = DEADLINE) -> Gener
 
 def _uninstall(charts: Charts, gone: Gone, deadline: float) -> None:
     api = charts.reached()
+    # Somebody may have thought long before they confirmed the plan.
+    path = f"{_CONFIGS if gone.packaged else _HELMCHARTS}/{gone.name}"
+    live = api.get(_secret(gone.namespace, gone.name) if gone.left else path)
+    if live is not None and (theirs := objects.environment(live)) != charts.home.environment:
+        whose = f"of the inventory {theirs}" if theirs else "nobody's by its annotation"
+        raise Refusal([f"{gone.name}: is {whose} by now, and stays; deploy again"])
     if gone.left:
         _uninstalled_whole(api, gone)
         api.delete(_secret(gone.namespace, gone.name))
         return
-    # Somebody may have thought long before they confirmed the plan.
     if problems := [*_needed(api, (gone,)), *_not_kept(api, (gone,))]:
         raise Refusal(problems)
-    path = f"{_CONFIGS if gone.packaged else _HELMCHARTS}/{gone.name}"
     if gone.packaged:
         # K3s's own goes on, as its values have it.
         _keep(api, gone.name, gone.namespace)

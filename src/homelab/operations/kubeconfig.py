@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from pyinfra import host, logger, state
@@ -23,6 +24,8 @@ from homelab.pyinfra_compat import Refusal, conditional, is_dry, unknown
 
 # Ready after a restart takes a kubelet some seconds; every node passed its own gate before.
 DEADLINE = 180
+# Whoever writes a kubeconfig is at it for a moment.
+LOCKED = 10
 
 
 @operation()
@@ -64,7 +67,7 @@ def merged(cluster: Cluster) -> Generator[FunctionCommand, None, None]:
             host.noop(f"{file} has {name}")
             return
         conditional()  # K3s renews its certificates as it starts, where they are near their end
-    yield FunctionCommand(write, (file, existing, wanted), {})
+    yield FunctionCommand(merge_into, (cluster.kubeconfig, home, fetched), {})
 
 
 def _address(home: Home, known: str | None) -> str:
@@ -77,6 +80,48 @@ def _address(home: Home, known: str | None) -> str:
     return config.url(living[0])
 
 
+def merge_into(listed: Path, home: Home, fetched: str, deadline: float = LOCKED) -> bool:
+    """Merge K3s's own kubeconfig into what the file is by now; False, and told, when that cannot be.
+
+    Another run, or another program, may have written it since it was compared.
+    """
+    file, name = listed.resolve(), kubeconfig.context(home.environment)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(listed, deadline):
+            existing = kubeconfig.text(file)
+            wanted = kubeconfig.merge(existing, fetched, name, _address(home, kubeconfig.server(existing, name)))
+            return write(file, existing, wanted)
+    except KubeconfigError as error:
+        logger.error(f"{file}: {error}; the cluster itself is deployed")
+    except OSError as error:
+        _unwritten(file, error)
+    return False
+
+
+@contextmanager
+def _locked(file: Path, deadline: float) -> Iterator[None]:
+    """Keep kubectl and other runs from a kubeconfig meanwhile, by a file beside it, under the name that kubectl knows.
+
+    Raise KubeconfigError when somebody else does so to the end. Source: client-go, tools/clientcmd/loader.go, lockFile.
+    """
+    lock = file.with_name(f"{file.name}.lock")
+    end = time.monotonic() + deadline
+    while True:
+        try:
+            os.close(os.open(lock, os.O_CREAT | os.O_EXCL, 0o600))
+            break
+        except FileExistsError:
+            if time.monotonic() > end:
+                said = f"is locked by {lock}, as while another program writes it"
+                raise KubeconfigError(f"{said}; if none does, rm {lock}, and deploy again") from None
+        time.sleep(0.1)
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+
+
 def write(file: Path, existing: str, wanted: str) -> bool:
     """Replace a kubeconfig as a whole, 0600, with a backup of what was there; False, and told, when it cannot be."""
     # pyinfra shows a traceback for what a function raises.
@@ -86,9 +131,13 @@ def write(file: Path, existing: str, wanted: str) -> bool:
             _replace(file.with_name(f"{file.name}.homelab-backup"), existing)
         _replace(file, wanted)
     except OSError as error:
-        logger.error(f"{file}: cannot be written ({error}); the cluster itself is deployed")
+        _unwritten(file, error)
         return False
     return True
+
+
+def _unwritten(file: Path, error: OSError) -> None:
+    logger.error(f"{file}: cannot be written ({error}); the cluster itself is deployed")
 
 
 def _replace(file: Path, text: str) -> None:

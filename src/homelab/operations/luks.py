@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from homelab.model import Host, Problem
-from homelab.settings import SecretError, resolve_secret
+from homelab.settings import SecretError, resolve_secret, unreadable
 
 # LUKS slows guessing down, by some thousand times; what is shorter than this is found all the same.
 _SHORTEST = 12
@@ -28,8 +28,7 @@ def keys(mine: Host, base: Path | None = None) -> tuple[Mapping[str, SecretStr],
         try:
             text = resolve_secret(pool.encryption.key, base=base or Path.cwd())
         except SecretError as error:
-            where, _, rest = str(error).partition(": ")
-            problems.append(Problem(f"{place}: {where}", *rest.split("; ", 1)))
+            problems.append(unreadable(place, pool.encryption.key, error))
             continue
         size = len(text.get_secret_value().encode())
         if size < _SHORTEST:

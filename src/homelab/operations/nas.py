@@ -20,7 +20,7 @@ from homelab.operations import storage as consents
 from homelab.operations import users
 from homelab.operations.survey import Survey
 from homelab.pyinfra_compat import Refusal
-from homelab.settings import SecretError, resolve_secret
+from homelab.settings import SecretError, resolve_secret, unreadable
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,5 @@ def _secrets(host: str, nas: Nas) -> tuple[Mapping[str, SecretStr], list[Problem
         try:
             found[name] = resolve_secret(reference, base=Path.cwd())
         except SecretError as error:
-            where, _, rest = str(error).partition(": ")
-            what, _, remedy = rest.partition("; ")
-            problems.append(Problem(f"{host}: {place}: {where}", what, remedy))
+            problems.append(unreadable(f"{host}: {place}", reference, error))
     return found, problems

@@ -15,7 +15,7 @@ from homelab.model import Host, Problem
 from homelab.nas import users
 from homelab.operations import files
 from homelab.probe import FileState, HostProbe
-from homelab.settings import SecretError, resolve_secret
+from homelab.settings import SecretError, resolve_secret, unreadable
 
 
 def passwords(mine: Host, base: Path | None = None) -> tuple[Mapping[str, SecretStr], list[Problem]]:
@@ -28,8 +28,7 @@ def passwords(mine: Host, base: Path | None = None) -> tuple[Mapping[str, Secret
         try:
             text = resolve_secret(user.password, base=base or Path.cwd())
         except SecretError as error:
-            where, _, rest = str(error).partition(": ")
-            problems.append(Problem(f"{place}: {where}", *rest.split("; ", 1)))
+            problems.append(unreadable(place, user.password, error))
             continue
         if wrong := users.password_problem(text.get_secret_value()):
             problems.append(Problem(place, wrong, "write a shorter one there"))

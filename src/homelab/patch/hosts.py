@@ -35,11 +35,13 @@ class Package:
 class Seen:
     """One look at a host.
 
-    `boot` differs after each boot. `reboot` is whether the host asks for one, `because` of which packages. `packages`
-    are to be upgraded, `kept` held back by apt, `broken` says why apt cannot. `failed` and `busy` are units, `mounts`
-    what is mounted at boot, `unmounted` what was to be and is not, `remote` what it has mounted of others as (source,
-    target), `clients` who has mounted something of it. `unit` is the state of its K3s' unit, `queued` whether systemd
-    has a job for it, `started` when it did, by the host's own clock. `locked` says that a deploy is running there.
+    `boot` differs after each boot. `reboot` is whether the host asks for one, `because` of which packages.
+    `packages` are to be upgraded, `kept` held back by apt, `broken` says why apt cannot. `failed` and `busy` are
+    units, `old` those that still run what an upgrade has replaced, asked between the acts alone. `mounts` is what
+    is mounted at boot, `unmounted` what was to be and is not, `remote` what it has mounted of others as (source,
+    target), `clients` who has mounted something of it. `unit` is the state of its K3s' unit, `queued` whether
+    systemd has a job for it, `started` when it did, by the host's own clock. `locked` says that a deploy is running
+    there.
     """
 
     boot: str
@@ -52,6 +54,7 @@ class Seen:
     system: str = ""
     failed: frozenset[str] = frozenset()
     busy: tuple[str, ...] = ()
+    old: tuple[str, ...] = ()
     mounts: frozenset[str] = frozenset()
     unmounted: tuple[str, ...] = ()
     remote: tuple[tuple[str, str], ...] = ()
@@ -108,6 +111,7 @@ def parse(said: str) -> Seen:
         system=one("system"),
         failed=frozenset(told.get("failed", ())),
         busy=tuple(told.get("busy", ())),
+        old=tuple(told.get("old", ())),
         mounts=frozenset(told.get("mount", ())),
         unmounted=tuple(told.get("unmounted", ())),
         remote=tuple(

@@ -273,6 +273,9 @@ class Rolling:
                 rebooted = True
             else:
                 self._whole(host, before, after)
+                if after.old:
+                    remedy = f"restart those, or reboot {host.name}"
+                    self._notes.append(f"{host.name}: still runs what was upgraded: {', '.join(after.old)}; {remedy}")
             if node is not None:
                 self._up(host, node)
         except (Stopped, ClusterError, HostError) as error:

@@ -56,11 +56,34 @@ case "$said" in
   *) if runs; then echo 'run begins'; else echo "failed $said $(why)"; fi ;;
 esac
 """
+_SCRUB = r"""
+# In its first seconds a scrub that runs has no status, only an end that is reckoned; and where none ever ran, there are
+# no errors either.
+look() {
+  said="$(btrfs scrub status "$there")"
+  case "$said" in
+    *'Status:'*running* | *'ETA:'*) found=runs ;;
+    *'Status:'*finished*'no errors found'*) found=clean ;;
+    *) found='' ;;
+  esac
+}
+# When it was begun; 0 of one that was resumed, which has not read all since then.
+begun() {
+  at="$(printf '%s\n' "$said" | sed -n 's/^Scrub started: *//p')"
+  if [ -n "$at" ]; then date -d "$at" +%s; else echo 0; fi
+}
+look
+"""
+_SCRUB_BEGIN = r"""
+[ "$found" = runs ] || {
+  btrfs scrub start "$there" >/dev/null || stop "it cannot be read through"
+  for _ in 1 2 3 4 5 6 7 8 9 10; do look; [ -z "$found" ] || break; sleep 1; done
+}
+"""
 _SCRUB_POLL = r"""
-said="$(btrfs scrub status "$there")"
-case "$said" in
-  *'Status:'*running*) echo "run $(printf '%s' "$said" | sed -n 's/^Bytes scrubbed: *//p')" ;;
-  *'no errors found'*) echo 'done' ;;
+case "$found" in
+  runs) echo "run $(printf '%s' "$said" | sed -n 's/^Bytes scrubbed: *//p')" ;;
+  clean) echo 'done' ;;
   *) echo "failed $(printf '%s' "$said" | sed -n 's/^\(Status\|Error summary\): */ /p' | tr '\n' ' ')" ;;
 esac
 """
@@ -189,11 +212,10 @@ def _home(it: Situation, apart: str) -> str:
 
 
 def _scrubbed(it: Situation, home: str, *, again: bool) -> Iterator[Step]:
-    script = _script(it, home)
-    begin = 'btrfs scrub start "$there" >/dev/null || stop "it cannot be read through"\n'
-    unless = "*Status:*running*" + ("|*'no errors found'*" if again else "")
-    command = f'case "$(btrfs scrub status "$there")" in {unless}) ;; *) {begin.strip()} ;; esac\n'
+    script = _script(it, home) + _SCRUB.lstrip()
+    # The record was written when the replacement was through: what was read before that is not all that is there now.
+    since = f'[ "$found" = clean ] && [ "$(begun)" -ge "$(stat -c %Y {it.record.file.path})" ] || \\\n'
+    command = script + (since if again else "") + _SCRUB_BEGIN.lstrip()
+    poll = script + _SCRUB_POLL.lstrip()
     says = f"read all of {it.case.name} once"
-    yield Step(
-        "config", f"pool {it.case.name}", says, script + command, poll=script + _SCRUB_POLL, patience=it.deadline() * 2
-    )
+    yield Step("config", f"pool {it.case.name}", says, command, poll=poll, patience=it.deadline() * 2)

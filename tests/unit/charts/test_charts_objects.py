@@ -24,6 +24,7 @@ def test_a_chart_of_ours_is_embedded_with_its_values_typed(tmp_path: Path) -> No
         "name": "ntfy",
         "namespace": "kube-system",
         "labels": {"app.kubernetes.io/managed-by": "homelab"},
+        "annotations": {"homelab/environment": "sandbox"},
     }
     spec = release.manifest["spec"]
     assert set(spec) == {"chart", "chartContent", "targetNamespace", "valuesContent", "failurePolicy"}
@@ -102,6 +103,7 @@ def test_k3ss_own_chart_gets_a_config(tmp_path: Path) -> None:
             "name": "traefik",
             "namespace": "kube-system",
             "labels": {"app.kubernetes.io/managed-by": "homelab"},
+            "annotations": {"homelab/environment": "sandbox"},
         },
         "spec": {"valuesContent": '{"replicas": 2}'},
     }

@@ -143,6 +143,23 @@ def test_a_pair_of_networks_is_a_comma_pair_or_a_list() -> None:
     assert CIDRS.validate_python(["10.42.0.0/16", "2001:db8:42::/56"]) == pair
 
 
+@pytest.mark.parametrize(
+    ("value", "remedy"),
+    [
+        ("10.100.0.0", 'write one with its prefix, "10.100.0.0/16"'),
+        ("172.20.8.0", 'write one with its prefix, "172.20.8.0/24"'),
+        ("10.100.0.7", "write one with its prefix that nothing else has"),
+        ("10.100.0.0/x", "write one with its prefix that nothing else has"),
+        (10, "write one with its prefix that nothing else has, or a pair for dual-stack"),
+    ],
+)
+def test_no_network_is_suggested_to_the_cluster_that_something_else_may_have(value: object, remedy: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        CIDRS.validate_python(value)
+    (error,) = refused.value.errors()
+    assert error["msg"].partition("; ")[2] == remedy
+
+
 def test_networks_of_two_families_do_not_overlap() -> None:
     assert not overlap(ip_network("0.0.0.0/0"), ip_network("::/0"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from homelab.model.nas import Nas
-from homelab.nas import backup
+from homelab.nas import backup, watch
 from homelab.probe import FileState, HostProbe
 from tests.nas_host import NasHost, nas, on_btrfs, ran
 from tests.zfs_host import ZfsHost
@@ -436,6 +437,7 @@ esac""",
     for job in ("check", "restore"):
         host.job(f"{job}-off")
     with on_btrfs(host, tmp_path / "disk"):
+        host.write("/proc/self/mountinfo", f"29 1 0:46 / {media.parent} rw - btrfs /dev/loop0 rw\n")
         done = host.run("homelab-backup", "off", mounts=True)
         assert (host.status("backup-off")["result"], host.path("/argv").read_text().split()[-1]) == ("ok", str(media))
         assert "Read-only file system" in host.path("/seen").read_text(), done.stderr
@@ -444,10 +446,16 @@ esac""",
         assert ran("btrfs", "subvolume", "list", host.path("/srv/tank")).count("ID") == 1
         (media / "new").touch()
         # What a run without end has left behind is cleared away by the next one.
-        left = host.path("/srv/tank/.snapshots/.backup-off/media")
-        ran("btrfs", "subvolume", "snapshot", "-r", media, left)
+        frozen = host.path("/srv/tank/.snapshots/.backup-off")
+        for name in ("media", "gone"):
+            ran("btrfs", "subvolume", "snapshot", "-r", media, frozen / name)
+        ran("btrfs", "subvolume", "snapshot", media, frozen / "writable")
         assert host.run("homelab-backup", "off", mounts=True).returncode == 0
-        assert not left.exists()
+        assert [each.name for each in frozen.iterdir()] == ["writable"]
+        # Or by the deploy, where the backup is asked for no more.
+        ran("btrfs", "subvolume", "snapshot", "-r", media, frozen / "gone")
+        assert host.system(backup.let_go("off")).returncode == 0
+        assert [each.name for each in frozen.iterdir()] == ["writable"]
         ran("btrfs", "subvolume", "create", media / "inside")
         assert host.run("homelab-backup", "off", mounts=True).returncode == 1
         assert "has subvolumes inside" in host.status("backup-off")["message"]
@@ -522,6 +530,35 @@ def test_a_volume_of_zfs_is_frozen_while_it_is_read(of_zfs: ZfsHost) -> None:
     # Nothing of it is left.
     assert of_zfs.snapshots() == []
     assert "homelab-backup" not in of_zfs.path("/proc/self/mountinfo").read_text()
+
+
+def test_what_a_killed_backup_had_frozen_goes_with_it(of_zfs: ZfsHost) -> None:
+    of_zfs.snapshot("tank/media@homelab-backup-off", mark="homelab:backup")
+    of_zfs.snapshot("tank/gone@homelab-backup-off", mark="homelab:backup")
+    others = ["tank/media@homelab-backup-offsite", "tank/photos@homelab-backup-off", "tank/far@homelab-backup-off"]
+    of_zfs.snapshot(others[0], mark="homelab:backup")
+    of_zfs.snapshot(others[1], mark="org.example:mine")
+    of_zfs.snapshot(others[2], mark="homelab:backup", source="received")
+    script = watch.remove(("homelab-backup@off.timer",))
+    release = backup.let_go("off")
+    assert script.index(release) < script.index("rm -f"), "as long as its settings tell of its lock"
+    of_zfs.kernel("SUSPENDED")
+    assert of_zfs.system(release).returncode == 0
+    assert len(of_zfs.snapshots()) == 5, "a pool that has given up is not asked"
+    of_zfs.kernel("ONLINE")
+    # One that runs just now lets go by itself.
+    assert of_zfs.run("homelab-backup", "off").returncode == 0
+    assert of_zfs.snapshots() == others, "a run begins with that, of volumes too that it no longer has"
+    (lock,) = of_zfs.path("/var/lib/homelab/backup").glob("*.lock")
+    of_zfs.snapshot("tank/gone@homelab-backup-off", mark="homelab:backup")
+    restored = of_zfs.write("/var/lib/homelab/backup/off.scratch/files/srv/tank/media/a", "a")
+    with lock.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert of_zfs.system(release).returncode == 0
+        assert "tank/gone@homelab-backup-off" in of_zfs.snapshots() and restored.exists()
+    assert of_zfs.system(release).returncode == 0
+    assert of_zfs.snapshots() == others
+    assert not of_zfs.path("/var/lib/homelab/backup/off.scratch").exists()
 
 
 @pytest.mark.parametrize(

@@ -713,6 +713,69 @@ def test_a_scrub_that_was_noted_while_the_clock_was_ahead_is_due(tmp_path: Path)
         assert host.run("homelab-scrub", "tank").returncode == code
 
 
+class OfBtrfs(NasHost):
+    """A host whose pool of btrfs is `running` a scrub until the script has slept, and then as `then` has it."""
+
+    def scrub(
+        self, first: str, then: str, errors: int = 0, replaced: str = "Never started"
+    ) -> subprocess.CompletedProcess[str]:
+        self.write("/state", first)
+        self.write("/then", then)
+        self.fake("sleep", 'cp "$HOMELAB_ROOT/then" "$HOMELAB_ROOT/state"')
+        self.fake(
+            "btrfs",
+            'echo "$*" >>"$HOMELAB_ROOT/btrfs-asked"\ncase "$1 $2 $3" in\n'
+            f'"replace status "*) echo "{replaced}" ;;\n'
+            f'"scrub status -R") printf "\tuncorrectable_errors: {errors}\\n\tcorrected_errors: 2\\n" ;;\n'
+            '"scrub status "*) said=$(cat "$HOMELAB_ROOT/state")\n'
+            'case $said in *:*) echo "$said" ;; *) echo "Status:           $said" ;; esac ;;\n'
+            '"scrub "*) echo finished >"$HOMELAB_ROOT/state" ;;\nesac',
+        )
+        self.path("/btrfs-asked").unlink(missing_ok=True)
+        return self.run("homelab-scrub", "tank", "now")
+
+    def begun(self) -> list[str]:
+        lines = self.path("/btrfs-asked").read_text().splitlines()
+        return [line.rpartition(" ")[0] for line in lines if line.startswith("scrub ") and "status" not in line]
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "begun"),
+    [
+        ("no stats available", "", ["scrub start -B"]),
+        ("running", "finished", []),
+        ("ETA:              Mon Nov 30 13:22:40 2026", "finished", []),
+        ("running", "aborted", ["scrub resume -B"]),
+        ("interrupted", "", ["scrub resume -B"]),
+    ],
+)
+def test_a_scrub_of_somebody_elses_is_waited_for_and_counts(
+    tmp_path: Path, first: str, then: str, begun: list[str]
+) -> None:
+    """As replace_disk begins one; no alert of a failed scrub comes of it."""
+    host = OfBtrfs(tmp_path, nas())
+    done = host.scrub(first, then)
+    assert done.returncode == 0, done.stderr
+    assert host.begun() == begun
+    assert ("is running and is waited for" in done.stderr) is (first.startswith(("running", "ETA:")))
+    status = host.status("scrub-tank")
+    assert (status["result"], status["repaired"]) == ("ok", "2")
+
+
+def test_what_a_scrub_of_somebody_elses_found_is_told(tmp_path: Path) -> None:
+    host = OfBtrfs(tmp_path, nas())
+    assert host.scrub("running", "finished", errors=3).returncode == 1
+    assert host.status("scrub-tank")["message"].startswith("3 blocks are damaged")
+
+
+def test_a_btrfs_whose_disk_is_being_rebuilt_is_scrubbed_another_time(tmp_path: Path) -> None:
+    host = OfBtrfs(tmp_path, nas())
+    done = host.scrub("finished", "", replaced="40.5% done, 0 write errs, 0 uncorr. read errs")
+    assert (done.returncode, host.begun()) == (0, [])
+    assert "a disk is being rebuilt; the next turn is in a week" in done.stderr
+    assert not host.path("/var/lib/homelab/status/scrub-tank").exists()
+
+
 def test_a_job_with_nothing_to_do_yet_is_no_trouble_and_no_proof(host: Watched) -> None:
     host.job("backup-off")
     host.job("check-off")

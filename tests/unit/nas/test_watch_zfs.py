@@ -295,6 +295,7 @@ def test_a_scrub_is_begun_or_waited_for_and_its_result_noted(tmp_path: Path, bef
     done = host.scrub(before, scanned("scrub repaired 1.50M in 01:02:03 with 0 errors on Sun Nov 29 01:31:12 2026"))
     assert done.returncode == 0, done.stderr
     assert host.asked() == [asked]
+    assert ("is running and is waited for" in done.stderr) is (before == "scrubbing")
     status = host.status("scrub-tank")
     assert (status["result"], status["repaired_bytes"], status["uncorrectable"]) == ("ok", "1572864", "0")
     # Four weeks later is soon enough.
@@ -321,7 +322,9 @@ def test_a_scrub_that_found_damage_or_did_not_end_is_loud(tmp_path: Path, after:
 def test_a_rebuild_is_not_disturbed(tmp_path: Path) -> None:
     host = Scrubbed(tmp_path)
     for said in ("resilvering", "rebuilding"):
-        assert "a disk is being rebuilt" in host.scrub(said, "").stderr
+        done = host.scrub(said, "")
+        assert "a disk is being rebuilt" in done.stderr
+        assert done.returncode == 0, "it is no failure, of which somebody would be told"
         assert host.asked() == []
 
 

@@ -501,6 +501,86 @@ def test_what_is_no_longer_listed_is_uninstalled_and_what_holds_data_stays(
     assert deploy(READER).gone == ()
 
 
+MARK = "homelab/environment"
+SECRET_OF_NTFY = "/api/v1/namespaces/ntfy/secrets/ntfy-homelab"
+
+
+def test_what_another_inventory_lists_is_left_to_it_without_a_word(
+    api: ChartsApi, deploy: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    apply(deploy(NTFY, {"name": "traefik", "values": {"replicas": 2}}))
+    for path in (f"{HELMCHARTS}/ntfy", f"{CONFIGS}/traefik", SECRET_OF_NTFY):
+        api.objects[path]["metadata"]["annotations"][MARK] = "home"
+    assert deploy(READER).gone == ()
+    del api.objects[f"{HELMCHARTS}/ntfy"]
+    assert deploy(READER).gone == ()
+    assert "ntfy" not in caplog.text and "traefik" not in caplog.text
+
+
+def test_what_another_inventory_has_claimed_since_the_plan_is_not_uninstalled(
+    api: ChartsApi, deploy: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    apply(deploy(NTFY))
+    made = deploy()
+    api.asked.clear()
+    api.objects[f"{HELMCHARTS}/ntfy"]["metadata"]["annotations"][MARK] = "home"
+    (command,) = operations.uninstalled._inner(made, made.gone[0])
+    assert command.function(*command.args) is False
+    assert "ntfy: is of the inventory home by now, and stays; deploy again" in caplog.text
+    assert api.written == []
+
+
+def test_what_another_inventory_lists_is_not_taken_from_it(api: ChartsApi, deploy: Any) -> None:
+    apply(deploy(NTFY))
+    made = deploy(NTFY)
+    api.objects[f"{HELMCHARTS}/ntfy"]["metadata"]["annotations"][MARK] = "home"
+    for refused in (lambda: deploy(NTFY), lambda: apply(made)):
+        with pytest.raises(Refusal) as told:
+            refused()
+        assert str(told.value.message) == (
+            "ntfy: HelmChart kube-system/ntfy is of the inventory home; leave it out here, or, "
+            "if this one is to have it: "
+            "kubectl -n kube-system annotate --overwrite helmchart ntfy homelab/environment=sandbox"
+        )
+    api.objects[f"{HELMCHARTS}/ntfy"]["metadata"]["annotations"][MARK] = "sandbox"
+    assert apply(deploy(NTFY)) == 0
+
+
+def test_what_does_not_tell_whose_it_is_becomes_that_of_the_inventory_that_lists_it(
+    api: ChartsApi, deploy: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As an earlier version made it."""
+    marked = (f"{HELMCHARTS}/ntfy", SECRET_OF_NTFY, f"{CONFIGS}/traefik")
+    traefik = {"name": "traefik", "values": {"replicas": 2}}
+    apply(deploy(NTFY, traefik))
+    for path in marked:
+        del api.objects[path]["metadata"]["annotations"]
+    assert deploy(READER).gone == ()
+    claim = (
+        "if this one did: kubectl -n kube-system annotate --overwrite {} homelab/environment=sandbox, and deploy again"
+    )
+    assert [record.getMessage().strip() for record in caplog.records] == [
+        f"{name}: is not listed and does not tell which inventory did, so it stays; {claim.format(what)}"
+        for name, what in (("ntfy", "helmchart ntfy"), ("traefik", "helmchartconfig traefik"))
+    ]
+    assert apply(deploy(NTFY, traefik)) == 2
+    assert {api.objects[path]["metadata"]["annotations"][MARK] for path in marked} == {"sandbox"}
+    assert apply(deploy(NTFY, traefik)) == 0
+
+
+def test_a_secret_that_is_left_and_does_not_tell_whose_it_is_stays(
+    api: ChartsApi, deploy: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    apply(deploy(NTFY))
+    del api.objects[f"{HELMCHARTS}/ntfy"]
+    del api.objects[SECRET_OF_NTFY]["metadata"]["annotations"]
+    assert deploy(READER).gone == ()
+    assert caplog.records[-1].getMessage().strip() == (
+        "ntfy: is gone, and its Secret does not tell which inventory listed it, so that stays; "
+        "if none is about to: kubectl -n ntfy delete secret ntfy-homelab"
+    )
+
+
 def test_an_uninstall_that_does_not_end_is_told_and_fails(
     api: ChartsApi, deploy: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -133,10 +133,47 @@ def test_the_address_in_use_stays_while_it_is_good(
     assert server_of(file) == then
 
 
+def test_what_was_written_since_it_was_compared_is_kept(tmp_path: Path, host: Any, state: Any) -> None:
+    """Two runs at once, of two inventories, each lost the other's entry."""
+    file = tmp_path / "config"
+    host.answers = {f"cat {paths.KUBECONFIG}": FETCHED}
+    (command,) = kubeconfig.merged._inner(cluster(file))
+    file.write_text("clusters: [{name: work, cluster: {}}]\ncurrent-context: work\n", encoding="utf-8")
+    assert command.function(*command.args) is True
+    held = yaml.safe_load(file.read_text(encoding="utf-8"))
+    assert [each["name"] for each in held["clusters"]] == ["work", "homelab-test"]
+    assert held["current-context"] == "work"
+    file.write_text("{broken", encoding="utf-8")
+    assert command.function(*command.args) is False
+    assert file.read_text(encoding="utf-8") == "{broken"
+
+
+def test_a_kubeconfig_that_kubectl_has_locked_is_waited_for(
+    tmp_path: Path, host: Any, state: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, file = tmp_path / "dotfiles" / "config", tmp_path / "config"
+    real.parent.mkdir()
+    real.touch()
+    file.symlink_to(real)
+    lock = tmp_path / "config.lock"
+    lock.touch(mode=0)
+    assert kubeconfig.merge_into(file, HOME, FETCHED, deadline=0) is False
+    assert caplog.messages == [
+        f"{real}: is locked by {lock}, as while another program writes it; if none does, rm {lock}, and deploy again; "
+        "the cluster itself is deployed"
+    ]
+    assert lock.exists() and real.read_text() == "", "it is somebody else's"
+    monkeypatch.setattr(kubeconfig.time, "sleep", lambda _: lock.unlink())
+    assert kubeconfig.merge_into(file, HOME, FETCHED) is True
+    assert server_of(real) == "https://192.168.1.11:6443"
+    assert not lock.exists()
+
+
 def test_a_place_that_cannot_be_written_fails_in_a_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "kube").write_text("a file, not a folder")
     assert kubeconfig.write(tmp_path / "kube" / "config", "", "text") is False
-    assert "cannot be written" in caplog.text
+    assert kubeconfig.merge_into(tmp_path / "kube" / "config", HOME, FETCHED) is False
+    assert [message.count("cannot be written") for message in caplog.messages] == [1, 1]
 
 
 def test_of_a_write_that_fails_no_credentials_are_left_about(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

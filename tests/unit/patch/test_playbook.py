@@ -134,7 +134,13 @@ def run(tmp_path: Path, script: str) -> str:
 
 
 def look(
-    tmp_path: Path, lists: str, *, fails: str = "", running: str = "6.1.0-30-amd64", contained: bool = False
+    tmp_path: Path,
+    lists: str,
+    *,
+    fails: str = "",
+    running: str = "6.1.0-30-amd64",
+    contained: bool = False,
+    systemctl: str = SYSTEMCTL,
 ) -> Seen:
     """A look with an apt-get that fails where it is told to, and a folder of the test's in the place of /."""
     simulated = tmp_path / "simulated"
@@ -142,11 +148,11 @@ def look(
     cases = [f'*" {fails} "*) printf "%s\\n" "{INTERRUPTED}" >&2; exit 100 ;;'] if fails else []
     cases.append(f'*" upgrade "*) cat {simulated} ;;')
     command(tmp_path, "apt-get", "\n".join([f'echo "$*" >>{tmp_path}/asked', 'case "$* " in', *cases, "esac"]))
-    command(tmp_path, "systemctl", SYSTEMCTL)
+    command(tmp_path, "systemctl", systemctl)
     command(tmp_path, "uname", f"echo {running}")
     command(tmp_path, "systemd-detect-virt", f"exit {0 if contained else 1}")
     script = (FILES / "look.sh").read_text()
-    for path in ("/boot/vmlinuz-", "/lib/modules/", "/run/reboot-required"):
+    for path in ("/boot/vmlinuz-", "/lib/modules/", "/run/reboot-required", "/proc/[0-9]*/maps"):
         assert path in script
         script = script.replace(path, f"{tmp_path}{path}")
     return parse(run(tmp_path, f"lists={lists}\n{script}"))
@@ -327,6 +333,48 @@ def test_units_and_mounts(tmp_path: Path) -> None:
         ("homelab-scrub@tank.service",),
     )
     assert (seen.unit, seen.queued, seen.started) == ("activating", True, datetime(2026, 1, 1, tzinfo=UTC))
+
+
+MAPPED = "7f1ac0000000-7f1ac0020000 r-xp 00001000 08:01 1234                       {}\n"
+
+
+def test_services_that_run_what_was_upgraded(tmp_path: Path) -> None:
+    ssl = "/usr/lib/x86_64-linux-gnu/libssl.so.3 (deleted)"
+    processes = {
+        1: (ssl, "0::/init.scope"),
+        11: ("/usr/sbin/smbd (deleted)", "0::/system.slice/smbd.service"),
+        12: (ssl, "0::/system.slice/system-getty.slice/getty@tty1.service"),
+        13: (ssl, "1:name=systemd:/system.slice/ssh.service\n0::/system.slice/ssh.service"),
+        14: ("/usr/lib/x86_64-linux-gnu/libssl.so.3", "0::/system.slice/cron.service"),
+        15: ("/memfd:pulseaudio (deleted)", "0::/system.slice/sound.service"),
+        16: (ssl, "0::/user.slice/user-1000.slice/user@1000.service/app.slice"),
+        17: (ssl, "0::/kubepods/besteffort/pod1/2"),
+        18: (ssl, "0::/system.slice/docker-0a1b.scope"),
+    }
+    for number, (file, group) in processes.items():
+        folder = tmp_path / "proc" / str(number)
+        folder.mkdir(parents=True)
+        (folder / "maps").write_text(MAPPED.format("/usr/bin/other") + MAPPED.format(file))
+        (folder / "cgroup").write_text(f"{group}\n")
+    assert look(tmp_path, "none").old == ("getty@tty1.service", "smbd.service", "ssh.service")
+    assert look(tmp_path, "refresh").old == ()
+
+
+@pytest.mark.parametrize(
+    ("jobs", "system"),
+    [
+        (["141 homelab-backup@nightly.service start running"], "running"),
+        (["141 homelab-backup@off.service start running", "98 multi-user.target start waiting"], "starting"),
+        (["141 homelab-backup@off.service start waiting", "55 srv-tank.mount start running"], "starting"),
+        ([], "starting"),
+    ],
+)
+def test_a_backup_that_was_missed_does_not_keep_a_host_from_having_started(
+    tmp_path: Path, jobs: list[str], system: str
+) -> None:
+    queue = "\n".join(jobs or ["No jobs running."])
+    said = SYSTEMCTL.replace("echo degraded ;;", f"echo starting ;;\nlist-jobs*) echo '{queue}' ;;")
+    assert look(tmp_path, "none", systemctl=said).system == system
 
 
 def test_a_dry_look_goes_by_lists_of_its_own_and_leaves_none(tmp_path: Path) -> None:

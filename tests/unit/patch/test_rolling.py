@@ -234,6 +234,18 @@ def test_a_required_reboot_alone_is_carried_out_and_packages_alone_take_none() -
     assert world.acts()[1:7] == ["cordon s1", "reboot s1", "uncordon s1", "cordon s2", "upgrade s2", "uncordon s2"]
 
 
+def test_what_still_runs_with_old_libraries_is_told_where_no_reboot_ends_that() -> None:
+    world = World(home())
+    for name, reboot in (("s1", True), ("s2", False)):
+        seen = world.machines[name].seen
+        world.machines[name].seen = replace(seen, reboot=reboot, old=("dbus.service", "ssh.service"))
+    summary = world.run()
+    assert summary.exit_code == 0
+    assert summary.notes == (
+        "s2: still runs what was upgraded: dbus.service, ssh.service; restart those, or reboot s2",
+    )
+
+
 def test_a_node_that_does_not_come_back_stops_the_run_and_a_later_one_goes_on() -> None:
     world = World(home())
     world.machines["s2"].boots = None

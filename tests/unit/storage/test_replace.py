@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from dataclasses import replace as but
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -197,8 +199,8 @@ def test_a_btrfs_whose_copying_was_cut_goes_on(each: Level) -> None:
     assert lines(found) == "" and writes(found) == [] and any("is written" in step.says for step in found.steps)
 
 
-@every(REDUNDANT)
-def test_what_is_done_is_done(each: Level) -> None:
+def completed(each: Level) -> Replacement:
+    """What is left to do when the replacement is through and recorded."""
     look = lost(each)
     if each.kind == "mdraid":
         look.lines = [line for line in look.lines if not line.startswith("array")]
@@ -212,7 +214,12 @@ def test_what_is_done_is_done(each: Level) -> None:
     assert record is not None
     after = but(record, serials={**record.serials, "d1": "S-sdf"}).file
     probe = HostProbe(files={after.path: FileState("file", "0644", "root:root", after.sha256)})
-    found = wished(look, spec(each), probe=probe)
+    return wished(look, spec(each), probe=probe)
+
+
+@every(REDUNDANT)
+def test_what_is_done_is_done(each: Level) -> None:
+    found = completed(each)
     assert lines(found) == "" and writes(found) == [] and found.steps[0].kind == "noop"
     assert all(step.file is None for step in found.steps)
 
@@ -378,6 +385,75 @@ def test_a_disk_that_fell_out_under_its_open_luks_is_lost_though_its_device_is_t
     run = f"set -eu\nPATH={tmp_path}:$PATH uuid={U1} there=/srv/tank new=vdh name=tank\n#{functions}\nlost; dropped"
     done = subprocess.run(["sh", "-c", run], capture_output=True, text=True, check=False)
     assert (done.stdout.split(), done.stderr) == (["2", "dm-1"] if gone else [], "")
+
+
+# As btrfs-progs 6.2 printed on Linux 6.1.
+_NEVER = "UUID:             x\n\tno stats available\nTotal to scrub:   1.96GiB\nError summary:    no errors found\n"
+_BEGINS = f"{_NEVER}Time left:        0:00:00\nETA:              Mon Nov 30 13:22:40 2026\n"
+_FINISHED = (
+    "UUID:             x\nScrub started:    Mon Nov 30 13:22:40 2026\nStatus:           finished\n"
+    "Duration:         0:00:06\nError summary:    no errors found\n"
+)
+_RUNNING = _FINISHED.replace("finished", "running")
+_CUT = _FINISHED.replace("finished", "interrupted")
+_RESUMED = _FINISHED.replace("Scrub started:", "Scrub resumed:")
+_DAMAGED = _FINISHED.replace("no errors found", "csum=3")
+
+
+@pytest.mark.parametrize(
+    ("again", "said", "recorded", "begins", "polled"),
+    [
+        (False, _NEVER, "13:20", True, "run"),
+        (False, _FINISHED, "13:20", True, "run"),
+        (False, _RUNNING, "13:20", False, "run"),
+        (False, _BEGINS, "13:20", False, "run"),
+        (True, _NEVER, "13:20", True, "run"),
+        (True, _BEGINS, "13:20", False, "run"),
+        (True, _CUT, "13:20", True, "run"),
+        (True, _DAMAGED, "13:20", True, "run"),
+        (True, _RESUMED, "13:20", True, "run"),
+        (True, _FINISHED, "13:25", True, "run"),
+        (True, _FINISHED, "13:20", False, "done"),
+    ],
+)
+def test_a_btrfs_counts_as_read_when_a_scrub_since_then_is_through(
+    tmp_path: Path, again: bool, said: str, recorded: str, begins: bool, polled: str
+) -> None:
+    """Of one that begins, and where none ever was, btrfs says as well that no errors were found."""
+    raid1 = level("btrfs", "raid1")
+    step = (completed(raid1) if again else wished(lost(raid1).disk("sdf"), spec(raid1))).steps[-1]
+    assert step.says == "read all of tank once"
+    record, shown = tmp_path / "record", tmp_path / "shown"
+    record.touch()
+    when = datetime.strptime(f"2026-11-30 {recorded}", "%Y-%m-%d %H:%M").timestamp()
+    os.utime(record, (when, when))
+    shown.write_text(said)
+    (tmp_path / "begins").write_text(_BEGINS)
+    btrfs = tmp_path / "btrfs"
+    start = f'echo "$@" >>{tmp_path}/asked; cp {tmp_path}/begins {shown}'
+    btrfs.write_text(f"#!/bin/sh\ncase $2 in status) cat {shown} ;; start) {start} ;; esac\n")
+    btrfs.chmod(0o755)
+
+    def ran(script: str) -> str:
+        own = "look() {" + script.partition("\nlook() {")[2].replace("/var/lib/homelab/pools/tank", str(record))
+        run = f"set -eu\nPATH={tmp_path}:$PATH there=/srv/tank\n{own}"
+        return subprocess.run(["sh", "-c", run], capture_output=True, text=True, check=True).stdout
+
+    ran(step.command)
+    assert (tmp_path / "asked").exists() is begins
+    assert ran(step.poll).split()[0] == polled
+
+
+@pytest.mark.parametrize(
+    ("said", "polled"), [(_DAMAGED, "failed finished csum=3"), (_NEVER, "failed no errors found"), (_FINISHED, "done")]
+)
+def test_what_a_scrub_of_btrfs_found_ends_the_wait(tmp_path: Path, said: str, polled: str) -> None:
+    step = wished(lost(level("btrfs", "raid1")).disk("sdf"), spec(level("btrfs", "raid1"))).steps[-1]
+    (tmp_path / "btrfs").write_text(f"#!/bin/sh\ncat <<'END'\n{said}END\n")
+    (tmp_path / "btrfs").chmod(0o755)
+    run = f"set -eu\nPATH={tmp_path}:$PATH there=/srv/tank\nlook() {{{step.poll.partition(chr(10) + 'look() {')[2]}"
+    found = subprocess.run(["sh", "-c", run], capture_output=True, text=True, check=True)
+    assert " ".join(found.stdout.split()) == polled
 
 
 def test_without_a_record_nothing_is_replaced() -> None:

@@ -67,6 +67,39 @@ dataset_at() {
   awk -v at="$1" '$5 == at {found = $(NF - 2) == "zfs" ? $(NF - 1) : ""} END {print found}' "$root/proc/self/mountinfo"
 }
 
+# backup_lock NAME: the file by which a backup's runs wait for each other, and for all others to its repository.
+backup_lock() { printf '%s\n' "$var/backup/$(printf %s "$(setting "$etc/backup/$1" repository)" | sha256sum | cut -c-16).lock"; }
+
+# frozen_by NAME: what a backup has frozen and not let go, as one that was killed; of ZFS what tells so by its mark.
+frozen_by() {
+  awk -v srv="$srv/" '$(NF - 2) == "btrfs" && index($5, srv) == 1 {print $5}' "$root/proc/self/mountinfo" 2>/dev/null |
+    while read -r at; do
+      for each in "$at/.snapshots/.backup-$1"/*; do
+        ! is_snapshot "$each" || printf '%s\n' "$each"
+      done
+    done
+  for each in "$root"/proc/spl/kstat/zfs/*/state; do
+    # A pool that has given up answers nobody.
+    case $(cat "$each" 2>/dev/null) in '' | SUSPENDED) continue ;; esac
+    each=${each%/state}
+    timeout 60 zfs list -H -o name -t snapshot -r "${each##*/}" | grep -- "@homelab-backup-$1\$" | while read -r at; do
+      [ "$(zfs get -H -o value,source homelab:backup "$at" | tr '\t' ' ')" != "yes local" ] || printf '%s\n' "$at"
+    done
+  done
+}
+
+# let_go NAME: delete that and what a restore test had laid down, and nothing else; under the backup's lock, or it would be
+# taken from under a run.
+let_go() {
+  rm -rf "$var/backup/$1.scratch"
+  frozen_by "$1" | while read -r each; do
+    case $each in
+      /*) btrfs -q subvolume delete "$each" >/dev/null ;;
+      *) zfs destroy "$each" ;;
+    esac
+  done
+}
+
 # replace FILE: its new content from standard input, in one step.
 replace() {
   mkdir -p "${1%/*}" && new=$(mktemp "${1%/*}/.homelab.XXXXXX") || return

@@ -107,9 +107,7 @@ def finish(record: Record, ids: Mapping[str, str], disks: Mapping[str, DiskSeen]
         guard.head(record)
         + _functions(record)
         + "".join(guard.same(ids[name], disk) for name, disk in disks.items())
-        + "".join(
-            f"member {disk.name} {record.uuid} || stop '/dev/{disk.name} has changed'\n" for disk in disks.values()
-        )
+        + "".join(f"only {disk.name} {record.uuid} || stop '/dev/{disk.name} has changed'\n" for disk in disks.values())
         + _assembled(record, disks, degraded=False)
         + f'md="$(array {_names(disks)})"\n[ -n "$md" ] || stop "the array does not run"\n'
         + 'only "$md" "$uuid" || unsigned "$md" || stop "/dev/$md holds what the toolkit did not put there"\n'

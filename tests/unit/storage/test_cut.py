@@ -329,6 +329,21 @@ def test_an_array_is_finished_only_on_disks_with_its_own_mark_alone_by_then_too(
     assert f"only sda {U1} || stop" in step.command and f"only sdb {U1} || stop" in step.command
 
 
+def test_noise_on_an_array_of_encrypted_disks_is_what_its_making_left_there() -> None:
+    """They are cleared where they are looked at, and an array on them is looked at in other places."""
+    (noise,) = [
+        each
+        for each in planned(moment("encrypted mdraid: all run").look(), test_luks.nas()).steps
+        if "finish" in each.says
+    ]
+    (plain,) = [
+        each for each in planned(moment("raid1: all run").look(), test_luks.plain()).steps if "finish" in each.says
+    ]
+    last = 'unsigned "$md" || stop "/dev/$md holds what the toolkit did not put there"\n'
+    assert noise.command.partition(last)[2].startswith('idle "$md"\nformat "$md"\n')
+    assert plain.command.partition(last)[2].startswith('only "$md" "$uuid" || blank "$md"\nidle "$md"\n')
+
+
 # A new disk of replace_disk, which a run that was cut had begun with.
 BEGUN = ("half encrypted", "encrypted", "joined")
 SOME = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 
 from homelab.model.nas import Nas
@@ -10,6 +10,8 @@ from homelab.model.problems import Problem
 from homelab.storage import consent, slots
 from homelab.storage.seen import DiskSeen, Seen
 
+# What wipefs calls a member of an array, and an encrypted disk.
+RAID, LUKS = "linux_raid_member", "crypto_LUKS"
 # Room for any filesystem's own structures, and less than any disk has.
 LEAST = 1 << 29
 
@@ -57,8 +59,8 @@ def foreign(disk: DiskSeen, pools: Mapping[str, str]) -> Iterator[tuple[str, str
             yield f"/dev/{device.name}", pools[owner]
 
 
-def unfit(host: str, name: str, disk: DiskSeen, seen: Seen) -> Iterator[Problem]:
-    """Why a disk must not become part of a pool, whatever its owner consents to."""
+def unfit(host: str, name: str, disk: DiskSeen, seen: Seen, own: Container[str] = ()) -> Iterator[Problem]:
+    """Why a disk must not become part of a pool, whatever its owner consents to. `own` are holders that may be."""
     place = f"{host}.disks.{name}"
     what = f"/dev/{disk.name}"
     for device in disk.devices:
@@ -67,8 +69,8 @@ def unfit(host: str, name: str, disk: DiskSeen, seen: Seen) -> Iterator[Problem]
             yield Problem(place, f"{at} is mounted at {', '.join(device.mounts)}", "unmount it, or list another disk")
         elif device.swap:
             yield Problem(place, f"{at} is swap in use", f"run `swapoff {at}`, or list another disk")
-        elif device.holders:
-            used = ", ".join(device.holders)
+        elif users := [each for each in device.holders if each not in own]:
+            used = ", ".join(users)
             remedy = "stop that (`mdadm --stop`, `vgchange -an`, `cryptsetup close`), or list another disk"
             yield Problem(place, f"{at} is in use by {used}", remedy)
     in_use = any(device.mounts or device.swap or device.holders for device in disk.devices)
@@ -98,6 +100,22 @@ def unfit(host: str, name: str, disk: DiskSeen, seen: Seen) -> Iterator[Problem]
     if unread:
         found = f"{', '.join(unread)} cannot be read"
         yield Problem(place, found, f"look at `dmesg` and `smartctl -x {what}`, or list another disk")
+
+
+def grown(host: str, name: str, disk: DiskSeen, seen: Seen, type_: str, uuid: str) -> Iterator[Problem]:
+    """What has come to a disk since a run that was cut left there this one signature; that is not ours to lose.
+
+    What the kernel made of that signature alone may have the disk.
+    """
+    place = f"{host}.disks.{name}"
+    own = {each.name for each in seen.arrays if type_ == RAID and disk.name in each.members}
+    if type_ == LUKS and disk.opened is not None and disk.luks is not None and disk.luks.slots:
+        own |= set(disk.holders[:1])
+    yield from unfit(host, name, disk, seen, own)
+    if disk.partitions or {(each.type, each.uuid) for each in disk.signatures or ()} - {(type_, uuid)}:
+        found = f"/dev/{disk.name} (serial {disk.serial}) holds {consent.seen(disk)}, and a run that was cut left there"
+        remedy = "look at it; if nothing of it is needed, stop what uses it and clear the disk by hand (`wipefs --all`)"
+        yield Problem(place, f"{found} {type_} {uuid} alone", remedy)
 
 
 def clears(

@@ -150,6 +150,11 @@ class _Under:
 
     def own(self, name: str, disk: DiskSeen, header: Luks) -> None:
         """A disk of this pool: open, locked, or left half made."""
+        if not self.is_made:
+            grown = tuple(disks.grown(self.case.host, name, disk, self.case.seen, disks.LUKS, header.uuid))
+            self.problems += grown
+            if grown:
+                return
         if not header.slots and self.is_made:
             place, what = f"{self.case.host}.disks.{name}", f"/dev/{disk.name} (serial {disk.serial})"
             self.problems.append(self.headless(place, what, disk, header.uuid))
@@ -169,11 +174,10 @@ class _Under:
         seen = view(disk, opened.uuid, opened)
         if self.is_made or self.carries(opened):
             self.views[name] = seen
-        elif opened.signatures == () and not opened.mounts and not opened.holders and opened.exclusive:
+        elif is_noise(opened):
             self.views[name] = self.fresh[name] = replace(seen, content="zero", fresh=True)
         else:
-            holds = ", ".join(f"{each.type} {each.uuid}".strip() for each in opened.signatures or ())
-            found = f"its making was cut, and {opened.path} on /dev/{disk.name} is used or holds {holds or 'something'}"
+            found = f"its making was cut, and {opened.path} on /dev/{disk.name} is used or holds {holds(opened)}"
             remedy = f"look at it; if it is nothing, `cryptsetup close {opened.path}` and clear the disk by hand"
             self.problems.append(Problem(f"{self.case.host}.disks.{name}", found, remedy))
 
@@ -256,6 +260,17 @@ class _Under:
     def is_kept(self, uuid: str) -> bool:
         there, copy = self.case.seen.headers.get(uuid, ("", "none"))
         return there == copy
+
+
+def is_noise(opened: Mapped) -> bool:
+    """Whether nothing was ever put on an open LUKS, so that all that it shows is what was there before, decrypted."""
+    used = opened.mounts or opened.holders or opened.swap or not opened.exclusive
+    return opened.signatures == () and not opened.begun and not used
+
+
+def holds(opened: Mapped) -> str:
+    """What was put on an open LUKS, in words."""
+    return ", ".join(f"{each.type} {each.uuid}".strip() for each in opened.signatures or ()) or "something"
 
 
 def _label(case: Case) -> str:

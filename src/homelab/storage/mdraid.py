@@ -107,13 +107,12 @@ def finish(record: Record, ids: Mapping[str, str], disks: Mapping[str, DiskSeen]
         guard.head(record)
         + _functions(record)
         + "".join(guard.same(ids[name], disk) for name, disk in disks.items())
-        + "".join(
-            f"member {disk.name} {record.uuid} || stop '/dev/{disk.name} has changed'\n" for disk in disks.values()
-        )
+        + "".join(f"only {disk.name} {record.uuid} || stop '/dev/{disk.name} has changed'\n" for disk in disks.values())
         + _assembled(record, disks, degraded=False)
         + f'md="$(array {_names(disks)})"\n[ -n "$md" ] || stop "the array does not run"\n'
         + 'only "$md" "$uuid" || unsigned "$md" || stop "/dev/$md holds what the toolkit did not put there"\n'
-        + ("" if record.state == "formatting" else 'only "$md" "$uuid" || blank "$md"\n')
+        # Half a filesystem, or, on disks that were encrypted, noise from its first moment: neither is anybody's.
+        + ("" if record.state == "formatting" or record.luks else 'only "$md" "$uuid" || blank "$md"\n')
         + 'idle "$md"\nformat "$md"\nnote made\n'
     )
 

@@ -182,15 +182,9 @@ def _finish(case: Case, record: Record, decided: Decided) -> None:
         found = f"no disk is {case.ids[name]}, and the making of {case.name} was cut"
         decided.problems.append(Problem(f"{case.host}.disks.{name}", found, "plug it in"))
     rest = {name: disk for name, disk in case.disks.items() if name not in members}
-    for name in members:
-        # What the array itself holds is let go of; what anything else does, is not ours to take apart.
-        disk = case.disks[name]
-        if not disk.exclusive and not any(device.holders for device in disk.devices):
-            found = f"/dev/{disk.name} is in use by something, and its making was cut"
-            decided.problems.append(Problem(f"{case.host}.disks.{name}", found, "stop what uses it (`lsof`)"))
-    inner = case.inner if record.kind == "mdraid" else None
     whole = not rest and not case.absent
     if record.kind == "mdraid":
+        inner = case.inner
         formatted = inner is not None and inner.uuid == record.filesystem_uuid
         # mkfs.xfs writes the UUID first and all else after it, so whether it came to its end is looked at there.
         complete = whole and formatted and (record.filesystem, record.state) != ("xfs", "formatting")
@@ -198,12 +192,11 @@ def _finish(case: Case, record: Record, decided: Decided) -> None:
         if not whole and (formatted or record.state == "formatting"):
             found = "its making was cut after its filesystem was made, and not all of its disks are its own any more"
             decided.problems.append(Problem(case.place, found, "list the disks that it was begun with"))
-        strange = inner is not None and inner.uuid != record.filesystem_uuid
-        if strange and record.state == "making":
-            found = f"its making was cut, and there is now {inner.type if inner else ''} on it that it did not make"
-            decided.problems.append(
-                Problem(case.place, found, "look at it; `mdadm --stop` and clear the disks by hand")
-            )
+        if not complete:
+            # What the array itself holds is let go of; what anything else does, is not ours to take apart.
+            for name in members:
+                decided.problems += disks.grown(case.host, name, case.disks[name], case.seen, disks.RAID, record.uuid)
+            decided.problems += _on_array(case, record, joined=whole)
     else:
         numbers = [member.devices for member in members.values() if isinstance(member, BtrfsMember)]
         complete = whole and all(number == len(case.pool.disks) for number in numbers)
@@ -228,3 +221,27 @@ def _finish(case: Case, record: Record, decided: Decided) -> None:
         command = mdraid.create(record, case.ids, case.disks, cleared.script, own)
     decided.steps.append(step("destructive" if cleared.script else "additive", case, says, command, cleared.consents))
     decided.record = made
+
+
+def _on_array(case: Case, record: Record, *, joined: bool) -> Iterator[Problem]:
+    """What is on an array whose making was cut that this did not put there, as far as it is seen, or what uses it.
+
+    Until all its disks had `joined` and were being formatted, it holds what its disks did.
+    """
+    array, inner = case.array, case.inner
+    strange = [inner.type] if inner is not None and inner.uuid != record.filesystem_uuid else []
+    if array is not None and array.runs:
+        device = array.device
+        strange += [each.type for each in device.signatures or () if each.uuid != record.filesystem_uuid]
+        if device.begun:
+            strange.append(f"the zpool {device.begun}")
+        # On disks that were encrypted it shows noise from its first moment.
+        elif joined and record.state == "making" and not record.luks and device.content not in ("", "zero"):
+            strange.append("data without a signature")
+        users = [*device.mounts, *device.holders, *(["swap"] if device.swap else [])]
+        if users:
+            found = f"its making was cut, and {device.path} is in use by {', '.join(users)}"
+            yield Problem(case.place, found, "stop what uses it, or unmount it")
+    if strange:
+        found = f"its making was cut, and there is now {', '.join(dict.fromkeys(strange))} on it that it did not make"
+        yield Problem(case.place, found, "look at it; `mdadm --stop` and clear the disks by hand")

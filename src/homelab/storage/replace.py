@@ -127,6 +127,8 @@ class _Draft:
                 return Replacement(problems=tuple(self.problems))
         situation = self._situation(case, record, coming.view if coming else new)
         self.problems += self._strangers(situation)
+        if not self.problems:
+            self.problems += self._grown(situation, coming)
         if not situation.joined and not self.problems:
             self._guard(situation, begun=coming is not None and coming.begun)
         kind = {"mdraid": replace_mdraid, "btrfs": replace_btrfs, "zfs": replace_zfs}[case.pool.kind]
@@ -250,6 +252,17 @@ class _Draft:
         elif situation.old is not None and case.absent:
             # A disk that still works is the better source; the one that is gone is the greater danger.
             yield Problem(case.place, f"{' and '.join(case.absent)} is gone", "replace that first")
+
+    def _grown(self, situation: Situation, coming: replace_luks.Coming | None) -> Iterator[Problem]:
+        """What has come to the new disk since a run that was cut had begun with it."""
+        new, record = situation.new, situation.record
+        found: list[Problem] = []
+        if coming is not None and coming.begun:
+            found += disks.grown(self.host, "", new.physical, self.seen, disks.LUKS, coming.view.uuid)
+        if situation.joined and record.kind == "mdraid":
+            # An array adds what bears its mark and is not in it; btrfs and ZFS have begun by themselves with theirs.
+            found += disks.grown(self.host, "", new, self.seen, disks.RAID, record.uuid)
+        return (replace(each, place=f"{self.host}: {self.wish.name or 'with'}") for each in found)
 
     def _guard(self, situation: Situation, *, begun: bool) -> None:
         """The new disk is looked at as any other that is to become part of a pool; one that was `begun` is our own."""

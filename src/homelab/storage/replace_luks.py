@@ -68,10 +68,9 @@ def coming(case: Case, record: Record, new: DiskSeen, place: str) -> tuple[Comin
     member = case.member(opened)
     if member is not None and member.uuid == record.uuid:
         return Coming(luks.view(new, uuid, opened), begun=True, encrypted=True), ()
-    if opened.signatures == () and not opened.mounts and not opened.holders and opened.exclusive:
+    if luks.is_noise(opened):
         return Coming(luks.blank(new, uuid), begun=True), ()
-    holds = ", ".join(f"{each.type} {each.uuid}".strip() for each in opened.signatures or ())
-    found = f"{what} was encrypted for {case.name}, and is used or holds {holds or 'something'}"
+    found = f"{what} was encrypted for {case.name}, and is used or holds {luks.holds(opened)}"
     remedy = f"look at it; if it is nothing, `cryptsetup close {opened.path}` and clear the disk"
     return None, (Problem(place, found, remedy),)
 

@@ -176,7 +176,7 @@ def born(case: Case, record: Record | None) -> Record | None:
 
 def begun(case: Case, record: Record | None) -> dict[str, DiskSeen]:
     """Disks on which the making of this very pool was cut before anything could be in it."""
-    if case.pool.kind != "zfs" or record is None or record.state == "made":
+    if case.pool.kind != "zfs" or record is None or record.kind != "zfs" or record.state == "made":
         return {}
     serials = set(record.serials.values())
     return {name: disk for name, disk in case.disks.items() if disk.serial in serials and _is_begun(case.name, disk)}
@@ -185,9 +185,10 @@ def begun(case: Case, record: Record | None) -> dict[str, DiskSeen]:
 def _is_begun(pool: str, disk: DiskSeen) -> bool:
     """Whether a disk has the partitions that zpool makes, and in them nothing, or labels of a pool that never was."""
     own = [part.name.removeprefix(disk.name).lstrip("p") for part in disk.partitions]
-    if sorted(own) != ["1", "9"] or not {each.type for each in disk.signatures or ()} <= {"gpt", "PMBR"}:
+    table = {each.type for each in disk.signatures or ()}
+    if sorted(own) != ["1", "9"] or not table or not table <= {"gpt", "PMBR"}:
         return False
-    return all(part.is_blank or (part.zfs is None and part.begun == pool) for part in disk.partitions)
+    return all(part.signatures == () and (part.is_blank or part.begun == pool) for part in disk.partitions)
 
 
 def stale(case: Case, newest: ZfsMember) -> Problem | None:

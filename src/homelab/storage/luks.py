@@ -150,7 +150,8 @@ class _Under:
 
     def own(self, name: str, disk: DiskSeen, header: Luks) -> None:
         """A disk of this pool: open, locked, or left half made."""
-        if not self.is_made:
+        # Without a record no run was cut: what is inside told that it is ours, and nothing is written to it.
+        if self.record is not None and not self.is_made:
             grown = tuple(disks.grown(self.case.host, name, disk, self.case.seen, disks.LUKS, header.uuid))
             self.problems += grown
             if grown:

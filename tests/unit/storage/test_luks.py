@@ -14,7 +14,7 @@ from homelab.probe import FileState, HostProbe, UnitState
 from homelab.storage import Plan, crypttab, mappings, mdraid
 from homelab.storage.records import Record
 from homelab.storage.superblocks import mdadm_uuid
-from tests import looks
+from tests import looks, marks
 from tests.looks import Look
 from tests.unit.storage.test_refusals import KINDS, U1, U2, counted, offered, told, touched
 from tests.unit.storage.test_refusals import nas as plain
@@ -198,6 +198,16 @@ def test_a_host_that_forgot_everything_takes_a_pool_back_once_it_is_open(kind: s
     says = [each for _, each in steps(plan)]
     assert says[0] == "keep the key of tank in /etc/homelab/luks/tank.key, once it opens d1, d2"
     assert "keep a copy of the LUKS header of d1, d2 in /var/lib/homelab/luks" in says
+
+
+@pytest.mark.parametrize("came", ["USB", "no serial", "backup of a GPT"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_pool_that_is_taken_back_is_no_making_that_was_cut(kind: str, came: str) -> None:
+    """Nothing is written to its disks: what they are connected by, or show beside their header, is no reason."""
+    look = opened(kind, kept=False)
+    assert marks.put(next(each for each in marks.UNFIT + marks.HELD if each.name == came), look, "sda")
+    plan = planned(look, nas(kind), HostProbe())
+    assert told(plan) == "" and list(touched(plan)) == []
 
 
 def standing(kind: str = "mdraid") -> tuple[Look, HostProbe]:

@@ -259,8 +259,10 @@ class _Draft:
         found: list[Problem] = []
         if coming is not None and coming.begun:
             found += disks.grown(self.host, "", new.physical, self.seen, disks.LUKS, coming.view.uuid)
-        if situation.joined and record.kind == "mdraid":
-            # An array adds what bears its mark and is not in it; btrfs and ZFS have begun by themselves with theirs.
+        array = situation.case.array
+        in_array = array is not None and array.runs and new.name in array.members
+        if situation.joined and record.kind == "mdraid" and not in_array:
+            # What bears its mark and is not in it is added; btrfs and ZFS have begun by themselves with theirs.
             found += disks.grown(self.host, "", new, self.seen, disks.RAID, record.uuid)
         return (replace(each, place=f"{self.host}: {self.wish.name or 'with'}") for each in found)
 

@@ -374,3 +374,18 @@ def test_a_new_disk_that_was_begun_with_is_gone_on_with_and_what_came_to_it_is_n
     found = test_replace.wished(look, nas)
     assert (found.steps != ()) == (came == "")
     assert all(str(each).startswith("nas: with: /dev/sdf") for each in found.problems)
+
+
+@pytest.mark.parametrize("state", ["in_sync", "spare"])
+@pytest.mark.parametrize("came", ["backup of a GPT", "USB"])
+def test_a_new_disk_that_its_array_has_by_now_is_not_to_be_cleared(came: str, state: str) -> None:
+    """Whoever added it: nothing more is written to it than the array does by itself."""
+    look = test_replace.lost(test_replace.RAID1).mirror("sdf", U1, opens=False)
+    look.lines = [f"{line} sdf" if line.startswith(f"array\t{ARRAY}\t") else line for line in look.lines]
+    look.line("holder", "sdf", ARRAY).line("state", ARRAY, "sdf", state)
+    assert marks.put(mark(came), look, "sdf")
+    found = test_replace.wished(look, test_replace.spec(test_replace.RAID1))
+    assert test_replace.lines(found) == "" and found.steps != ()
+    # One that udev began to join is let go of first, and added anew.
+    look.lines = [line.replace("\tclean\t", "\tinactive\t") for line in look.lines]
+    assert "nas: with: /dev/sdf" in test_replace.lines(test_replace.wished(look, test_replace.spec(test_replace.RAID1)))

@@ -27,12 +27,18 @@ def address(value: object) -> AnyAddress:
     return found
 
 
-def network(value: object, remedy: str = 'write one with its prefix, "192.168.1.0/24"') -> AnyNetwork:
-    """A network in CIDR form, host bits zero; ``remedy`` where it cannot be told which one was meant."""
+def network(
+    value: object, remedy: str = 'write one with its prefix, "192.168.1.0/24"', prefixes: tuple[int, ...] = (24,)
+) -> AnyNetwork:
+    """A network in CIDR form, host bits zero; ``remedy`` where it cannot be told which one was meant.
+
+    ``prefixes`` are those that one without may have meant. A home's own has 24: with 16 it would be all of the home's,
+    and guests on another one be let in.
+    """
     if isinstance(value, IPv4Network | IPv6Network):
         return value
     if not isinstance(value, str) or "/" not in value:
-        if bare := _prefixed(value):
+        if bare := _prefixed(value, prefixes):
             remedy = f'write one with its prefix, "{bare}"'
         raise refuse(f"{shown(value)} is not a network", remedy)
     try:
@@ -46,9 +52,9 @@ def network(value: object, remedy: str = 'write one with its prefix, "192.168.1.
     raise refuse(f"{shown(value)} has host bits set", f'write "{meant}"')
 
 
-def _prefixed(value: object) -> IPv4Network | None:
+def _prefixed(value: object, prefixes: tuple[int, ...]) -> IPv4Network | None:
     """The network of an address that ends in zeros, which lacks its prefix; None where it is another thing."""
-    for prefix in (16, 24) if isinstance(value, str) else ():
+    for prefix in prefixes if isinstance(value, str) else ():
         with suppress(ValueError):
             return IPv4Network(f"{value}/{prefix}")
     return None
@@ -61,7 +67,7 @@ def cidrs(value: object) -> tuple[AnyNetwork, ...]:
     parts = value.split(",") if isinstance(value, str) else value
     if not isinstance(parts, list | tuple) or not parts:
         raise refuse(f"{shown(value)} is not a network", f"{remedy}, or a pair for dual-stack")
-    found = tuple(network(part.strip() if isinstance(part, str) else part, remedy) for part in parts)
+    found = tuple(network(part.strip() if isinstance(part, str) else part, remedy, (16, 24)) for part in parts)
     if len({one.version for one in found}) != len(found):
         raise refuse(f"{shown(value)} has two networks of one family", "write one IPv4 and at most one IPv6")
     return found

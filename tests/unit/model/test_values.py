@@ -13,13 +13,14 @@ from pyinfra.connectors.ssh import ConnectorData
 from homelab.model import Host, SecretRef, Taint, names, native, ssh
 from homelab.model.labels import LabelKey, LabelValue
 from homelab.model.names import Timezone
-from homelab.model.networks import Cidrs, overlap
+from homelab.model.networks import Cidrs, Network, overlap
 from homelab.model.version import K3sVersion, k3s_version
 
 LABEL = TypeAdapter(LabelKey)
 VALUE = TypeAdapter(LabelValue)
 VERSION = TypeAdapter(K3sVersion)
 CIDRS = TypeAdapter(Cidrs)
+NETWORK: TypeAdapter[object] = TypeAdapter(Network)
 TIMEZONE = TypeAdapter(Timezone)
 
 numbers = st.integers(0, 99)
@@ -158,6 +159,15 @@ def test_no_network_is_suggested_to_the_cluster_that_something_else_may_have(val
         CIDRS.validate_python(value)
     (error,) = refused.value.errors()
     assert error["msg"].partition("; ")[2] == remedy
+
+
+@pytest.mark.parametrize("value", ["192.168.0.0", "192.168.5.0", "10.0.0.0"])
+def test_no_more_is_suggested_to_be_let_in_than_was_written(value: str) -> None:
+    """With 16 all the home's networks would be one's, and guests on another of them reach what is for that one."""
+    with pytest.raises(ValidationError) as refused:
+        NETWORK.validate_python(value)
+    (error,) = refused.value.errors()
+    assert error["msg"].partition("; ")[2] == f'write one with its prefix, "{value}/24"'
 
 
 def test_networks_of_two_families_do_not_overlap() -> None:

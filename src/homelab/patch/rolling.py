@@ -274,7 +274,8 @@ class Rolling:
             else:
                 self._whole(host, before, after)
                 if after.old:
-                    remedy = f"restart those, or reboot {host.name}"
+                    # What others need, dbus above all, is not restarted beneath them.
+                    remedy = f"reboot {host.name} when it suits you"
                     self._notes.append(f"{host.name}: still runs what was upgraded: {', '.join(after.old)}; {remedy}")
             if node is not None:
                 self._up(host, node)

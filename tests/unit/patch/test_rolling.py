@@ -242,7 +242,7 @@ def test_what_still_runs_with_old_libraries_is_told_where_no_reboot_ends_that() 
     summary = world.run()
     assert summary.exit_code == 0
     assert summary.notes == (
-        "s2: still runs what was upgraded: dbus.service, ssh.service; restart those, or reboot s2",
+        "s2: still runs what was upgraded: dbus.service, ssh.service; reboot s2 when it suits you",
     )
 
 

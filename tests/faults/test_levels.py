@@ -1,6 +1,6 @@
-"""Arrays of more than two disks, each on disks that are made for it: filled, cut off, with a dead disk, replaced.
+"""Pools that the sandbox does not have, each on disks made for it: filled, cut off, with a dead disk, replaced.
 
-For one level alone: `pytest tests/faults/test_levels.py -k raid10`.
+For one alone: `pytest tests/faults/test_levels.py -k btrfs-raid10`.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ __all__ = ["lab"]
 
 pytestmark = pytest.mark.long
 
-# A mirror has tests of its own, on the sandbox's pools.
-WIDE = [each for each in levels.LEVELS if each.kind == "mdraid" and each.name != "raid1"]
+# Mirrors have tests of their own, on the sandbox's pools, that of md with ext4 on it.
+WIDE = [each for each in levels.LEVELS if each.kind in ("mdraid", "btrfs") and each.name != "raid1"]
+ON_XFS = levels.level("mdraid", "raid1")
 # The table of the sandbox's hosts has d1 to d6.
 FIRST = 7
 # Small ones are equal soon, and hold what is written here many times.
@@ -35,7 +36,7 @@ HASHES = f"cd {AT}/kept && sha256sum -c --quiet sums && echo whole"
 
 @dataclass(frozen=True)
 class Wide:
-    """The array as it was deployed: its level, its disks' numbers, and the one that is in no pool."""
+    """The pool as it was deployed: its level, its disks' numbers, and the one that is in no pool."""
 
     level: Level
     numbers: tuple[int, ...]
@@ -49,7 +50,7 @@ def listed(lab: Lab, level: Level, numbers: tuple[int, ...], ids: dict[int, int]
     disks |= {f"d{number}": {"id": by_id((ids or {}).get(number, number))} for number in numbers}
     wide = {"kind": level.kind, "level": level.name, "disks": [f"d{each}" for each in numbers], **more}
     if level.kind == "mdraid":
-        wide["filesystem"] = "ext4"
+        wide["filesystem"] = "xfs" if level == ON_XFS else "ext4"
     return lab.inventory("wide", hosts={"nas": {"disks": disks, "pools": pools() | {POOL: wide}}})
 
 
@@ -87,18 +88,22 @@ def filled(lab: Lab, at: str = AT) -> None:
     )
 
 
-@pytest.fixture(scope="module", params=WIDE, ids=lambda each: each.name)
+def named(level: Level) -> str:
+    return f"{level.kind}-{level.name}{'-xfs' if level == ON_XFS else ''}"
+
+
+@pytest.fixture(scope="module", params=[*WIDE, ON_XFS], ids=named)
 def wide(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Wide]:
-    """An array of as few disks as its level takes, with files whose hashes are kept, and a blank disk beside it."""
+    """A pool of two disks, or of as many as its level takes, with files whose hashes are kept; and a blank disk."""
     level = request.param
-    *numbers, spare = range(FIRST, FIRST + level.least + 1)
+    *numbers, spare = range(FIRST, FIRST + max(level.least, 2) + 1)
     everything = (*numbers, spare)
     away(lab, everything)
     try:
         added(lab, everything)
         done = deploy(lab, inventory=listed(lab, level, tuple(numbers)))
         assert done.code == 0, done.reasons
-        assert [name for name in done.changes if f"make the mdraid {level.name} {POOL}" in name], done.changes
+        assert [name for name in done.changes if f"make the {level.kind} {level.name} {POOL}" in name], done.changes
         filled(lab)
         yield Wide(level, tuple(numbers), spare)
     finally:
@@ -111,7 +116,7 @@ def wide(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Wide]:
 
 
 def equal(lab: Lab) -> None:
-    """Wait until a dead disk costs nothing: what was just made is one that is still being built."""
+    """Wait until a dead disk costs an array nothing: one that was just made is still being built."""
     actions = f"cat /sys/block/$(readlink -f /dev/md/{POOL} | cut -d/ -f3)/md/sync_action"
     until("its disks are equal", lambda: lab.ssh("nas", actions).strip() == "idle", 900)
 
@@ -123,36 +128,55 @@ def quiet(lab: Lab) -> None:
     lab.ssh("nas", f"systemctl stop srv-{POOL}.mount && mdadm --readonly /dev/md/{POOL}")
 
 
+def mounted(lab: Lab) -> bool:
+    return bool(lab.ssh("nas", f"mountpoint -q {AT} && echo yes", check=False))
+
+
 def test_a_second_run_changes_nothing_and_a_power_cut_costs_nothing(lab: Lab, wide: Wide) -> None:
     again = deploy(lab, inventory=listed(lab, wide.level, wide.numbers))
     assert (again.code, again.changes) == (0, {}), again.reasons
-    made = lab.ssh("nas", f"mdadm --detail --export /dev/md/{POOL}").splitlines()
-    assert {f"MD_LEVEL={wide.level.name}", f"MD_DEVICES={wide.level.least}"} <= set(made)
+    if wide.level.kind == "mdraid":
+        made = lab.ssh("nas", f"mdadm --detail --export /dev/md/{POOL}").splitlines()
+        assert {f"MD_LEVEL={wide.level.name}", f"MD_DEVICES={len(wide.numbers)}"} <= set(made)
     power("power-cut", "nas")
     start(lab)
-    until("the pool is mounted", lambda: lab.ssh("nas", f"mountpoint -q {AT} && echo yes", check=False))
+    until("the pool is mounted", lambda: mounted(lab))
     assert "whole" in lab.ssh("nas", HASHES)
-    equal(lab)
+    if wide.level.kind == "mdraid":
+        equal(lab)
     whole(lab, POOL, wide.level, len(wide.numbers))
 
 
 def test_a_dead_disk_of_many_is_survived_and_replaced(lab: Lab, wide: Wide) -> None:
-    dead = wide.numbers[-1]
-    equal(lab)
+    dead, disks, array = wide.numbers[-1], len(wide.numbers), wide.level.kind == "mdraid"
+    if array:
+        equal(lab)
     if wide.level.parity:
         quiet(lab)
     power("power-cut", "nas")
     sandbox("detach-disk", "nas", dead)
     start(lab)
-    until("it comes up degraded", lambda: lab.ssh("nas", f"mountpoint -q {AT} && echo yes", check=False), 600)
-    assert "whole" in lab.ssh("nas", HASHES)
+    if array:
+        until("it comes up degraded", lambda: mounted(lab), 600)
+        assert "whole" in lab.ssh("nas", HASHES)
+    else:
+        assert not mounted(lab)
     lab.ssh("nas", "systemctl start homelab-watch.service", timeout=600)
-    assert f"lacks 1 of its {wide.level.least} disks" in lab.ssh("nas", "cat /var/lib/homelab/watch")
+    lacks = f"lacks 1 of its {disks} disks" if array else f"{AT} is not mounted"
+    assert lacks in lab.ssh("nas", "cat /var/lib/homelab/watch")
 
     done = replace(lab, dead, by_id(wide.spare), inventory=listed(lab, wide.level, wide.numbers))
+    if not wide.level.survives(disks):
+        assert done.code == 1
+        (line,) = done.reasons
+        assert f"d{dead} is gone, and {wide.level.name} of {disks} survives 0; plug it in" in line
+        sandbox("attach-disk", "nas", dead)
+        lab.ssh("nas", f"udevadm settle; systemctl start srv-{POOL}.mount", timeout=300)
+        assert "whole" in lab.ssh("nas", HASHES)
+        return
     assert done.code == 0, done.reasons
     assert "whole" in lab.ssh("nas", HASHES)
-    whole(lab, POOL, wide.level, len(wide.numbers))
+    whole(lab, POOL, wide.level, disks)
     new = listed(lab, wide.level, wide.numbers, {dead: wide.spare})
     done = deploy(lab, inventory=new)
     assert done.code == 0 and set(done.changes) <= OF_A_DISK, (done.reasons, done.changes)
@@ -160,12 +184,12 @@ def test_a_dead_disk_of_many_is_survived_and_replaced(lab: Lab, wide: Wide) -> N
     assert (again.code, again.changes) == (0, {}), again.reasons
 
 
-@pytest.mark.parametrize("level", WIDE, ids=lambda each: each.name)
+@pytest.mark.parametrize("level", [each for each in WIDE if each.least > 1], ids=named)
 def test_too_few_disks_are_refused_before_the_host_is_touched(lab: Lab, level: Level) -> None:
     record = "ls /var/lib/homelab/pools"
     before = lab.ssh("nas", record)
     least = level.least
     for count in (least - 1, *((least + 1,) if level.pairs else ())):
         done = deploy(lab, inventory=listed(lab, level, tuple(range(FIRST, FIRST + count))))
-        assert done.code == 1 and f"{count} disks cannot be mdraid {level.name}" in done.said, done.said
+        assert done.code == 1 and f"{count} disks cannot be {level.kind} {level.name}" in done.said, done.said
     assert lab.ssh("nas", record) == before

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,12 @@ import pytest
 import yaml
 
 from homelab.health import as_json, as_yaml
+from homelab.health.thresholds import Thresholds
 from tests.api_server import ApiServer
 from tests.json_schema import wrong
+
+# The machine that runs the tests may be as slow as it is.
+PATIENT = Thresholds(latency_warning=timedelta(hours=1), latency_critical=timedelta(hours=2))
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -28,6 +28,7 @@ from tests import api_server
 from tests.api_server import ApiServer
 from tests.commands import HOMELAB
 from tests.unit.health.cluster import NODES, K3s, stamp
+from tests.unit.health.conftest import PATIENT
 from tests.unit.health.test_cli import homelab
 from tests.unit.health.test_deep import roots, with_dns
 
@@ -104,7 +105,7 @@ def try_out(timeout: float = 20, **options: Any) -> tuple[Snapshot, Report, list
     told: list[str] = []
     read = read_snapshot(kinds=kinds_of(DEEP_CODES))
     snapshot = probe(read, timeout=timeout, poll=0.02, tell=told.append, **options)
-    return snapshot, run_checks(snapshot), told
+    return snapshot, run_checks(snapshot, PATIENT), told
 
 
 def ours(server: ApiServer) -> list[Json]:

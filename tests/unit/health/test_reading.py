@@ -24,7 +24,7 @@ from homelab.health.snapshot import CLIENT, SERVING, USAGE, State
 from tests import api_server
 from tests.api_server import SERVED, ApiServer, Fault
 from tests.unit.health.cluster import NODES, K3s
-from tests.unit.health.conftest import kubeconfig
+from tests.unit.health.conftest import PATIENT, kubeconfig
 from tests.unit.health.faults import bad_image, disk_full
 
 
@@ -43,13 +43,13 @@ def read(server: ApiServer, folder: Path, **options: Any) -> Snapshot:
 
 
 def judge(server: ApiServer, folder: Path, **options: Any) -> Report:
-    return run_checks(read(server, folder, **options))
+    return run_checks(read(server, folder, **options), PATIENT)
 
 
 def test_a_healthy_cluster_is_read_whole(tmp_path: Path) -> None:
     with serving() as server:
         snapshot = read(server, tmp_path)
-        report = run_checks(snapshot)
+        report = run_checks(snapshot, PATIENT)
     assert report.roots == () and report.exit_code == 0, report
     assert {each.status for each in report.runs} == {Status.OK, Status.SKIPPED}
     assert snapshot.api.version == "v1.35.6+k3s1" and snapshot.api.context == "home"

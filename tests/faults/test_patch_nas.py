@@ -8,7 +8,7 @@ import pytest
 from kubernetes import client, config
 
 from tests.faults.test_nas import lab as lab  # the NAS, deployed
-from tests.faults.test_patch import ARCHIVE, INSTALL, RESTORE, Site, well
+from tests.faults.test_patch import ARCHIVE, INSTALL, RESTORE, Site, anew, well
 from tests.sandbox.lab import KUBECONFIG, Lab
 
 FILE = "/srv/tank/media/homelab-patch"
@@ -19,9 +19,11 @@ def site(lab: Lab) -> Iterator[Site]:
     """The cluster without a finding, and on the NAS the first version of the tool and a file on a pool."""
     if not lab.version:
         pytest.skip("no K3s in the artifact cache: homelab patch asks the cluster first")
+    core = client.CoreV1Api(config.new_client_from_config(str(KUBECONFIG), context="homelab-sandbox"))
+    anew(core)
     well(lab)
     lab.ssh("nas", f"{ARCHIVE}\n{INSTALL}\nhead -c 1000000 /dev/urandom >{FILE}", timeout=900)
-    yield Site(lab, client.CoreV1Api(config.new_client_from_config(str(KUBECONFIG), context="homelab-sandbox")))
+    yield Site(lab, core)
     lab.ssh("nas", f"{RESTORE}\nrm -f {FILE}", timeout=900)
 
 

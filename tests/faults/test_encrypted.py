@@ -12,13 +12,29 @@ import pytest
 from homelab.model import levels
 from homelab.model.levels import Level
 from tests.faults.conftest import power, sandbox
+from tests.faults.shares import Clients, clients, let_go
 from tests.faults.test_consent import POOL
-from tests.faults.test_levels import AT, FIRST, HASHES, MIB, Wide, added, away, by_id, equal, filled, listed, quiet
+from tests.faults.test_levels import (
+    AT,
+    DATA,
+    FIRST,
+    HASHES,
+    MIB,
+    VOLUME,
+    Wide,
+    added,
+    away,
+    by_id,
+    equal,
+    filled,
+    listed,
+    quiet,
+)
 from tests.faults.test_nas import deploy, lab, start, until
 from tests.faults.test_replace import OF_A_DISK, replace, whole
 from tests.sandbox.lab import Lab
 
-__all__ = ["lab"]
+__all__ = ["clients", "lab"]
 
 pytestmark = pytest.mark.long
 
@@ -39,7 +55,7 @@ def closed(lab: Lab) -> None:
     """Take what opens the pool off the host."""
     lab.ssh(
         "nas",
-        f"systemctl disable --now -q srv-{POOL}.mount 2>/dev/null; umount {AT} 2>/dev/null;"
+        f"{let_go(POOL, VOLUME)}; systemctl disable --now -q srv-{POOL}.mount 2>/dev/null; umount {AT} 2>/dev/null;"
         f" [ ! -e /dev/md/{POOL} ] || mdadm --stop /dev/md/{POOL};"
         " for each in /dev/mapper/luks-*; do [ ! -e $each ] || cryptsetup close $each; done;"
         f" sed -i '/luks.{POOL}.key/d' /etc/crypttab; rm -f /etc/homelab/luks/{POOL}.key;"
@@ -60,7 +76,7 @@ def wide(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Wide]:
         done = deploy(lab, inventory=encrypted(lab, made))
         assert done.code == 0, done.reasons
         filled(lab)
-        lab.ssh("nas", f"for i in $(seq 1000); do echo {MARK}; done >{AT}/kept/marks; sync")
+        lab.ssh("nas", f"for i in $(seq 1000); do echo {MARK}; done >{DATA}/kept/marks; sync")
         yield made
     finally:
         start(lab)
@@ -79,17 +95,18 @@ def test_a_second_run_changes_nothing_and_no_disk_tells_what_is_on_it(lab: Lab, 
         device = f"/dev/disk/by-id/{by_id(number)}"
         assert lab.ssh("nas", f"cryptsetup isLuks --type luks2 {device} && echo luks").strip() == "luks"
         assert lab.ssh("nas", f"grep -caF {MARK} {device}; true", timeout=600).strip() == "0"
-    assert lab.ssh("nas", f"grep -cF {MARK} {AT}/kept/marks").strip() == "1000"
+    assert lab.ssh("nas", f"grep -cF {MARK} {DATA}/kept/marks").strip() == "1000"
 
 
-def test_it_is_opened_at_boot_after_a_power_cut(lab: Lab, wide: Wide) -> None:
+def test_it_is_opened_at_boot_after_a_power_cut(lab: Lab, wide: Wide, clients: Clients) -> None:
     power("power-cut", "nas")
     start(lab)
     until("the pool is mounted", lambda: lab.ssh("nas", f"mountpoint -q {AT} && echo yes", check=False), 900)
     assert "whole" in lab.ssh("nas", HASHES)
+    clients.served(DATA)
 
 
-def test_a_dead_disk_is_survived_and_replaced_by_an_encrypted_one(lab: Lab, wide: Wide) -> None:
+def test_a_dead_disk_is_survived_and_replaced_by_an_encrypted_one(lab: Lab, wide: Wide, clients: Clients) -> None:
     dead, kind = wide.numbers[-1], wide.level.kind
     if kind == "mdraid":
         equal(lab)
@@ -100,6 +117,7 @@ def test_a_dead_disk_is_survived_and_replaced_by_an_encrypted_one(lab: Lab, wide
     if kind == "mdraid":
         until("it comes up degraded", lambda: lab.ssh("nas", f"mountpoint -q {AT} && echo yes", check=False), 900)
         assert "whole" in lab.ssh("nas", HASHES)
+        clients.served(DATA)
     lab.ssh("nas", "systemctl start homelab-watch.service", timeout=600)
     lacks = f"lacks 1 of its {wide.level.least} disks" if kind == "mdraid" else f"{AT} is not mounted"
     assert lacks in lab.ssh("nas", "cat /var/lib/homelab/watch")
@@ -119,3 +137,4 @@ def test_a_dead_disk_is_survived_and_replaced_by_an_encrypted_one(lab: Lab, wide
     start(lab)
     until("the pool is mounted", lambda: lab.ssh("nas", f"mountpoint -q {AT} && echo yes", check=False), 900)
     assert "whole" in lab.ssh("nas", HASHES)
+    clients.served(DATA)

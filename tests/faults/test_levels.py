@@ -5,6 +5,7 @@ For one alone: `pytest tests/faults/test_levels.py -k btrfs-raid10`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,13 +14,14 @@ import pytest
 
 from homelab.model import levels
 from homelab.model.levels import Level
-from tests.faults.conftest import pools, power, sandbox, storage
+from tests.faults.conftest import power, sandbox, storage
+from tests.faults.shares import OWNER, Clients, clients, let_go, shared
 from tests.faults.test_consent import POOL, forget
 from tests.faults.test_nas import deploy, lab, start, until
 from tests.faults.test_replace import OF_A_DISK, replace, whole
 from tests.sandbox.lab import Lab
 
-__all__ = ["lab"]
+__all__ = ["clients", "lab"]
 
 pytestmark = pytest.mark.long
 
@@ -31,7 +33,9 @@ FIRST = 7
 # Small ones are equal soon, and hold what is written here many times.
 MIB = 512
 AT = f"/srv/{POOL}"
-HASHES = f"cd {AT}/kept && sha256sum -c --quiet sums && echo whole"
+VOLUME, QUOTA = "things", 200
+DATA = f"{AT}/{VOLUME}"
+HASHES = f"cd {DATA}/kept && sha256sum -c --quiet sums && echo whole"
 
 
 @dataclass(frozen=True)
@@ -44,14 +48,14 @@ class Wide:
 
 
 def listed(lab: Lab, level: Level, numbers: tuple[int, ...], ids: dict[int, int] | None = None, **more: object) -> str:
-    """The sandbox's inventory and one more pool of these disks, with `more` of it; `ids` are those with another disk in
-    their place."""
+    """The sandbox's inventory and one more pool of these disks, with `more` of it, and a volume of a limited size that
+    is shared; `ids` are those with another disk in their place."""
     disks: dict[str, Any] = {name: {"id": each.id} for name, each in storage().disks.items()}
     disks |= {f"d{number}": {"id": by_id((ids or {}).get(number, number))} for number in numbers}
     wide = {"kind": level.kind, "level": level.name, "disks": [f"d{each}" for each in numbers], **more}
     if level.kind == "mdraid":
         wide["filesystem"] = "xfs" if level == ON_XFS else "ext4"
-    return lab.inventory("wide", hosts={"nas": {"disks": disks, "pools": pools() | {POOL: wide}}})
+    return lab.inventory("wide", hosts={"nas": {"disks": disks, **shared(POOL, wide, VOLUME, quota=f"{QUOTA}M")}})
 
 
 def by_id(number: int) -> str:
@@ -60,6 +64,7 @@ def by_id(number: int) -> str:
 
 def away(lab: Lab, numbers: tuple[int, ...]) -> None:
     """Take the array and its disks off the host; of an array that is in use no disk is pulled."""
+    lab.ssh("nas", let_go(POOL, VOLUME))
     forget(lab)
     # One that did not start may have no name.
     inactive = "sed -n 's,^\\(md[^ ]*\\) : inactive .*,/dev/\\1,p' /proc/mdstat"
@@ -79,8 +84,8 @@ def added(lab: Lab, numbers: tuple[int, ...], mib: int = MIB) -> None:
     until("the new disks are there", lambda: lab.ssh("nas", f"{there} && echo there", check=False), 120)
 
 
-def filled(lab: Lab, at: str = AT) -> None:
-    """Files on the pool whose hashes are kept."""
+def filled(lab: Lab, at: str = DATA) -> None:
+    """Files in a volume whose hashes are kept."""
     lab.ssh(
         "nas",
         f"mkdir {at}/kept; cd {at}/kept; for i in $(seq 8); do head -c 5000000 /dev/urandom >f$i; done;"
@@ -125,14 +130,24 @@ def quiet(lab: Lab) -> None:
     """Let nothing write to an array with parity: one that is written to, and loses a disk with its power, refuses to
     start, and no tool forces it."""
     # Made read-only it has told its disks that it is clean; `mdadm --wait-clean` leaves it a moment to do so.
-    lab.ssh("nas", f"systemctl stop srv-{POOL}.mount && mdadm --readonly /dev/md/{POOL}")
+    lab.ssh("nas", f"systemctl stop smbd nfs-server srv-{POOL}.mount && mdadm --readonly /dev/md/{POOL}")
 
 
 def mounted(lab: Lab) -> bool:
     return bool(lab.ssh("nas", f"mountpoint -q {AT} && echo yes", check=False))
 
 
-def test_a_second_run_changes_nothing_and_a_power_cut_costs_nothing(lab: Lab, wide: Wide) -> None:
+def test_its_volume_has_its_limit(lab: Lab, wide: Wide) -> None:
+    much = f"{DATA}/much"
+    # Root is above the limits of ext4 and XFS.
+    write = f"setpriv --reuid={OWNER} --regid={OWNER} --init-groups dd if=/dev/zero of={much} bs=1M"
+    told = lab.ssh(
+        "nas", f"{write} count={QUOTA + 50} conv=fsync 2>&1; stat -c %s {much}; rm {much}; sync", timeout=900
+    )
+    assert re.search("quota exceeded|No space left", told) and 0 < int(told.split()[-1]) < QUOTA << 20, told
+
+
+def test_a_second_run_changes_nothing_and_a_power_cut_costs_nothing(lab: Lab, wide: Wide, clients: Clients) -> None:
     again = deploy(lab, inventory=listed(lab, wide.level, wide.numbers))
     assert (again.code, again.changes) == (0, {}), again.reasons
     if wide.level.kind == "mdraid":
@@ -142,12 +157,13 @@ def test_a_second_run_changes_nothing_and_a_power_cut_costs_nothing(lab: Lab, wi
     start(lab)
     until("the pool is mounted", lambda: mounted(lab))
     assert "whole" in lab.ssh("nas", HASHES)
+    clients.served(DATA)
     if wide.level.kind == "mdraid":
         equal(lab)
     whole(lab, POOL, wide.level, len(wide.numbers))
 
 
-def test_a_dead_disk_of_many_is_survived_and_replaced(lab: Lab, wide: Wide) -> None:
+def test_a_dead_disk_of_many_is_survived_and_replaced(lab: Lab, wide: Wide, clients: Clients) -> None:
     dead, disks, array = wide.numbers[-1], len(wide.numbers), wide.level.kind == "mdraid"
     if array:
         equal(lab)
@@ -159,6 +175,7 @@ def test_a_dead_disk_of_many_is_survived_and_replaced(lab: Lab, wide: Wide) -> N
     if array:
         until("it comes up degraded", lambda: mounted(lab), 600)
         assert "whole" in lab.ssh("nas", HASHES)
+        clients.served(DATA)
     else:
         assert not mounted(lab)
     lab.ssh("nas", "systemctl start homelab-watch.service", timeout=600)
@@ -173,9 +190,11 @@ def test_a_dead_disk_of_many_is_survived_and_replaced(lab: Lab, wide: Wide) -> N
         sandbox("attach-disk", "nas", dead)
         lab.ssh("nas", f"udevadm settle; systemctl start srv-{POOL}.mount", timeout=300)
         assert "whole" in lab.ssh("nas", HASHES)
+        clients.served(DATA)
         return
     assert done.code == 0, done.reasons
     assert "whole" in lab.ssh("nas", HASHES)
+    clients.served(DATA)
     whole(lab, POOL, wide.level, disks)
     new = listed(lab, wide.level, wide.numbers, {dead: wide.spare})
     done = deploy(lab, inventory=new)

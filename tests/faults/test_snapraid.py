@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.conftest import pools, power, sandbox, storage
+from tests.faults.conftest import power, sandbox
+from tests.faults.shares import Clients, let_go, shared
+from tests.faults.shares import clients as clients  # who uses the pool's share
 from tests.faults.test_nas import clear, deploy, disk, start, until
 from tests.faults.test_nas import lab as lab  # the sandbox's NAS, deployed
 from tests.sandbox.lab import Lab
@@ -18,17 +20,15 @@ SPARE = ("virtio-homelab-d5", "virtio-homelab-d6")
 
 STATUS = "cat /var/lib/homelab/status/sync-films"
 PLACES = ("data1", "parity1")
+# The volume, its folder of files, and their hashes, which are on the system's disk.
+FILMS = "/srv/films/films"
+KEPT, SUMS = f"{FILMS}/kept", "/var/lib/films.sums"
 
 
 def with_films(lab: Lab, case: str = "films") -> str:
     """The NAS's inventory with one more pool, its data on d5 and its parity on d6; gives its folder."""
-    volumes = {name: each.model_dump(exclude_none=True) for name, each in storage().volumes.items()}
-    films = {"kind": "snapraid", "disks": ["d5"], "parity": ["d6"], "sync": {"deleted": 3, "deleted_percent": 100}}
-    more = {
-        "pools": pools() | {"films": films},
-        "volumes": volumes | {"films": {"pool": "films", "owner": "anna"}},
-    }
-    return lab.inventory(case, hosts={"nas": more})
+    written = {"kind": "snapraid", "disks": ["d5"], "parity": ["d6"], "sync": {"deleted": 3, "deleted_percent": 100}}
+    return lab.inventory(case, hosts={"nas": dict(shared("films", written, "films"))})
 
 
 def away(lab: Lab) -> None:
@@ -36,12 +36,13 @@ def away(lab: Lab) -> None:
     units = " ".join(f"srv-.disks-films-{slot}.mount" for slot in PLACES)
     lab.ssh(
         "nas",
-        "systemctl disable --now homelab-sync@films.timer homelab-scrub@films.timer >/dev/null 2>&1;"
+        f"{let_go('films', 'films')};"
+        " systemctl disable --now homelab-sync@films.timer homelab-scrub@films.timer >/dev/null 2>&1;"
         f" systemctl disable --now srv-films.mount {units} >/dev/null 2>&1;"
         f" cd /etc/systemd/system && rm -f srv-films.mount {units} homelab-sync@films.timer homelab-scrub@films.timer;"
         " chattr -i /srv/films /srv/.disks/films/*; rm -rf /srv/films /srv/.disks/films;"
         " rm -rf /var/lib/homelab/pools/films /var/lib/homelab/snapraid/films /etc/homelab/snapraid/films*"
-        " /var/lib/homelab/status/*-films; sed -i '/films/d' /var/lib/homelab/volumes; systemctl daemon-reload; true",
+        " /var/lib/homelab/status/*-films; systemctl daemon-reload; true",
     )
     for name in SPARE:
         clear(lab, disk(lab, name))
@@ -54,17 +55,17 @@ def films(lab: Lab) -> Iterator[str]:
     case = with_films(lab)
     done = deploy(lab, inventory=case)
     assert done.code == 0, done.reasons
-    lab.ssh("nas", "cd /srv/films/films && for i in $(seq 30); do head -c 50000 /dev/urandom >f$i; done; sync")
-    lab.ssh("nas", "cd /srv/films/films && sha256sum f* >/var/lib/films.sums")
+    fill = "for i in $(seq 30); do head -c 50000 /dev/urandom >f$i; done; sync"
+    lab.ssh("nas", f"mkdir {KEPT} && cd {KEPT} && {fill} && sha256sum f* >{SUMS}")
     lab.ssh("nas", "systemctl start homelab-sync@films.service", timeout=900)
     assert "the first sync" in lab.ssh("nas", STATUS)
     yield case
     away(lab)
-    lab.ssh("nas", "rm -f /var/lib/films.sums")
+    lab.ssh("nas", f"rm -f {SUMS}")
 
 
 def whole(lab: Lab) -> None:
-    lab.ssh("nas", "cd /srv/films/films && sha256sum -c --quiet /var/lib/films.sums")
+    lab.ssh("nas", f"cd {KEPT} && sha256sum -c --quiet {SUMS}")
 
 
 def test_a_second_run_changes_nothing(lab: Lab, films: str) -> None:
@@ -74,7 +75,7 @@ def test_a_second_run_changes_nothing(lab: Lab, films: str) -> None:
 
 
 def test_too_many_deletions_stop_the_sync_and_everything_comes_back(lab: Lab, films: str) -> None:
-    lab.ssh("nas", "rm /srv/films/films/f1 /srv/films/films/f2 /srv/films/films/f3 /srv/films/films/f4")
+    lab.ssh("nas", f"cd {KEPT} && rm f1 f2 f3 f4")
     parity = "sha256sum </srv/.disks/films/parity1/snapraid.parity"
     before = lab.ssh("nas", parity)
     lab.ssh("nas", "systemctl start homelab-sync@films.service; true", timeout=900)
@@ -123,15 +124,14 @@ def test_with_its_record_lost_it_is_known_again_by_its_disks(lab: Lab, films: st
     whole(lab)
 
 
-def test_a_power_cut_in_the_middle_of_a_sync_costs_nothing(lab: Lab, films: str) -> None:
-    lab.ssh(
-        "nas", "cd /srv/films/films && head -c 300000000 /dev/urandom >big; sync; sha256sum big >>/var/lib/films.sums"
-    )
+def test_a_power_cut_in_the_middle_of_a_sync_costs_nothing(lab: Lab, films: str, clients: Clients) -> None:
+    lab.ssh("nas", f"cd {KEPT} && head -c 300000000 /dev/urandom >big; sync; sha256sum big >>{SUMS}")
     lab.ssh("nas", "systemctl start --no-block homelab-sync@films.service")
     power("power-cut", "nas")
     start(lab)
     until("the pool is mounted", lambda: lab.ssh("nas", "mountpoint -q /srv/films && echo yes", check=False))
     whole(lab)
+    clients.served(FILMS, SUMS)
     lab.ssh("nas", "systemctl start homelab-sync@films.service", timeout=1800)
     assert "result=ok" in lab.ssh("nas", STATUS)
     done = deploy(lab, inventory=films)

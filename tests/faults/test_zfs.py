@@ -7,12 +7,10 @@ For one level alone: `pytest tests/faults/test_zfs.py -k "[raidz1]"`.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
-import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,25 +20,21 @@ import pytest
 
 from homelab.model import levels
 from homelab.model.levels import Level
-from homelab.model.strict import Strict
-from homelab.settings import resolve_secret
-from tests.faults.conftest import pools, power, sandbox, storage
+from tests.faults.conftest import power, sandbox, storage
+from tests.faults.shares import Clients, clients, let_go, shared, words
 from tests.faults.test_consent import POOL, forget
-from tests.faults.test_levels import AT, FIRST, added, by_id, filled
+from tests.faults.test_levels import AT, DATA, FIRST, QUOTA, VOLUME, added, by_id, filled
 from tests.faults.test_nas import count, deploy, disk, lab, start, synced, until, writing, written
 from tests.faults.test_nas_cuts import cut_off
 from tests.faults.test_replace import OF_A_DISK, replace
-from tests.hosts import inventory
 from tests.sandbox.hosts import ROOT
 from tests.sandbox.lab import SANDBOX, Lab
 
-__all__ = ["lab"]
+__all__ = ["clients", "lab"]
 
 pytestmark = pytest.mark.long
 
 LEVELS = [each for each in levels.LEVELS if each.kind == "zfs"]
-VOLUME, OWNER, QUOTA = "things", "anna", "200M"
-DATA = f"{AT}/{VOLUME}"
 # The sandbox's own backup takes the volume along.
 BACKUP = "nightly"
 # What the kernel must have and what a deploy needs, or would ask apt for.
@@ -81,11 +75,6 @@ class Pool:
     spare: int
 
 
-def words(described: Mapping[str, Strict]) -> dict[str, dict[str, Any]]:
-    """Parts of the sandbox's NAS in the words of its inventory."""
-    return {name: each.model_dump(exclude_unset=True) for name, each in described.items()}
-
-
 def listed(lab: Lab, pool: Pool, ids: dict[int, int] | None = None, case: str = "zfs") -> str:
     """The sandbox's inventory and one more pool, with a volume of a limited size that is shared and saved.
 
@@ -95,15 +84,11 @@ def listed(lab: Lab, pool: Pool, ids: dict[int, int] | None = None, case: str = 
     disks: dict[str, Any] = {name: {"id": each.id} for name, each in nas.disks.items()}
     disks |= {f"d{number}": {"id": by_id((ids or {}).get(number, number))} for number in pool.numbers}
     more = {"kind": "zfs", "level": pool.level.name, "disks": [f"d{each}" for each in pool.numbers]}
-    smb = {"users": [OWNER], "purpose": "multiprotocol"}
-    share = {"volume": VOLUME, "nfs": {"clients": ["sandbox"]}, "smb": smb}
     saved = nas.backups[BACKUP]
     backup = {"password": str(saved.password), "volumes": (*saved.volumes, VOLUME)}
     own: dict[str, object] = {
         "disks": disks,
-        "pools": pools() | {POOL: more},
-        "volumes": words(nas.volumes) | {VOLUME: {"pool": POOL, "owner": OWNER, "quota": QUOTA}},
-        "shares": words(nas.shares) | {VOLUME: share},
+        **shared(POOL, more, VOLUME, quota=f"{QUOTA}M"),
         "snapshots": words(nas.snapshots) | {VOLUME: {"hourly": 24}},
         "backups": {BACKUP: words(nas.backups)[BACKUP] | backup},
     }
@@ -116,13 +101,12 @@ def away(lab: Lab, numbers: tuple[int, ...]) -> None:
         "nas",
         f"systemctl stop homelab-backup@{BACKUP}.service homelab-snapshot@{VOLUME}.timer"
         f" homelab-snapshot@{VOLUME}.service 2>/dev/null;"
-        f" exportfs -u -a; systemctl stop smbd nfs-server srv-{POOL}-{VOLUME}.mount srv-{POOL}.mount 2>/dev/null;"
+        f" {let_go(POOL, VOLUME)}; systemctl stop srv-{POOL}-{VOLUME}.mount srv-{POOL}.mount 2>/dev/null;"
         f" guid=$(sed -n s/^uuid=//p /var/lib/homelab/pools/{POOL} 2>/dev/null);"
         f" ! command -v zpool >/dev/null || ! zpool list {POOL} >/dev/null 2>&1 || zpool export {POOL} || echo used;"
         f" rm -f /var/lib/homelab/arrays/${{guid:-none}} /var/lib/homelab/members-{POOL};"
         f" systemctl disable -q srv-{POOL}-{VOLUME}.mount 2>/dev/null;"
-        f" rm -f /etc/systemd/system/srv-{POOL}-{VOLUME}.mount /etc/exports.d/homelab-{VOLUME}.exports;"
-        f" [ ! -e /var/lib/homelab/volumes ] || sed -i '/ {POOL}\\//d' /var/lib/homelab/volumes",
+        f" rm -f /etc/systemd/system/srv-{POOL}-{VOLUME}.mount",
         timeout=600,
     )
     assert "used" not in told
@@ -194,46 +178,6 @@ def pool(lab: Lab, ready: None, request: pytest.FixtureRequest) -> Iterator[Pool
             assert done.code == 0, done.reasons
 
 
-@pytest.fixture
-def smb(tmp_path: Path) -> Callable[[str], str]:
-    """What smbclient of this machine says on the share as its user; the password is in a file of its own."""
-    if not shutil.which("smbclient"):
-        pytest.skip("no smbclient on this machine")
-    reference, address = storage().users[OWNER].password, inventory.home().host("nas").address
-    assert reference is not None
-    login = tmp_path / "login"
-    login.touch(0o600)
-    login.write_text(f"username = {OWNER}\npassword = {resolve_secret(reference, base=ROOT).get_secret_value()}\n")
-
-    def run(command: str) -> str:
-        done = subprocess.run(
-            ["smbclient", "-A", str(login), f"//{address}/{VOLUME}", "-c", command],
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    return run
-
-
-def by_nfs(lab: Lab) -> None:
-    """The share has its files for its owner on a client, the host itself, and takes one from there."""
-    address, at = inventory.home().host("nas").address, "/run/homelab-test"
-    # Root of a client is nobody here, and does not even get into it.
-    look = f"cd {at}/kept && sha256sum -c --quiet sums && cd .. && date +%N >by-nfs && sync by-nfs && cat by-nfs"
-    wrote = lab.ssh(
-        "nas",
-        f"mkdir -p {at}; mount -t nfs4 -o vers=4.2,soft,timeo=600 {address}:{DATA} {at} || exit;"
-        f" setpriv --reuid={OWNER} --regid={OWNER} --init-groups sh -c '{look}'; code=$?;"
-        f" umount {at} && rmdir {at}; exit $code",
-        timeout=600,
-    )
-    assert lab.ssh("nas", f"cat {DATA}/by-nfs; rm {DATA}/by-nfs") == wrote != ""
-
-
 def mounted(lab: Lab) -> None:
     here = f"mountpoint -q {AT} && mountpoint -q {DATA} && echo yes"
     until("the pool is mounted", lambda: lab.ssh("nas", here, check=False), 900)
@@ -281,9 +225,9 @@ def test_a_second_run_changes_nothing_and_its_volume_has_its_limit(lab: Lab, poo
     kept(lab)
     much = f"{DATA}/much"
     # Nothing that compresses.
-    fill = f"dd if=/dev/urandom of={much} bs=1M count=300 conv=fsync 2>&1; stat -c %s {much}; rm {much}"
+    fill = f"dd if=/dev/urandom of={much} bs=1M count={QUOTA + 100} conv=fsync 2>&1; stat -c %s {much}; rm {much}"
     told = lab.ssh("nas", fill, timeout=900)
-    assert "quota exceeded" in told and 0 < int(told.split()[-1]) < 200 << 20, told
+    assert "quota exceeded" in told and 0 < int(told.split()[-1]) < QUOTA << 20, told
     # Beneath, where the dataset is not mounted, nobody writes.
     for bare, folder in ((AT, VOLUME), ("/srv", POOL)):
         look = f"mount --bind {bare} /mnt && ! touch /mnt/{folder}/x 2>/dev/null && ls -A /mnt/{folder} && echo bare"
@@ -303,30 +247,22 @@ def test_a_power_cut_while_writing_loses_nothing_that_was_synced(lab: Lab, pool:
     assert f"pool {POOL}" not in watched(lab)
 
 
-def test_after_a_boot_its_share_is_served_over_nfs_and_smb(
-    lab: Lab, pool: Pool, smb: Callable[[str], str], tmp_path: Path
-) -> None:
-    by_nfs(lab)
-    got = tmp_path / "got"
-    smb(f"get kept\\\\f1 {got}; put {got} by-smb")
-    lab.ssh("nas", f"cmp {DATA}/kept/f1 {DATA}/by-smb && rm {DATA}/by-smb")
-    hashed = lab.ssh("nas", f"grep f1 {DATA}/kept/sums").split()[0]
-    with got.open("rb") as file:
-        assert hashlib.file_digest(file, "sha256").hexdigest() == hashed
+def test_after_a_boot_its_share_is_served_over_nfs_and_smb(pool: Pool, clients: Clients) -> None:
+    clients.served(DATA)
 
 
-def test_its_snapshots_are_previous_versions(lab: Lab, pool: Pool, smb: Callable[[str], str], tmp_path: Path) -> None:
+def test_its_snapshots_are_previous_versions(lab: Lab, pool: Pool, clients: Clients, tmp_path: Path) -> None:
     new, got = tmp_path / "new", tmp_path / "got"
     try:
         new.write_text("before\n")
-        smb(f"put {new} letter")
+        clients.smb(VOLUME, f"put {new} letter")
         lab.ssh("nas", f"systemctl start homelab-snapshot@{VOLUME}.service", timeout=600)
         new.write_text("after\n")
-        smb(f"put {new} letter")
-        versions = re.findall(r"^(@GMT-\S+)\s*$", smb("allinfo letter"), re.M)
+        clients.smb(VOLUME, f"put {new} letter")
+        versions = re.findall(r"^(@GMT-\S+)\s*$", clients.smb(VOLUME, "allinfo letter"), re.M)
         assert versions
         # The newest that has the file is the one just taken.
-        smb(f"get {max(versions)}\\\\letter {got}")
+        clients.smb(VOLUME, f"get {max(versions)}\\\\letter {got}")
         assert got.read_text() == "before\n"
         taken = f"zfs get -H -d 1 -t snapshot -o name,value,source homelab:snapshot {POOL}/{VOLUME}"
         assert f"{POOL}/{VOLUME}{max(versions)}\tyes\tlocal" in lab.ssh("nas", taken).splitlines()

@@ -11,7 +11,7 @@ from homelab.operations.storage import carried_out, told
 from homelab.operations.survey import survey
 from homelab.storage.replace import USAGE
 
-given = arguments(("disk", "with"), ("consent",), USAGE)
+given = arguments(("disk", "with"), ("consent", "without"), USAGE)
 site = survey()
 mine = task(site, given)
 

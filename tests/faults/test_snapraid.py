@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import power, sandbox
+from tests.faults.conftest import power, sandbox, storage
 from tests.faults.shares import Clients, let_go, shared
 from tests.faults.shares import clients as clients  # who uses the pool's share
+from tests.faults.test_levels import FIRST, added, by_id
 from tests.faults.test_nas import clear, deploy, disk, start, until
 from tests.faults.test_nas import lab as lab  # the sandbox's NAS, deployed
-from tests.sandbox.lab import Lab
+from tests.faults.test_replace import OF_A_DISK, replace
+from tests.sandbox.hosts import ROOT
+from tests.sandbox.lab import Lab, environment
 
 pytestmark = pytest.mark.long
 
@@ -25,10 +30,12 @@ FILMS = "/srv/films/films"
 KEPT, SUMS = f"{FILMS}/kept", "/var/lib/films.sums"
 
 
-def with_films(lab: Lab, case: str = "films") -> str:
-    """The NAS's inventory with one more pool, its data on d5 and its parity on d6; gives its folder."""
+def with_films(lab: Lab, ids: dict[int, int] | None = None) -> str:
+    """The NAS's inventory with one more pool, its data on d5 and its parity on d6, or on those that `ids` has in their
+    place; gives its folder."""
+    disks = {name: {"id": by_id((ids or {}).get(int(name[1:]), int(name[1:])))} for name in storage().disks}
     written = {"kind": "snapraid", "disks": ["d5"], "parity": ["d6"], "sync": {"deleted": 3, "deleted_percent": 100}}
-    return lab.inventory(case, hosts={"nas": dict(shared("films", written, "films"))})
+    return lab.inventory("films", hosts={"nas": {"disks": disks, **shared("films", written, "films")}})
 
 
 def away(lab: Lab) -> None:
@@ -136,3 +143,116 @@ def test_a_power_cut_in_the_middle_of_a_sync_costs_nothing(lab: Lab, films: str,
     assert "result=ok" in lab.ssh("nas", STATUS)
     done = deploy(lab, inventory=films)
     assert (done.code, done.changes) == (0, {}), done.reasons
+
+
+@pytest.fixture
+def fresh(lab: Lab) -> Iterator[int]:
+    """The number of a blank disk that is in no pool."""
+    sandbox("remove-disk", "nas", FIRST)
+    added(lab, (FIRST,), 2048)
+    yield FIRST
+
+
+@pytest.fixture(scope="module")
+def put_back(lab: Lab) -> Iterator[None]:
+    """Whatever happened, the sandbox has its own spare disks again, and no others."""
+    yield
+    start(lab)
+    away(lab)
+    for number in (5, 6):
+        if "no" in lab.ssh("nas", f"test -e /dev/disk/by-id/{by_id(number)} || echo no"):
+            sandbox("attach-disk", "nas", number)
+            lab.ssh("nas", "udevadm settle; true")
+    for number in (FIRST, FIRST + 1):
+        sandbox("remove-disk", "nas", number)
+    away(lab)
+    done = deploy(lab)
+    assert done.code == 0, done.reasons
+
+
+def protected(lab: Lab) -> None:
+    """The parity is of all there is: each block is read and compared with it."""
+    assert "result=ok" in lab.ssh("nas", STATUS)
+    lab.ssh("nas", "/usr/local/lib/homelab/homelab-snapraid films check >/dev/null 2>&1", timeout=1800)
+
+
+def described(lab: Lab, dead: int, ids: dict[int, int]) -> None:
+    """With the old line the deploy says what is to be written; with the new one it has nothing to do for the pool."""
+    old = deploy(lab, inventory=with_films(lab, {each: new for each, new in ids.items() if each != dead}))
+    assert old.code == 1
+    (line,) = old.reasons
+    assert f"disks.d{dead}: {by_id(dead)} is no disk of films" in line and f"homelab-d{ids[dead]}" in line
+    new = with_films(lab, ids)
+    done = deploy(lab, inventory=new)
+    assert done.code == 0 and set(done.changes) <= OF_A_DISK, (done.reasons, done.changes)
+    again = deploy(lab, inventory=new)
+    assert (again.code, again.changes) == (0, {}), again.reasons
+
+
+def test_a_dead_disk_of_data_is_told_of_and_what_it_held_comes_back_on_another(
+    lab: Lab, films: str, put_back: None, fresh: int, clients: Clients, tmp_path: Path
+) -> None:
+    power("power-cut", "nas")
+    sandbox("detach-disk", "nas", 5)
+    start(lab)
+    down = "mountpoint -q /srv/films || echo down"
+    assert "down" in lab.ssh("nas", down)
+    lab.ssh("nas", "systemctl start homelab-watch.service", timeout=600)
+    assert "data1 (d5, serial homelab-d5) is not mounted" in lab.ssh("nas", "cat /var/lib/homelab/watch")
+    refused = deploy(lab, inventory=films)
+    assert refused.code == 1
+    (line,) = refused.reasons
+    assert "day2/replace_disk.py --limit nas --data disk=d5" in line
+
+    # The power goes while it is restored.
+    command = [str(ROOT / ".venv" / "bin" / "pyinfra"), "-y", "--limit", "nas", "--data", "disk=d5"]
+    command += ["--data", f"with={by_id(fresh)}", films, "deploys/day2/replace_disk.py"]
+    with (tmp_path / "log").open("wb") as log:
+        running = subprocess.Popen(
+            command, cwd=ROOT, env=environment(lab.size), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
+        restores = "systemctl is-active homelab-rebuild-films"
+        until("it is restored", lambda: lab.ssh("nas", restores, check=False).strip() == "active", 900)
+        power("power-cut", "nas")
+        running.kill()
+        running.wait()
+    start(lab)
+    assert "down" in lab.ssh("nas", down)
+    refused = deploy(lab, inventory=films)
+    assert refused.code == 1
+    (line,) = refused.reasons
+    assert f"--data disk=d5 --data with=serial:homelab-d{fresh}`, which goes on" in line
+
+    done = replace(lab, 5, by_id(fresh), inventory=films)
+    assert done.code == 0, done.reasons
+    assert f'"d5": {{"id": "{by_id(fresh)}"}}' in done.said
+    whole(lab)
+    clients.served(FILMS, SUMS)
+    assert set(lab.ssh("nas", f"stat -c '%U %a' {KEPT} {KEPT}/*").splitlines()) == {"anna 770", "anna 660"}
+    protected(lab)
+    again = replace(lab, 5, by_id(fresh), inventory=films)
+    assert (again.code, again.reasons) == (0, [])
+    described(lab, 5, {5: fresh})
+
+
+def test_a_dead_disk_of_parity_is_told_of_and_another_takes_its_place(
+    lab: Lab, films: str, put_back: None, clients: Clients
+) -> None:
+    new, ids = FIRST + 1, {5: FIRST}
+    sandbox("remove-disk", "nas", new)
+    added(lab, (new,), 2048)
+    power("power-cut", "nas")
+    sandbox("detach-disk", "nas", 6)
+    start(lab)
+    until("it comes up without", lambda: lab.ssh("nas", "mountpoint -q /srv/films && echo yes", check=False), 600)
+    whole(lab)
+    clients.served(FILMS, SUMS)
+    lab.ssh("nas", "systemctl start homelab-watch.service", timeout=600)
+    assert "parity1 (d6, serial homelab-d6) is not mounted" in lab.ssh("nas", "cat /var/lib/homelab/watch")
+    lab.ssh("nas", f"cd {KEPT} && echo new >newer && sha256sum newer >>{SUMS}")
+    done = replace(lab, 6, by_id(new), inventory=with_films(lab, ids))
+    assert done.code == 0, done.reasons
+    assert f'"d6": {{"id": "{by_id(new)}"}}' in done.said
+    whole(lab)
+    protected(lab)
+    described(lab, 6, ids | {6: new})

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -10,13 +11,17 @@ from pyinfra import logger, state
 from pyinfra.api.command import StringCommand
 
 from homelab import probe, storage
+from homelab.files import ManagedFile
 from homelab.model import Host, Problem
+from homelab.model.nas import Nas
+from homelab.nas import scripts, snapraid
 from homelab.operations import storage as consents
 from homelab.operations.survey import Survey
-from homelab.probe import HostProbe
+from homelab.probe import HostProbe, Questions
 from homelab.pyinfra_compat import Refusal
-from homelab.storage import asking, replace
+from homelab.storage import Step, asking, replace
 from homelab.storage.replace import Replacement
+from homelab.storage.situation import Wish
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,7 @@ def _task(site: Survey, given: Mapping[str, str]) -> Task:
     wish, problems = replace.wish(host.storage, given)
     if wish is None:
         raise Refusal(f"--data {problem}" for problem in problems)
-    answered = _look(host, wish.new)
+    answered = _look(host, wish)
     try:
         seen = storage.parse(answered.output.get(storage.probe.NAME, ""))
     except storage.Unclear as error:
@@ -58,15 +63,29 @@ def _task(site: Survey, given: Mapping[str, str]) -> Task:
         raise Refusal(dict.fromkeys(str(problem) for problem in made.problems))
     for warning in made.warnings:
         logger.warning(f"    {warning}")
-    return Task(host.name, made)
+    first = tuple(_laid(_jobs(host.storage, wish.disk), answered))
+    return Task(host.name, dataclasses.replace(made, steps=(*first, *made.steps)))
 
 
-def _look(host: Host, new: str) -> HostProbe:
+def _jobs(nas: Nas, disk: str) -> tuple[ManagedFile, ...]:
+    """What restores a disk of snapraid: with one that is dead no deploy could bring the host's own up to date."""
+    pool = replace.pool_of(nas, disk)
+    return (scripts.script("lib.sh"), *snapraid.files(nas)) if pool in snapraid.pools(nas) else ()
+
+
+def _laid(wanted: tuple[ManagedFile, ...], probe: HostProbe) -> Iterator[Step]:
+    for file in wanted:
+        if not file.stands(probe.files.get(file.path)):
+            yield Step("config", "scripts", f"write {file.path}", "systemctl daemon-reload\n", file)
+
+
+def _look(host: Host, wish: Wish) -> HostProbe:
     """The host's disks, and the new one, which no pool lists."""
     assert host.storage is not None
     theirs = next(each for each in state.inventory if each.name == host.inventory_name)
     asked = datetime.now(UTC)
-    script = probe.script(asking.questions(host.storage, (new,)))
+    paths = Questions(paths=tuple(file.path for file in _jobs(host.storage, wish.disk)))
+    script = probe.script(asking.questions(host.storage, (wish.new,)) | paths)
     ok, output = theirs.run_shell_command(StringCommand(script), _sudo=True, _timeout=600)
     try:
         if not ok:

@@ -13,7 +13,7 @@ from homelab.model.problems import Problem
 from homelab.probe import HostProbe, Questions
 from homelab.storage import mounts, records, slots
 from homelab.storage.records import Record
-from homelab.storage.seen import Seen, VolumeSeen
+from homelab.storage.seen import Mount, Seen, VolumeSeen
 from homelab.storage.steps import Step
 from homelab.storage.volumes import gone
 
@@ -175,7 +175,8 @@ def _sentinel(record: Record, slot: str) -> str:
 class Branches:
     """The disks of one pool as they are to be mounted. `sources` are those that are there, by their places.
 
-    `place` is where a problem is told of, `making` whether they are made in this very run.
+    `place` is where a problem is told of, `making` whether they are made in this very run, `anew` the place that
+    another disk gets: what is mounted there now is not by then.
     """
 
     place: str
@@ -184,16 +185,26 @@ class Branches:
     seen: Seen
     probe: HostProbe
     making: bool = False
+    anew: str = ""
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
 
     def steps(self) -> Iterator[Step]:
         """What mounts each disk, and then all of them as one."""
-        record, subject = self.record, f"pool {self.record.pool}"
+        record = self.record
         if not self.making and not record.file.stands(self.probe.files.get(record.file.path)):
-            yield Step("config", subject, f"remember {record.pool} by its UUID {record.uuid}", file=record.file)
+            says = f"remember {record.pool} by its UUID {record.uuid}"
+            yield Step("config", f"pool {record.pool}", says, file=record.file)
+        yield from self.placed()
+        yield from self.joined()
+
+    def placed(self) -> Iterator[Step]:
+        """What mounts each disk in its place."""
+        record, subject = self.record, f"pool {self.record.pool}"
         found = read(self.probe.output.get(NAME, ""))
         branches = {slot: found.get(f"{record.pool}/{slot}", Branch()) for slot in record.slots}
+        if self.anew and self._there(self.anew) != self.seen.mounted(slots.path(record.pool, self.anew)):
+            branches[self.anew] = Branch()
         bare = [slot for slot in record.slots if not self._mounted(slot, branches[slot])]
         unsealed = [slot for slot in bare if self._unsealed(slot, branches[slot])]
         if unsealed:
@@ -207,12 +218,15 @@ class Branches:
             yield Step("config", subject, says, _mount(record, todo))
         elif written:
             yield Step("config", subject, "let systemd read that", "systemctl daemon-reload\n")
-        yield from self._joined()
+
+    def _there(self, slot: str) -> Mount | None:
+        """What is mounted in a place, as far as it stays there."""
+        mount = self.seen.mounted(slots.path(self.record.pool, slot))
+        return None if mount is not None and slot == self.anew and mount.source != self.sources.get(slot) else mount
 
     def _mounted(self, slot: str, branch: Branch) -> bool:
         """Whether a disk is in its place; a problem when something else is, or it is somewhere else."""
-        at, source = slots.path(self.record.pool, slot), self.sources.get(slot)
-        mount = self.seen.mounted(at)
+        at, source, mount = slots.path(self.record.pool, slot), self.sources.get(slot), self._there(slot)
         if mount is not None and (mount.source != source or mount.root != "/"):
             found = f"{mount.source} is mounted at {at}"
             self.problems.append(Problem(self.place, found, "unmount it, and take it out of /etc/fstab"))
@@ -250,12 +264,13 @@ class Branches:
                 yield Step("config", subject, f"write {unit.path}", file=unit)
 
     def _laid(self, slot: str, branch: Branch) -> bool:
-        mounted = self.seen.mounted(slots.path(self.record.pool, slot)) is not None
+        mounted = self._there(slot) is not None
         enabled = self.probe.unit(slots.unit(self.record.pool, slot)).enabled == "enabled"
         pool = slot.startswith("parity") or branch.pool == self.record.sentinel
         return mounted and enabled and pool and branch.disk == _sentinel(self.record, slot)
 
-    def _joined(self) -> Iterator[Step]:
+    def joined(self, *, stopped: bool = False) -> Iterator[Step]:
+        """What joins them; `stopped` is a pool that was up when it was seen, and is not by then."""
         record, subject, at = self.record, f"pool {self.record.pool}", mounts.path(self.record.pool)
         script = SCRIPT
         if not script.stands(self.probe.files.get(script.path)):
@@ -277,7 +292,8 @@ class Branches:
         if written:
             yield Step("config", subject, f"write {unit.path}", file=unit)
         enabled = self.probe.unit(mounts.unit(record.pool)).enabled == "enabled"
-        if there is not None and found is not None and found.sentinel == record.sentinel and enabled:
+        up = there is not None and not stopped
+        if up and found is not None and found.sentinel == record.sentinel and enabled:
             if written:
                 yield Step("config", subject, "let systemd read that too", "systemctl daemon-reload\n")
             yield Step("noop", subject, f"{record.pool} is mounted at {at}")

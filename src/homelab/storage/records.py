@@ -34,6 +34,8 @@ class Record:
     slots: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     # Of an encrypted pool: the UUID of each disk's LUKS header.
     luks: Mapping[str, str] = field(default_factory=dict)
+    # Of a snapraid pool: the place whose disk is dead, and the serial of the one that is being filled for it.
+    rebuilding: str = ""
 
     def text(self, state: State | None = None) -> str:
         lines = [
@@ -45,6 +47,7 @@ class Record:
             *(f"disk.{name}={serial}" for name, serial in self.serials.items()),
             *(f"slot.{slot}={uuid} {name}" for slot, (uuid, name) in self.slots.items()),
             *(f"luks.{name}={uuid}" for name, uuid in self.luks.items()),
+            *([f"rebuilding={self.rebuilding}"] if self.rebuilding else []),
             f"state={state or self.state}",
         ]
         return "".join(f"{line}\n" for line in lines)
@@ -77,6 +80,7 @@ def read(pool: str, said: Mapping[str, str] | None) -> Record | None:
             state=state,  # type: ignore[arg-type]
             slots={key[5:]: _slot(value) for key, value in said.items() if key.startswith("slot.")},
             luks={key[5:]: value for key, value in said.items() if key.startswith("luks.") and value},
+            rebuilding=said.get("rebuilding", ""),
         )
     except KeyError as error:
         raise ValueError(f"has no line {error.args[0]}") from None

@@ -16,7 +16,16 @@ from homelab.model.nas_rules import same_disk
 from homelab.model.problems import Problem, did_you_mean
 from homelab.model.storage import disk_id
 from homelab.probe import HostProbe
-from homelab.storage import disks, guard, records, replace_btrfs, replace_luks, replace_mdraid, replace_zfs
+from homelab.storage import (
+    disks,
+    guard,
+    records,
+    replace_btrfs,
+    replace_luks,
+    replace_mdraid,
+    replace_snapraid,
+    replace_zfs,
+)
 from homelab.storage.case import Case
 from homelab.storage.named import named
 from homelab.storage.records import Record
@@ -26,7 +35,7 @@ from homelab.storage.steps import Step
 
 USAGE = (
     "usage: HOMELAB_ENV=home pyinfra inventory deploys/day2/replace_disk.py --data disk=NAME --data with=NEW "
-    "[--data consent=...]; "
+    "[--data consent=...] [--data without=...]; "
     "NAME is one of disks, NEW a name under /dev/disk/by-id, serial:... or the name of a disk in no pool"
 )
 
@@ -75,7 +84,12 @@ def wish(nas: Nas, given: Mapping[str, str]) -> tuple[Wish | None, tuple[Problem
             problems.append(Problem("with", f"{with_} {what}", "write the new disk"))
     if consent is not None and not re.fullmatch(r"[0-9a-f]{16}", consent):
         problems.append(Problem("consent", f"{consent!r} is not a consent", "write the 16 letters of the refusal"))
-    return (None if problems else Wish(disk, new, name, consent)), tuple(problems)
+    without = given.get("without")
+    if without is not None and pool is not None and nas.pools[pool].kind != "snapraid":
+        problems.append(Problem("without", f"{pool} is no pool of snapraid, and keeps all or nothing", "leave it out"))
+    elif without is not None and not re.fullmatch(r"[0-9a-f]{8}", without):
+        problems.append(Problem("without", f"{without!r} is not a word of it", "write the 8 letters of the refusal"))
+    return (None if problems else Wish(disk, new, name, consent, without)), tuple(problems)
 
 
 def pool_of(nas: Nas, disk: str) -> str | None:
@@ -106,17 +120,16 @@ class _Draft:
         assert name is not None
         found = disks.find(self.host, self.nas, self.seen)
         case = self._case(name, found)
-        if case.pool.kind == "snapraid":
-            remedy = "src/homelab/storage/README.md tells what to do by hand"
-            return Replacement(problems=(Problem(case.place, "of a snapraid pool: not supported yet", remedy),))
         record = self._record(case)
-        if record is not None:
+        if record is not None and case.pool.kind != "snapraid":
             record, unknown = named(case, record)
             self.problems += unknown
-        self.problems += [each for each in found.problems if each.place.rpartition(".")[2] in case.pool.disks]
+        self.problems += [each for each in found.problems if each.place.rpartition(".")[2] in case.pool.members]
         new = self._new()
         if record is None or new is None or self.problems:
             return Replacement(problems=tuple(self.problems))
+        if case.pool.kind == "snapraid":
+            return self._place(case, record, new)
         coming = None
         if record.luks:
             place = f"{self.host}: {self.wish.name or 'with'}"
@@ -151,16 +164,37 @@ class _Draft:
             steps = (*replace_luks.before(situation, coming, others), *steps)
         return Replacement(steps, told=tuple(self._told(case, new)), problems=tuple(self.problems))
 
+    def _place(self, case: Case, record: Record, new: DiskSeen) -> Replacement:
+        """Another disk in a place of a pool of snapraid."""
+        kind = replace_snapraid
+        slot, gone = kind.place(case, record, self.wish.disk)
+        situation = Situation(case, record, self.wish, None, new, joined=False)
+        situation.joined = kind.joined(situation, slot)
+        self.problems += self._foreign(case, new)
+        self.problems += kind.problems(situation, slot, gone)
+        if not situation.joined and not self.problems:
+            self._guard(situation, begun=False)
+        if self.problems:
+            return Replacement(problems=tuple(self.problems))
+        after = kind.after(situation, slot)
+        laid = kind.laid(situation, slot, after, self.probe)
+        noted = after.file.stands(self.probe.files.get(after.file.path))
+        steps = tuple(kind.steps(situation, slot, after, self.nas, laid, noted=noted))
+        if laid.problems:
+            return Replacement(problems=tuple(laid.problems))
+        warnings = (*kind.warnings(situation, slot), *laid.warnings)
+        return Replacement(steps, warnings=warnings, told=(*self._told(case, new), *kind.told(situation, slot)))
+
     def _case(self, name: str, found: disks.Found) -> Case:
         pool = self.nas.pools[name]
         return Case(
             self.host,
             name,
             pool,
-            ids={disk: self.nas.disks[disk].id for disk in pool.disks},
+            ids={disk: self.nas.disks[disk].id for disk in pool.members},
             consents={},
-            disks={disk: found.disks[disk] for disk in pool.disks if disk in found.disks},
-            absent=tuple(disk for disk in pool.disks if disk in found.absent),
+            disks={disk: found.disks[disk] for disk in pool.members if disk in found.disks},
+            absent=tuple(disk for disk in pool.members if disk in found.absent),
             seen=self.seen,
             used=self.used,
             environment=self.environment,
@@ -223,24 +257,12 @@ class _Draft:
 
     def _strangers(self, situation: Situation) -> Iterator[Problem]:
         case, record = situation.case, situation.record
-        new = situation.new.physical
-        if any(disk.physical.name == new.name for disk in case.disks.values()):
-            yield Problem(
-                f"{self.host}: with", f"{self.wish.new} is a disk of {case.name} already", "write the new disk"
-            )
         for name in situation.others:
             member = case.members.get(name)
             if member is None or member.uuid != record.uuid:
                 found = f"is no member of {case.name} ({record.uuid})"
                 yield Problem(f"{self.host}.disks.{name}", found, "list the disk that is, then replace")
-        foreign = {
-            value: pool
-            for pool, each in self.seen.records.items()
-            for key, value in each.items()
-            if pool != case.name and (key == "uuid" or key.startswith("luks."))
-        }
-        for at, owner in disks.foreign(new, foreign):
-            yield Problem(f"{self.host}: with", f"{at} belongs to the pool {owner}", "write another disk")
+        yield from self._foreign(case, situation.new.physical)
         gone = len(case.absent)
         survives = case.level.survives(len(case.pool.disks))
         if gone > survives:
@@ -252,6 +274,21 @@ class _Draft:
         elif situation.old is not None and case.absent:
             # A disk that still works is the better source; the one that is gone is the greater danger.
             yield Problem(case.place, f"{' and '.join(case.absent)} is gone", "replace that first")
+
+    def _foreign(self, case: Case, new: DiskSeen) -> Iterator[Problem]:
+        """Why the new disk is none: it is one of this pool, or of another one."""
+        if any(disk.physical.name == new.name for disk in case.disks.values()):
+            yield Problem(
+                f"{self.host}: with", f"{self.wish.new} is a disk of {case.name} already", "write the new disk"
+            )
+        foreign = {
+            value: pool
+            for pool, each in self.seen.records.items()
+            for key, value in each.items()
+            if pool != case.name and (key == "uuid" or key.startswith("luks."))
+        }
+        for at, owner in disks.foreign(new, foreign):
+            yield Problem(f"{self.host}: with", f"{at} belongs to the pool {owner}", "write another disk")
 
     def _grown(self, situation: Situation, coming: replace_luks.Coming | None) -> Iterator[Problem]:
         """What has come to the new disk since a run that was cut had begun with it."""

@@ -12,12 +12,16 @@ from homelab.storage.seen import DiskSeen
 
 @dataclass(frozen=True)
 class Wish:
-    """What was asked for: `disk` by the inventory's name; `new` is an id, and `name` its name where it is listed."""
+    """What was asked for: `disk` by the inventory's name; `new` is an id, and `name` its name where it is listed.
+
+    `without` is the word for files that may be lost: those that snapraid cannot restore.
+    """
 
     disk: str
     new: str
     name: str = ""
     consent: str | None = None
+    without: str | None = None
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
@@ -17,7 +18,7 @@ from homelab.storage.slots import Place
 from homelab.storage.steps import Step
 
 PACKAGES = ("mergerfs", "snapraid")
-_MAKE = r"""
+MAKE = r"""
 # NAME UUID MKFS...: a filesystem on a disk that was seen to be blank a moment ago.
 make() {
   disk="$1" wanted="$2"; shift 2
@@ -32,6 +33,9 @@ make() {
 def decide(case: Case, record: Record | None, make_uuid: Callable[[], str]) -> Decided:
     """What becomes of a pool of snapraid; a disk of another pool has been refused before."""
     decided = Decided()
+    if record is not None and (cut := _rebuilding(case, record)) is not None:
+        decided.problems.append(cut)
+        return decided
     places = {name: place for name, disk in case.disks.items() if (place := slots.of(disk)) is not None}
     known = _known(case, record, places)
     ours = {name: place for name, place in places.items() if place.pool == known}
@@ -51,6 +55,18 @@ def decide(case: Case, record: Record | None, make_uuid: Callable[[], str]) -> D
         pool = slots.pool_uuid(make_uuid())
         _make(case, _new(case, pool), {}, places, decided)
     return decided
+
+
+def _rebuilding(case: Case, record: Record) -> Problem | None:
+    """Nothing is joined or noted before what a dead disk held is on the new one; or the dead one is back."""
+    slot, _, serial = record.rebuilding.partition(" ")
+    uuid, name = record.slots.get(slot, ("", "NAME"))
+    back = [each for each in case.disks.values() if each.serial == record.serials.get(name)]
+    if not slot or any((place := slots.of(each)) is not None and place.uuid == uuid for each in back):
+        return None
+    found = f"the disk with the serial {serial} is to become {slot} in the place of {name}, and not all is on it"
+    words = f"--limit {case.host} --data disk={name} --data with={shlex.quote(f'serial:{serial}')}"
+    return Problem(case.place, found, f"run `{case.deploy('day2/replace_disk')} {words}`, which goes on")
 
 
 def _known(case: Case, record: Record | None, places: Mapping[str, Place]) -> str:
@@ -138,7 +154,7 @@ def _create(record: Record, case: Case, own: Mapping[str, DiskSeen], clearing: s
     found = case.disks
     return (
         guard.head(record)
-        + _MAKE.lstrip()
+        + MAKE.lstrip()
         + "".join(
             guard.same(case.ids[name], disk)
             + f"idle {disk.name}\nonly {disk.name} {_uuid_of(record, name)} || "
@@ -154,14 +170,14 @@ def _create(record: Record, case: Case, own: Mapping[str, DiskSeen], clearing: s
         + "".join(f"idle {disk.name}; blank {disk.name}\n" for name, disk in found.items() if name not in own)
         + "".join(
             (f"only {found[name].name} {uuid} || " if name in own else "")
-            + f"make {found[name].name} {uuid} {_mkfs(record, slot, uuid)}\n"
+            + f"make {found[name].name} {uuid} {mkfs(record, slot, uuid)}\n"
             for slot, (uuid, name) in record.slots.items()
         )
         + "note made\n"
     )
 
 
-def _mkfs(record: Record, slot: str, uuid: str) -> str:
+def mkfs(record: Record, slot: str, uuid: str) -> str:
     label = slots.label(record.pool, record.filesystem)
     if record.filesystem == "xfs":
         return f"mkfs.xfs -q -m uuid={uuid} -L {label}"
@@ -214,15 +230,15 @@ def _adopt(case: Case, record: Record | None, ours: Mapping[str, Place], decided
         found = f"its disks carry the UUID {pool}, and the inventory says {case.pool.uuid}"
         problems.append(Problem(case.place, found, f'write "uuid": "{pool}", or leave it out'))
         return
-    problems += _misplaced(case, record, ours, pool)
+    problems += misplaced(case, record, ours, pool)
     if problems:
         return
     there = {ours[name].slot: name for name in case.pool.members if name in ours}
     if record is None:
         found_slots = {slot: (ours[name].uuid, name) for slot, name in there.items()}
     else:
-        gone = _gone(case, record, there)
-        found_slots = {slot: (uuid, there.get(slot) or gone[slot]) for slot, (uuid, _) in record.slots.items()}
+        meant = vacant(case, record, there)
+        found_slots = {slot: (uuid, there.get(slot) or meant[slot]) for slot, (uuid, _) in record.slots.items()}
     types = {each.type for name in ours if (each := slots.filesystem(case.disks[name])) is not None}
     type_ = record.filesystem if record is not None else sorted(types)[0]
     if types != {type_}:
@@ -249,7 +265,7 @@ def _sorted(found: Mapping[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:
     return {slot: found[slot] for slot in order}
 
 
-def _gone(case: Case, record: Record, there: Mapping[str, str]) -> dict[str, str]:
+def vacant(case: Case, record: Record, there: Mapping[str, str]) -> dict[str, str]:
     """To each place without its disk the listed disk that is meant for it: the recorded one, else the next."""
     free = [slot for slot in record.slots if slot not in there]
     names = [name for name in case.pool.members if name not in there.values()]
@@ -261,7 +277,7 @@ def _gone(case: Case, record: Record, there: Mapping[str, str]) -> dict[str, str
     return found
 
 
-def _misplaced(case: Case, record: Record | None, ours: Mapping[str, Place], pool: str) -> Iterator[Problem]:
+def misplaced(case: Case, record: Record | None, ours: Mapping[str, Place], pool: str) -> Iterator[Problem]:
     """Every way in which the listed disks are not those of the pool, each in its place."""
     held: dict[str, str] = {}
     for name, role, _ in _roles(case.pool):
@@ -309,17 +325,26 @@ def _missing(case: Case, record: Record, slot: str, decided: Decided) -> None:
     """A disk of data that is gone keeps the pool down, one of parity does not."""
     name = record.slots[slot][1]
     serial = record.serials.get(name, "")
+    mount = case.seen.mounted(slots.path(case.name, slot))
+    if mount is not None and serial and case.seen.serials.get(mount.source.removeprefix("/dev/")) == serial:
+        found = f"{case.ids[name]} is no disk of {case.name}, and its {slot} is the disk with the serial {serial}"
+        remedy = 'write that disk\'s name under /dev/disk/by-id as its "id"'
+        decided.problems.append(Problem(f"{case.host}.disks.{name}", found, remedy))
+        return
+    replaced = (
+        f"replace it (`{case.deploy('day2/replace_disk')} --limit {case.host} --data disk={name} --data with=NEW`)"
+    )
     gone = f"{name} ({slot}, {f'serial {serial}' if serial else case.ids[name]}) is gone"
     if slot.startswith("parity"):
         found = f"{gone}, so what changes is not protected"
-        decided.warnings.append(Problem(case.place, found, "plug it in, or replace it"))
+        decided.warnings.append(Problem(case.place, found, f"plug it in, or {replaced}"))
         return
     found = (
         f"{gone}, and without it the pool stays down: its files would seem to be deleted, and what is changed on the "
         "other disks meanwhile is what it could not be restored from"
     )
     remedy = (
-        f"plug it in; what the others hold is to be read in {slots.FOLDER}/{case.name}, change nothing there; to "
-        "replace a disk of this kind by command is not supported yet"
+        f"plug it in, or {replaced}; what the others hold is to be read in {slots.FOLDER}/{case.name}, change nothing "
+        "there"
     )
     decided.problems.append(Problem(case.place, found, remedy))

@@ -189,6 +189,170 @@ def test_what_a_fix_that_was_cut_has_not_restored_is_not_taken_for_deleted(tmp_p
     assert "a fix was begun and is not through" in said and f"rm {real}/fixing" in said
 
 
+class Rebuilt(Raid):
+    """Such a NAS whose first disk of data has died after a sync, with a new one in its place; the pool is down."""
+
+    def __init__(self, root: Path, **sync: int):
+        super().__init__(root, **sync)
+        self.fake("lsblk", 'cat "$3/.homelab-serial" 2>/dev/null')
+        self.fake("chown", 'echo "$@" >>"$HOMELAB_ROOT/chowned"')
+        for slot in ("data1", "data2"):
+            (self.disk(slot) / "films" / "old").mkdir(parents=True)
+            (self.disk(slot) / "films" / "old" / f"data-{slot}").write_text(f"{slot}\n" * 900)
+        self.before = self.fill()
+
+    def dies(self) -> None:
+        disk = self.disk("data1")
+        kept = {each.name: each.read_text() for each in disk.glob(".homelab-*") if each.name != slots.CONTENT}
+        shutil.rmtree(disk)
+        disk.mkdir()
+        for name, text in kept.items():
+            (disk / name).write_text(text)
+        (disk / ".homelab-serial").write_text("NEW 1\n")
+        # To homelab-mergerfs it is not the right disk, before the record says so.
+        (self.path("/srv/media") / ".mounted").unlink(missing_ok=True)
+
+    def noted(self) -> None:
+        """The new disk is the right one from now on."""
+        record = self.path(RECORD.file.path)
+        record.write_text(record.read_text().replace("disk.d1=S1", "disk.d1=NEW 1"))
+
+    def note(self, name: str) -> Path:
+        return self.path("/var/lib/homelab/snapraid/media") / name
+
+    def rebuild(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return self.run(
+            "homelab-snapraid", "media", "rebuild", "data1", "NEW 1", *words, "films", "anna:", "2770", "0660"
+        )
+
+    def refused(self, *words: str) -> str:
+        done = self.rebuild(*words)
+        assert done.returncode == 1 and not self.note("rebuilt").exists()
+        why = self.note("rebuild.why").read_text().strip()
+        assert done.stderr.strip() == f"media: {why}"
+        return why
+
+
+def dead(tmp_path: Path, **sync: int) -> Rebuilt:
+    if not shutil.which("snapraid"):
+        pytest.skip("snapraid is not installed")
+    host = Rebuilt(tmp_path / "nas", **sync)
+    host.synced()
+    host.dies()
+    return host
+
+
+def test_a_dead_disk_is_rebuilt_and_given_to_the_owners_of_its_volumes(tmp_path: Path) -> None:
+    host = dead(tmp_path)
+    (host.disk("data2") / "films" / "old").chmod(0o750)
+    done = host.rebuild()
+    assert done.returncode == 0, done.stderr
+    assert host.hashes() == host.before
+    assert host.note("rebuilt").read_text() == "data1 NEW 1\n" and not host.note("fixing").exists()
+    films = host.disk("data1") / "films"
+    modes = {
+        path.name: f"{path.stat().st_mode & 0o7777:04o}" for path in (films, films / "old", films / "old/data-data1")
+    }
+    assert modes == {"films": "2770", "old": "0750", "data-data1": "0660"}, "a folder is as on the other disk"
+    chowned = host.path("/chowned").read_text()
+    assert f"-h anna: {films} " in chowned and f"--reference={host.disk('data2')}/films/./old ./old" in chowned
+    assert "take that disk out" in stopped(host)
+    host.noted()
+    host.synced()
+    assert host.run("homelab-snapraid", "media", "check").returncode == 0
+
+
+def test_a_rebuild_that_was_cut_goes_on_and_nothing_is_synced_before(tmp_path: Path) -> None:
+    host = dead(tmp_path)
+    real = host.fakes / "snapraid"
+    kept = real.read_text()
+    host.fake("snapraid", "exit 130")
+    assert "did not come to its end" in host.refused()
+    real.write_text(kept)
+    host.noted()
+    assert "a fix was begun and is not through" in stopped(host)
+    done = host.rebuild()
+    assert done.returncode == 0, done.stderr
+    assert host.hashes() == host.before and not host.note("rebuild.why").exists()
+
+
+def test_files_that_cannot_be_restored_are_named_and_lost_only_by_their_own_word(tmp_path: Path) -> None:
+    host = dead(tmp_path, deleted=5)
+    (host.disk("data2") / "data2-3").unlink()
+    why = host.refused()
+    assert "1 of its files cannot be restored" in why and ".unrecoverable" in why
+    found = re.search(r"add --data without=([0-9a-f]{8})$", why)
+    assert found
+    assert host.refused("--without", "00000000") == why
+    done = host.rebuild("--without", found[1])
+    assert done.returncode == 0, done.stderr
+    (left,) = host.disk("data1").rglob("*.unrecoverable")
+    now, deleted = host.hashes(), str(host.disk("data2") / "data2-3")
+    differ = {path for path, hashed in host.before.items() if now.get(path) != hashed}
+    assert differ == {str(left).removesuffix(".unrecoverable"), deleted}
+    host.noted()
+    host.synced()
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        ("other", "data2 (d2, serial S2) is not mounted"),
+        ("parity", "parity1 (d3, serial S3): "),
+        ("up", "/srv/media is mounted; run replace_disk, which stops it"),
+        ("serial", "the disk with the serial NEW 1 is not mounted at"),
+        ("list", "the list of what the parity protects is another in"),
+        ("lists", "all lists of what the parity protects are gone"),
+    ],
+)
+def test_nothing_is_restored_unless_all_is_as_it_was_at_the_last_sync(tmp_path: Path, how: str, says: str) -> None:
+    host = dead(tmp_path)
+    lists = [host.disk("data2") / slots.CONTENT, host.note("snapraid.content")]
+    if how == "other":
+        (host.disk("data2") / ".homelab-mounted").unlink()
+    elif how == "parity":
+        (host.disk("parity1") / ".homelab-uuid").write_text("another\n")
+    elif how == "up":
+        (host.path("/srv/media") / ".mounted").touch()
+    elif how == "serial":
+        (host.disk("data1") / ".homelab-serial").write_text("OLD 1\n")
+    elif how == "list":
+        lists[0].write_bytes(lists[0].read_bytes()[:-1])
+    else:
+        for each in lists:
+            each.unlink()
+    assert says in host.refused()
+    assert not list(host.disk("data1").glob("data1-*")) and not host.note("fixing").exists()
+
+
+def test_of_a_pool_that_was_never_synced_nothing_is_restored(tmp_path: Path) -> None:
+    if not shutil.which("snapraid"):
+        pytest.skip("snapraid is not installed")
+    host = Rebuilt(tmp_path / "nas")
+    host.dies()
+    done = host.rebuild()
+    assert done.returncode == 0, done.stderr
+    assert host.note("rebuilt").exists() and (host.disk("data1") / "films").is_dir()
+
+
+def test_the_parity_is_written_anew_on_a_new_disk_whoever_syncs(tmp_path: Path) -> None:
+    host = dead(tmp_path)
+    assert host.rebuild().returncode == 0
+    host.noted()
+    parity = host.disk("parity1") / "snapraid.parity"
+    before = parity.read_bytes()
+    parity.unlink()
+    (host.disk("data2") / "data2-new").write_text("new\n" * 900)
+    assert host.sync().returncode == 1
+    assert "snapraid sync exited with 1" in host.status("sync-media")["message"]
+    host.note("parity").touch()
+    assert host.run("homelab-snapraid", "media", "scrub").returncode == 1
+    assert "a sync has to write the parity on its new disk first" in host.status("scrub-media")["message"]
+    assert host.synced()["added"] == "1"
+    assert not host.note("parity").exists() and len(parity.read_bytes()) >= len(before)
+    assert host.run("homelab-snapraid", "media", "check").returncode == 0
+
+
 def test_more_deleted_files_than_are_let_through_stop_it_until_somebody_has_looked(tmp_path: Path) -> None:
     host = raid(tmp_path, deleted=2, deleted_percent=50)
     host.fill()

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from homelab.model.nas import Nas
 from homelab.probe import FileState, HostProbe
 from homelab.storage import crypttab, replace, replace_luks
 from homelab.storage.records import Record
@@ -250,17 +249,3 @@ def test_once_it_is_done_nothing_is_encrypted_again(kind: str) -> None:
     found = wished(look, kind, HostProbe(files=files))
     assert lines(found) == ""
     assert found.steps[0].kind == "noop" and not [told for _, told in says(found) if "encrypt" in told]
-
-
-def test_snapraid_answers_in_one_line() -> None:
-    values = {"disks": {"d1": {"id": "ata-S-sda"}, "d2": {"id": "ata-S-sdb"}}}
-    pools = {"films": {"kind": "snapraid", "disks": ["d1"], "parity": ["d2"]}}
-    spec = Nas.model_validate({**values, "pools": pools})
-    for disk in ("d1", "d2"):
-        wish, problems = replace.wish(spec, {"disk": disk, "with": "ata-S-sdf"})
-        assert problems == () and wish is not None
-        found = replace.plan(
-            "nas", spec, Look().disk("sda").disk("sdb").seen, HostProbe(), wish, frozenset(), environment="attic"
-        )
-        (line,) = lines(found).splitlines()
-        assert "not supported yet" in line and found.steps == ()

@@ -51,7 +51,7 @@ def there(look: Look, name: str, *, device: str = "", pool: str = POOL, **about:
     device, type_ = device or DISKS[name], about.pop("type", "ext4")
     label = about.pop("label", "media")
     printed = looks.signature(type_, device, uuid(name, pool), 0x438 if type_ == "ext4" else 0, label)
-    return look.disk(device, f"S-{DISKS[name]}", wipefs=printed, **about)
+    return look.disk(device, f"S-{about.pop('serial_of', DISKS[name])}", wipefs=printed, **about)
 
 
 def whole(**about: Any) -> Look:

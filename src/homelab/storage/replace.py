@@ -172,8 +172,11 @@ class _Draft:
         situation.joined = kind.joined(situation, slot)
         self.problems += self._foreign(case, new)
         self.problems += kind.problems(situation, slot, gone)
-        if not situation.joined and not self.problems:
+        if not self.problems and not situation.joined:
             self._guard(situation, begun=False)
+        elif not self.problems and not kind.in_place(situation, slot):
+            grown = disks.grown(self.host, "", new, self.seen, record.filesystem, record.slots[slot][0])
+            self.problems += (replace(each, place=f"{self.host}: {self.wish.name or 'with'}") for each in grown)
         if self.problems:
             return Replacement(problems=tuple(self.problems))
         after = kind.after(situation, slot)

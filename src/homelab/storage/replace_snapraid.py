@@ -103,6 +103,12 @@ def joined(it: Situation, slot: str) -> bool:
     return record.rebuilding == _begun(slot, it) or record.serials.get(it.wish.disk) == it.new.serial
 
 
+def in_place(it: Situation, slot: str) -> bool:
+    """Whether the new disk is mounted in the dead one's place, and so in use."""
+    mount = it.case.seen.mounted(slots.path(it.case.name, slot))
+    return mount is not None and mount.source == it.new.path
+
+
 def _begun(slot: str, it: Situation) -> str:
     return f"{slot} {it.new.serial}"
 
@@ -194,8 +200,8 @@ def steps(it: Situation, slot: str, new: Record, nas: Nas, disks: branches.Branc
     case, subject, data = it.case, f"pool {it.case.name}", slot.startswith("data")
     finished = noted and it.joined
     up = data and case.seen.mounted(mounts.path(case.name)) is not None
-    mount = case.seen.mounted(slots.path(case.name, slot))
-    stale = mount is not None and mount.source != it.new.path
+    there = case.seen.mounted(slots.path(case.name, slot)) is not None
+    stale = there and not in_place(it, slot)
     if finished:
         yield Step("noop", subject, f"{it.says} has taken the place of {it.wish.disk} in {case.name}")
     elif up or stale:
@@ -204,7 +210,7 @@ def steps(it: Situation, slot: str, new: Record, nas: Nas, disks: branches.Branc
     if not it.joined:
         says = f"make {it.says} {slot} of {case.name}, in the place of {it.wish.disk}"
         yield step(it.kind, case, says, _begin(it, slot), it.words)
-    elif it.record.filesystem == "xfs" and not finished and mount is None:
+    elif it.record.filesystem == "xfs" and not finished and not there:
         yield step("config", case, f"see that the filesystem on {it.says} is whole", _made(it, slot))
     yield from disks.placed()
     if data and not finished:

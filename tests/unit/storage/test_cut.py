@@ -15,7 +15,15 @@ from tests import looks, marks
 from tests.looks import Look
 from tests.marks import HELD, MARKS, USED, Mark
 from tests.sweeps import examples
-from tests.unit.storage import test_levels, test_luks, test_replace, test_replace_luks, test_snapraid, test_zfs
+from tests.unit.storage import (
+    test_levels,
+    test_luks,
+    test_replace,
+    test_replace_luks,
+    test_replace_snapraid,
+    test_snapraid,
+    test_zfs,
+)
 from tests.unit.storage.test_luks import L1, L2
 from tests.unit.storage.test_marked import planned
 from tests.unit.storage.test_refusals import U1, U2, told, touched
@@ -345,7 +353,7 @@ def test_noise_on_an_array_of_encrypted_disks_is_what_its_making_left_there() ->
 
 
 # A new disk of replace_disk, which a run that was cut had begun with.
-BEGUN = ("half encrypted", "encrypted", "joined")
+BEGUN = ("half encrypted", "encrypted", "joined", "a filesystem")
 SOME = (
     "signature",
     "backup of a GPT",
@@ -364,6 +372,8 @@ def test_a_new_disk_that_was_begun_with_is_gone_on_with_and_what_came_to_it_is_n
     new, uuid = "sdf", test_replace_luks.fresh()
     if begun == "joined":
         look, nas = test_replace.lost(test_replace.RAID1).mirror(new, U1), test_replace.spec(test_replace.RAID1)
+    elif begun == "a filesystem":
+        look, nas = test_replace_snapraid.begun("d1"), test_snapraid.nas()
     else:
         half = begun == "half encrypted"
         look, nas = test_replace_luks.lost("mdraid"), test_luks.nas()

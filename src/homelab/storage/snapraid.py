@@ -66,7 +66,10 @@ def _rebuilding(case: Case, record: Record) -> Problem | None:
         return None
     found = f"the disk with the serial {serial} is to become {slot} in the place of {name}, and not all is on it"
     words = f"--limit {case.host} --data disk={name} --data with={shlex.quote(f'serial:{serial}')}"
-    return Problem(case.place, found, f"run `{case.deploy('day2/replace_disk')} {words}`, which goes on")
+    remedy = f"run `{case.deploy('day2/replace_disk')} {words}`, which goes on"
+    if name in case.disks and case.disks[name].serial == serial:
+        remedy = f"list {name} with its former id, that of the serial {record.serials.get(name)}, and {remedy}"
+    return Problem(case.place, found, remedy)
 
 
 def _known(case: Case, record: Record | None, places: Mapping[str, Place]) -> str:

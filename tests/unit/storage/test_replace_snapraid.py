@@ -246,6 +246,12 @@ def test_a_deploy_waits_for_what_was_cut_and_says_how_it_goes_on() -> None:
     assert not plan.pools
 
 
+def test_a_deploy_with_the_new_line_too_early_says_which_it_has_to_be() -> None:
+    look = there(without("d2", rebuilding="data2 S-sdf"), "d2", device="sdf", serial_of="sdf", id="ata-S-sdb")
+    plan = planned(look, nas())
+    assert "list d2 with its former id, that of the serial S-sdb, and run `" in told(plan) and not plan.pools
+
+
 def test_a_dead_disk_that_is_back_is_taken_as_it_was() -> None:
     look = Look()
     for name in DISKS:

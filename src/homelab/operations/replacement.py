@@ -19,7 +19,7 @@ from homelab.operations import storage as consents
 from homelab.operations.survey import Survey
 from homelab.probe import HostProbe, Questions
 from homelab.pyinfra_compat import Refusal
-from homelab.storage import Step, asking, replace
+from homelab.storage import Step, asking, branches, replace, replace_snapraid
 from homelab.storage.replace import Replacement
 from homelab.storage.situation import Wish
 
@@ -70,7 +70,9 @@ def _task(site: Survey, given: Mapping[str, str]) -> Task:
 def _jobs(nas: Nas, disk: str) -> tuple[ManagedFile, ...]:
     """What restores a disk of snapraid: with one that is dead no deploy could bring the host's own up to date."""
     pool = replace.pool_of(nas, disk)
-    return (scripts.script("lib.sh"), *snapraid.files(nas)) if pool in snapraid.pools(nas) else ()
+    mine = {name: each for name, each in snapraid.pools(nas).items() if name == pool}
+    alone = nas.model_copy(update={"pools": mine})
+    return (scripts.script("lib.sh"), branches.SCRIPT, *snapraid.files(alone)) if mine else ()
 
 
 def _laid(wanted: tuple[ManagedFile, ...], probe: HostProbe) -> Iterator[Step]:
@@ -84,8 +86,11 @@ def _look(host: Host, wish: Wish) -> HostProbe:
     assert host.storage is not None
     theirs = next(each for each in state.inventory if each.name == host.inventory_name)
     asked = datetime.now(UTC)
-    paths = Questions(paths=tuple(file.path for file in _jobs(host.storage, wish.disk)))
-    script = probe.script(asking.questions(host.storage, (wish.new,)) | paths)
+    pool = replace.pool_of(host.storage, wish.disk) or ""
+    more = Questions(
+        paths=tuple(file.path for file in _jobs(host.storage, wish.disk)), text=(replace_snapraid.status(pool),)
+    )
+    script = probe.script(asking.questions(host.storage, (wish.new,)) | more)
     ok, output = theirs.run_shell_command(StringCommand(script), _sudo=True, _timeout=600)
     try:
         if not ok:

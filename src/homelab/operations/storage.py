@@ -55,6 +55,8 @@ def _wait(state: State, host: PyinfraHost, step: Step) -> None:
         word, _, more = (output.stdout_lines or [""])[-1].partition(" ")
         if ok and word == "done":
             return
+        if word == "refused":
+            raise Refusal([f"{host.name}: {step.subject}: {more}"])
         if word == "failed" or not ok:
             why = more or " ".join(output.stderr_lines[-2:]) or "no answer"
             raise Refusal([f"{host.name}: {step.subject}: {why}; mend that and run the same command again"])

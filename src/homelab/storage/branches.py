@@ -195,29 +195,39 @@ class Branches:
         if not self.making and not record.file.stands(self.probe.files.get(record.file.path)):
             says = f"remember {record.pool} by its UUID {record.uuid}"
             yield Step("config", f"pool {record.pool}", says, file=record.file)
-        yield from self.placed()
+        written = tuple(self.prepared())
+        yield from written
+        mounting = tuple(self.placed())
+        yield from mounting
+        if any(step.file for step in written) and not mounting:
+            yield Step("config", f"pool {record.pool}", "let systemd read that", "systemctl daemon-reload\n")
         yield from self.joined()
 
-    def placed(self) -> Iterator[Step]:
-        """What mounts each disk in its place."""
-        record, subject = self.record, f"pool {self.record.pool}"
-        found = read(self.probe.output.get(NAME, ""))
-        branches = {slot: found.get(f"{record.pool}/{slot}", Branch()) for slot in record.slots}
-        if self.anew and self._there(self.anew) != self.seen.mounted(slots.path(record.pool, self.anew)):
-            branches[self.anew] = Branch()
+    def prepared(self) -> Iterator[Step]:
+        """What lies beneath each disk, and the units that mount them; systemd has yet to read these."""
+        record, subject, branches = self.record, f"pool {self.record.pool}", self._branches()
         bare = [slot for slot in record.slots if not self._mounted(slot, branches[slot])]
         unsealed = [slot for slot in bare if self._unsealed(slot, branches[slot])]
         if unsealed:
             says = f"make folders in {slots.FOLDER}/{record.pool} that stay empty while no disk is mounted there"
             yield Step("config", subject, says, _sealed(record.pool, unsealed))
-        written = tuple(self._units())
-        yield from written
+        yield from self._units()
+
+    def placed(self) -> Iterator[Step]:
+        """What mounts each disk in its place, and has it say so."""
+        record, branches = self.record, self._branches()
         todo = [slot for slot in record.slots if slot in self.sources and not self._laid(slot, branches[slot])]
         if todo:
             says = f"mount {', '.join(todo)} of {record.pool} in {slots.FOLDER}/{record.pool}, now and at every boot"
-            yield Step("config", subject, says, _mount(record, todo))
-        elif written:
-            yield Step("config", subject, "let systemd read that", "systemctl daemon-reload\n")
+            yield Step("config", f"pool {record.pool}", says, _mount(record, todo))
+
+    def _branches(self) -> dict[str, Branch]:
+        """What is seen in each place, as far as it stays there."""
+        found = read(self.probe.output.get(NAME, ""))
+        branches = {slot: found.get(f"{self.record.pool}/{slot}", Branch()) for slot in self.record.slots}
+        if self.anew and self._there(self.anew) != self.seen.mounted(slots.path(self.record.pool, self.anew)):
+            branches[self.anew] = Branch()
+        return branches
 
     def _there(self, slot: str) -> Mount | None:
         """What is mounted in a place, as far as it stays there."""
@@ -321,7 +331,8 @@ done
 
 def _mount(record: Record, todo: Iterable[str]) -> str:
     """Mount disks, see that each is the right one, and lay the files that say so."""
-    lines = [_MOUNT.lstrip().replace("@SENTINEL@", slots.SENTINEL).replace("@POOL@", records.SENTINEL)]
+    text = _MOUNT.lstrip().replace("@SENTINEL@", slots.SENTINEL).replace("@POOL@", records.SENTINEL)
+    lines = [text.replace("@REBUILDING@", slots.REBUILDING)]
     for slot in todo:
         uuid, words = record.slots[slot][0], (slots.path(record.pool, slot), slots.unit(record.pool, slot))
         carries = slots.sentinel(record.pool, slot, uuid)
@@ -339,12 +350,16 @@ lay() { printf '%s\n' "$2" >"$1.new"; sync "$1.new"; mv -fT "$1.new" "$1"; }
 # PATH UNIT UUID SENTINEL SENTINEL-OF-THE-POOL
 mounted() {
   awake "$3"
+  alike="$(blkid -c /dev/null -o device -t "UUID=$3" | tr '\n' ' ')"
+  case "$alike" in *' '*' ') stop "${alike}are both what belongs at $1; take the one out that was replaced" ;; esac
   systemctl enable --quiet "$2"
   systemctl reset-failed "$2" 2>/dev/null || :
   systemctl start "$2" || stop "$1 does not mount: $(systemctl status --no-pager -n 3 "$2" | tail -n 1)"
   mountpoint -q "$1" || stop "nothing is mounted at $1"
   found="$(blkid -p -o value -s UUID "$(findmnt -fnro SOURCE --mountpoint "$1")" || :)"
   [ "$found" = "$3" ] || stop "$found is mounted at $1, not $3"
+  [ ! -e "$1/@REBUILDING@" ] ||
+    stop "on the disk at $1 not all is restored; run the same replace_disk.py again, or clear it (wipefs --all)"
   if [ -s "$1/@SENTINEL@" ]; then
     read -r said <"$1/@SENTINEL@" || :
     [ "$said" = "$4" ] || stop "$1/@SENTINEL@ names $said; remove that file if it is stale"

@@ -185,7 +185,7 @@ class _Draft:
         steps = tuple(kind.steps(situation, slot, after, self.nas, laid, noted=noted))
         if laid.problems:
             return Replacement(problems=tuple(laid.problems))
-        warnings = (*kind.warnings(situation, slot), *laid.warnings)
+        warnings = (*kind.warnings(situation, slot, self.probe), *laid.warnings)
         return Replacement(steps, warnings=warnings, told=(*self._told(case, new), *kind.told(situation, slot)))
 
     def _case(self, name: str, found: disks.Found) -> Case:

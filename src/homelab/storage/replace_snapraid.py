@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from homelab.counting import many
 from homelab.model.nas import Nas
@@ -22,11 +23,19 @@ from homelab.storage.steps import Step
 
 # What is noted of a pool, and the script that the deploy lays.
 _NOTES = "/var/lib/homelab/snapraid"
+_APART = "/run/homelab/replace"
 _SCRIPT = "/usr/local/lib/homelab/homelab-snapraid"
 
-# Nothing may change on the other disks until the dead one's files are there.
+# The old one, that nobody lists any more: which of the two is mounted would be chance.
+_ALONE = r"""
+found="$(blkid -c /dev/null -o device -t "UUID=$uuid" | grep -vxF "/dev/$new" | tr '\n' ' ' || :)"
+[ -z "$found" ] || stop "${found}carries $slot of $pool; take it out of the machine, and keep it until all is restored"
+"""
+# Nothing may change on the other disks until the dead one's files are there. nfsd holds on to what it has served.
 _STOPPED = r"""
-systemctl stop "$unit" || stop "$pool is in use; 'fuser -vm /srv/$pool' tells by whom"
+! command -v exportfs >/dev/null || exportfs -f
+systemctl stop "$unit" ||
+  stop "$pool is in use; stop who uses it ('fuser -vm /srv/$pool', 'systemctl stop smbd nfs-server')"
 ! mountpoint -q "/srv/$pool" || stop "/srv/$pool is mounted still"
 """
 _UNMOUNTED = r"""
@@ -34,18 +43,20 @@ if mountpoint -q "$at"; then
   systemctl stop "$place" || umount "$at" || stop "$at is in use; 'fuser -vm $at' tells by whom"
 fi
 """
-# What is on the dead disk, by snapraid's own list; a folder's and a journal's part is small beside it.
-_FITS = r"""
-listed() { snapraid -c "/etc/homelab/snapraid/$pool.conf" -l '>&1' list 2>/dev/null | grep -a "^file:$slot:" || :; }
-needs="$(listed | awk -F: '{n += int(($(NF - 3) + 4095) / 4096) * 4096} END {printf "%.0f", n}')"
-[ "$((needs * 103 / 100 + 67108864))" -le "$size" ] ||
-  stop "/dev/$new has $((size >> 20)) MiB, and the files of $slot are $((needs >> 20)); take a larger disk"
+# The mark is on it before anybody else can mount it.
+_MARKED = r"""
+mkdir -p "$apart"; chmod 0700 "$apart"
+mount "/dev/$new" "$apart" || stop "/dev/$new cannot be mounted; look at dmesg"
+: >"$apart/$mark"; sync -f "$apart"; umount "$apart"; rmdir "$apart"
 """
-# The old one, that nobody lists any more: which of the two is mounted would be chance.
-_ALONE = r"""
-found="$(blkid -c /dev/null -o device -t "UUID=$uuid" | grep -vxF "/dev/$new" | tr '\n' ' ' || :)"
-[ -z "$found" ] ||
-  stop "${found}carries $slot of $pool too; take it out of the machine, and keep it until all is restored"
+_MOUNTED = r"""
+systemctl daemon-reload
+awake "$uuid"
+systemctl reset-failed "$place" 2>/dev/null || :
+systemctl start "$place" || stop "$at does not mount: $(systemctl status --no-pager -n 3 "$place" | tail -n 1)"
+[ "$(findmnt -fnro SOURCE --mountpoint "$at")" = "/dev/$new" ] || stop "/dev/$new is not what is mounted at $at"
+# Of one that is restored nothing else may be taken for that.
+[ "$(cat "$notes/rebuilt" 2>/dev/null)" = "$begun" ] || { : >"$at/$mark"; sync -f "$at"; }
 """
 _POLL = r"""
 if systemctl is-active --quiet "$job"; then
@@ -53,11 +64,11 @@ if systemctl is-active --quiet "$job"; then
 elif [ "$(cat "$notes/rebuilt" 2>/dev/null)" = "$begun" ]; then
   echo 'done'
 else
-  echo "failed $(cat "$notes/rebuild.why" 2>/dev/null || echo "it was ended; look at journalctl -u $job")"
+  why="$(cat "$notes/rebuild.why" 2>/dev/null || echo "it was ended; look at journalctl -u $job")"
+  case "$why" in *'add --data '*) echo "refused $why" ;; *) echo "failed $why" ;; esac
 fi
 """
 _PROTECTED = r"""
-status="/var/lib/homelab/status/sync-$pool"
 sync="homelab-sync@$pool.service"
 # By a sync that ended after the new disk was noted.
 ok() {
@@ -97,10 +108,22 @@ def _there(case: Case, record: Record) -> dict[str, str]:
 
 def joined(it: Situation, slot: str) -> bool:
     """Whether the new disk has the place already, by a run that was cut or one that was through."""
-    record, carries = it.record, slots.of(it.new)
-    if slot not in record.slots or carries is None or carries.uuid != record.slots[slot][0]:
-        return False
-    return record.rebuilding == _begun(slot, it) or record.serials.get(it.wish.disk) == it.new.serial
+    return _begun(it, slot) or through(it, slot)
+
+
+def _carries(it: Situation, slot: str) -> bool:
+    carries = slots.of(it.new)
+    return slot in it.record.slots and carries is not None and carries.uuid == it.record.slots[slot][0]
+
+
+def _begun(it: Situation, slot: str) -> bool:
+    return _carries(it, slot) and it.record.rebuilding == _note(it, slot)
+
+
+def through(it: Situation, slot: str) -> bool:
+    """Whether all is restored there, and remembered: nothing may be made again what it was at the last sync."""
+    noted = it.record.serials.get(it.wish.disk) == it.new.serial
+    return _carries(it, slot) and noted and it.record.rebuilding != _note(it, slot)
 
 
 def in_place(it: Situation, slot: str) -> bool:
@@ -109,7 +132,7 @@ def in_place(it: Situation, slot: str) -> bool:
     return mount is not None and mount.source == it.new.path
 
 
-def _begun(slot: str, it: Situation) -> str:
+def _note(it: Situation, slot: str) -> str:
     return f"{slot} {it.new.serial}"
 
 
@@ -125,6 +148,12 @@ def problems(it: Situation, slot: str, gone: tuple[str, ...]) -> Iterator[Proble
     if not slot:
         found = f"is there with {many(len(record.slots), 'disk')}, and {len(case.pool.members)} are listed"
         yield Problem(case.place, found, "list it as it is")
+        return
+    serial = record.serials.get(disk, "")
+    here = [name for name, each in case.seen.serials.items() if serial and each == serial]
+    if here and not through(it, slot):
+        found = f"the disk with the serial {serial}, which is {slot} of {case.name}, is here as /dev/{here[0]}"
+        yield Problem(f"{case.host}.disks.{disk}", found, f"list it by its id in the place of {case.ids[disk]}")
         return
     if gone:
         several = f"{disk} and {' and '.join(gone)} are gone"
@@ -142,9 +171,12 @@ def problems(it: Situation, slot: str, gone: tuple[str, ...]) -> Iterator[Proble
     yield from snapraid.misplaced(without, record, ours, slots.pool_uuid(record.uuid))
     carries = slots.of(it.new)
     if not it.joined and carries is not None and carries.pool == slots.pool_uuid(record.uuid):
-        found = f"{it.says} carries {carries.slot} of {case.name}, and was not made by this command"
-        remedy = f"if it is a copy of the old disk, list it as {disk} and run `{case.deploy('nas')}`"
-        yield Problem(f"{case.host}: with", found, remedy)
+        found = f"{it.says} carries {carries.slot} of {case.name}, and this command is not at work on it"
+        remedy = (
+            f"if it is a copy of the old disk, list it as {disk} and run `{case.deploy('nas')}`; if not, clear it by "
+            "hand (`wipefs --all`)"
+        )
+        yield Problem(f"{case.host}: {it.wish.name or 'with'}", found, remedy)
     if slot.startswith("parity"):
         largest = max((each.size for name, each in it.others.items() if name in case.pool.disks), default=0)
         if it.new.size < largest:
@@ -152,21 +184,33 @@ def problems(it: Situation, slot: str, gone: tuple[str, ...]) -> Iterator[Proble
             yield Problem(f"{case.host}: {it.wish.name or 'with'}", found, "take a larger one")
 
 
-def warnings(it: Situation, slot: str) -> Iterator[Problem]:
+def status(pool: str) -> str:
+    """The file that says how a pool's syncs went."""
+    return f"/var/lib/homelab/status/sync-{pool}"
+
+
+def warnings(it: Situation, slot: str, probe: HostProbe) -> Iterator[Problem]:
     """What goes on, and has to be known."""
     case = it.case
+    if not slot.startswith("data") or through(it, slot):
+        return
     least = min((each.size for name, each in it.others.items() if name in case.pool.parity), default=0)
-    if slot.startswith("data") and least < it.new.size:
+    if least < it.new.size:
         found = f"{it.says} has {it.new.size >> 20} MiB, and a disk of parity {least >> 20}"
         yield Problem(case.place, found, "once it holds more than that, nothing new on it is protected")
+    said = dict(line.partition("=")[::2] for line in (probe.text.get(status(case.name)) or "").splitlines())
+    good = int(said["good"]) if said.get("good", "").isdigit() else 0
+    when = f"{datetime.fromtimestamp(good, UTC):%Y-%m-%d %H:%M} UTC" if good else "never, as far as is known"
+    found = f"the last good sync was {when}"
+    yield Problem(case.place, found, f"what came to {it.wish.disk} after it is in your backups only")
 
 
 def told(it: Situation, slot: str) -> Iterator[str]:
     """What its owner has to know in the end, beyond what is said of every pool."""
     if slot.startswith("data"):
         yield (
-            f"What was on {it.wish.disk} is there as of the last sync. snapraid keeps no owners and rights: each file "
-            "is its volume's owner's now. What came after that sync is in your backups only."
+            f"What was on {it.wish.disk} is there as of the last sync; what came later is in your backups only. "
+            "snapraid keeps no owners, rights and attributes: each file is its volume's owner's now."
         )
     yield f"The old disk carries {slot} of {it.case.name} yet: in this machine it would keep the pool down."
 
@@ -198,26 +242,32 @@ def steps(it: Situation, slot: str, new: Record, nas: Nas, disks: branches.Branc
     `new` is what is remembered of it then, `disks` are as they are mounted then.
     """
     case, subject, data = it.case, f"pool {it.case.name}", slot.startswith("data")
-    finished = noted and it.joined
+    done = through(it, slot)
     up = data and case.seen.mounted(mounts.path(case.name)) is not None
     there = case.seen.mounted(slots.path(case.name, slot)) is not None
     stale = there and not in_place(it, slot)
-    if finished:
+    if done:
         yield Step("noop", subject, f"{it.says} has taken the place of {it.wish.disk} in {case.name}")
     elif up or stale:
         says = f"stop {case.name}, of which nothing may be changed meanwhile" if up else f"unmount what was {slot}"
-        yield step("config", case, says, _script(it, slot) + (_STOPPED if up else "") + _UNMOUNTED)
+        stop = _ALONE.lstrip() + (_STOPPED.lstrip() if up else "") + _UNMOUNTED.lstrip()
+        yield step("config", case, says, _script(it, slot) + stop)
     if not it.joined:
         says = f"make {it.says} {slot} of {case.name}, in the place of {it.wish.disk}"
         yield step(it.kind, case, says, _begin(it, slot), it.words)
-    elif it.record.filesystem == "xfs" and not finished and not there:
+    elif it.record.filesystem == "xfs" and not done and (stale or not there):
         yield step("config", case, f"see that the filesystem on {it.says} is whole", _made(it, slot))
-    yield from disks.placed()
-    if data and not finished:
+    yield from disks.prepared()
+    if data and not done:
+        says = f"mount it at {slots.path(case.name, slot)}, with a mark that not all is there"
+        yield step(
+            "config", case, says, _script(it, slot) + _ALONE.lstrip() + mounts.AWAKE.lstrip() + _MOUNTED.lstrip()
+        )
         yield _rebuilt(it, slot, nas)
-    if not finished:
+    yield from disks.placed()
+    if not noted:
         yield Step("config", subject, f"remember {case.name} with the serial of its new disk", file=new.file)
-    yield from disks.joined(stopped=up and not finished)
+    yield from disks.joined(stopped=up and not done)
     yield _protected(it, new)
 
 
@@ -234,46 +284,42 @@ def _script(it: Situation, slot: str, record: Record | None = None) -> str:
         "new": it.new.name,
         "size": str(it.new.size),
         "job": f"homelab-rebuild-{name}.service",
-        "begun": _begun(slot, it),
+        "begun": _note(it, slot),
+        "apart": f"{_APART}/{name}",
+        "mark": slots.REBUILDING,
     }
     return guard.head(record) + "".join(f"{key}={shlex.quote(value)}\n" for key, value in words.items())
 
 
 def _begin(it: Situation, slot: str) -> str:
-    record, data = it.record, slot.startswith("data")
-    begun = replace(record, rebuilding=_begun(slot, it))
-    # Until it is through, what is not restored yet would be taken for deleted; and the parity for whole.
-    mark = "fixing" if data else "parity"
+    data = slot.startswith("data")
     return (
-        _script(it, slot, begun)
+        _script(it, slot, replace(it.record, rebuilding=_note(it, slot)))
         + snapraid.MAKE.lstrip()
         + 'mkdir -p "$notes"; chmod 0700 "$notes"\n'
         + 'exec 9>"$notes/lock"; flock -n 9 || stop "a sync or scrub of $pool is running"\n'
         + _ALONE.lstrip()
-        + (_FITS.lstrip() if data else "")
         + guard.untouched(it.wish.new, it.new)
-        + 'rm -f "$notes/rebuilt"; : >"$notes/' + mark + '"; sync "$notes"\n'
-        + "note made\n"
+        # Without its parity the pool is not protected, whoever syncs before all of it is written anew.
+        + 'rm -f "$notes/rebuilt"\n'
+        + ("" if data else ': >"$notes/parity"\n')
+        + 'sync "$notes"\nnote made\n'
         + it.clearing
         + f"idle {it.new.name}; blank {it.new.name}\n"
         + _make(it, slot)
-    )  # fmt: skip
+    )
 
 
 def _make(it: Situation, slot: str) -> str:
     uuid = it.record.slots[slot][0]
-    return f"make {it.new.name} {uuid} {snapraid.mkfs(it.record, slot, uuid)}\n"
+    make = f"make {it.new.name} {uuid} {snapraid.mkfs(it.record, slot, uuid)}\n"
+    return make + (_MARKED.lstrip() if slot.startswith("data") else "")
 
 
 def _made(it: Situation, slot: str) -> str:
     name = it.new.name
-    clear = f"idle {name}\n  clear {name}\n  {_make(it, slot)}"
-    return (
-        _script(it, slot)
-        + snapraid.MAKE.lstrip()
-        + guard.same(it.wish.new, it.new)
-        + f"if half {name}; then\n  {clear}fi\n"
-    )
+    again = f"if half {name}; then\nidle {name}; clear {name}\n{_make(it, slot)}fi\n"
+    return _script(it, slot) + snapraid.MAKE.lstrip() + _ALONE.lstrip() + guard.same(it.wish.new, it.new) + again
 
 
 def _rebuilt(it: Situation, slot: str, nas: Nas) -> Step:
@@ -298,14 +344,14 @@ def _rebuilt(it: Situation, slot: str, nas: Nas) -> Step:
         "config",
         f"pool {it.case.name}",
         says,
-        script + _ALONE.lstrip() + command,
+        script + command,
         poll=script + _POLL.lstrip(),
         patience=patience,
     )
 
 
 def _protected(it: Situation, new: Record) -> Step:
-    script = guard.head() + f"pool={it.case.name} notes={_NOTES}/{it.case.name}\n"
+    script = guard.head() + f"pool={it.case.name} notes={_NOTES}/{it.case.name} status={status(it.case.name)}\n"
     script += f"record={records.FOLDER}/{new.pool}\n" + _PROTECTED.lstrip()
     says = f"sync {it.case.name}, so that the parity is of all that is there"
     command = script + 'ok || systemctl start --no-block "$sync"\n'

@@ -12,6 +12,8 @@ from homelab.storage.seen import DiskSeen, Signature
 
 FOLDER = "/srv/.disks"
 SENTINEL = ".homelab-disk"
+# On a disk of which not all is restored yet: nothing is joined with it.
+REBUILDING = ".homelab-rebuilding"
 # snapraid's list of what the parity protects, as each disk of data has it from the first sync on.
 CONTENT = ".homelab-snapraid.content"
 FILESYSTEMS = ("ext4", "xfs")

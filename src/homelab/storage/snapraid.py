@@ -61,14 +61,16 @@ def _rebuilding(case: Case, record: Record) -> Problem | None:
     """Nothing is joined or noted before what a dead disk held is on the new one; or the dead one is back."""
     slot, _, serial = record.rebuilding.partition(" ")
     uuid, name = record.slots.get(slot, ("", "NAME"))
+    there = {place.slot: each for each, disk in case.disks.items() if (place := slots.of(disk)) is not None}
+    called = there.get(slot) or vacant(case, record, there).get(slot, name)
     back = [each for each in case.disks.values() if each.serial == record.serials.get(name)]
     if not slot or any((place := slots.of(each)) is not None and place.uuid == uuid for each in back):
         return None
-    found = f"the disk with the serial {serial} is to become {slot} in the place of {name}, and not all is on it"
-    words = f"--limit {case.host} --data disk={name} --data with={shlex.quote(f'serial:{serial}')}"
+    found = f"the disk with the serial {serial} is to become {slot} in the place of {called}, and not all is on it"
+    words = f"--limit {case.host} --data disk={called} --data with={shlex.quote(f'serial:{serial}')}"
     remedy = f"run `{case.deploy('day2/replace_disk')} {words}`, which goes on"
-    if name in case.disks and case.disks[name].serial == serial:
-        remedy = f"list {name} with its former id, that of the serial {record.serials.get(name)}, and {remedy}"
+    if called in case.disks and case.disks[called].serial == serial:
+        remedy = f"list {called} with its former id, that of the serial {record.serials.get(name)}, and {remedy}"
     return Problem(case.place, found, remedy)
 
 

@@ -20,7 +20,7 @@ class Step:
     `file` is written before `command` runs. `consents` are used up when the step is done. `key` names the pool whose
     key the command reads from its standard input. A step that is `noop` has none of these; one that is `impossible` is
     in `Plan.problems` too, and nothing is done at all. `poll` is asked after `command`, for `patience` seconds, until
-    it says `done`; `run ...` tells how far it is, `failed ...` why not.
+    it says `done`; `run ...` tells how far it is, `failed ...` why not, and `refused ...` also what to do about it.
     """
 
     kind: Kind

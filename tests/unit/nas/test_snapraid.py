@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import hashlib
 import os
@@ -203,19 +204,19 @@ class Rebuilt(Raid):
 
     def dies(self) -> None:
         disk = self.disk("data1")
-        kept = {each.name: each.read_text() for each in disk.glob(".homelab-*") if each.name != slots.CONTENT}
         shutil.rmtree(disk)
         disk.mkdir()
-        for name, text in kept.items():
-            (disk / name).write_text(text)
+        (disk / ".homelab-mounted").touch()
+        (disk / ".homelab-uuid").write_text(f"{PLACES[0].uuid}\n")
         (disk / ".homelab-serial").write_text("NEW 1\n")
-        # To homelab-mergerfs it is not the right disk, before the record says so.
-        (self.path("/srv/media") / ".mounted").unlink(missing_ok=True)
+        (disk / slots.REBUILDING).touch()
+        self.lay(dataclasses.replace(RECORD, rebuilding="data1 NEW 1").file)
+        (self.path("/srv/media") / ".mounted").unlink()
 
     def noted(self) -> None:
-        """The new disk is the right one from now on."""
-        record = self.path(RECORD.file.path)
-        record.write_text(record.read_text().replace("disk.d1=S1", "disk.d1=NEW 1"))
+        """The new disk is the right one from now on, as replace_disk has it in the end."""
+        self.lay(dataclasses.replace(RECORD, serials={**RECORD.serials, "d1": "NEW 1"}).file)
+        (self.disk("data1") / slots.SENTINEL).write_text(f"{slots.sentinel('media', 'data1', PLACES[0].uuid)}\n")
 
     def note(self, name: str) -> Path:
         return self.path("/var/lib/homelab/snapraid/media") / name
@@ -228,6 +229,7 @@ class Rebuilt(Raid):
     def refused(self, *words: str) -> str:
         done = self.rebuild(*words)
         assert done.returncode == 1 and not self.note("rebuilt").exists()
+        assert (self.disk("data1") / slots.REBUILDING).exists()
         why = self.note("rebuild.why").read_text().strip()
         assert done.stderr.strip() == f"media: {why}"
         return why
@@ -248,7 +250,8 @@ def test_a_dead_disk_is_rebuilt_and_given_to_the_owners_of_its_volumes(tmp_path:
     done = host.rebuild()
     assert done.returncode == 0, done.stderr
     assert host.hashes() == host.before
-    assert host.note("rebuilt").read_text() == "data1 NEW 1\n" and not host.note("fixing").exists()
+    assert host.note("rebuilt").read_text() == "data1 NEW 1\n"
+    assert not (host.disk("data1") / slots.REBUILDING).exists() and not host.note("fixing").exists()
     films = host.disk("data1") / "films"
     modes = {
         path.name: f"{path.stat().st_mode & 0o7777:04o}" for path in (films, films / "old", films / "old/data-data1")
@@ -256,7 +259,7 @@ def test_a_dead_disk_is_rebuilt_and_given_to_the_owners_of_its_volumes(tmp_path:
     assert modes == {"films": "2770", "old": "0750", "data-data1": "0660"}, "a folder is as on the other disk"
     chowned = host.path("/chowned").read_text()
     assert f"-h anna: {films} " in chowned and f"--reference={host.disk('data2')}/films/./old ./old" in chowned
-    assert "take that disk out" in stopped(host)
+    assert "the disk with the serial NEW 1 takes its place; replace_disk goes on with that" in stopped(host)
     host.noted()
     host.synced()
     assert host.run("homelab-snapraid", "media", "check").returncode == 0
@@ -269,8 +272,7 @@ def test_a_rebuild_that_was_cut_goes_on_and_nothing_is_synced_before(tmp_path: P
     host.fake("snapraid", "exit 130")
     assert "did not come to its end" in host.refused()
     real.write_text(kept)
-    host.noted()
-    assert "a fix was begun and is not through" in stopped(host)
+    assert "what was on it is not all restored yet; replace_disk goes on with that" in stopped(host)
     done = host.rebuild()
     assert done.returncode == 0, done.stderr
     assert host.hashes() == host.before and not host.note("rebuild.why").exists()
@@ -281,17 +283,87 @@ def test_files_that_cannot_be_restored_are_named_and_lost_only_by_their_own_word
     (host.disk("data2") / "data2-3").unlink()
     why = host.refused()
     assert "1 of its files cannot be restored" in why and ".unrecoverable" in why
-    found = re.search(r"add --data without=([0-9a-f]{8})$", why)
-    assert found
+    word = lost(why)
     assert host.refused("--without", "00000000") == why
-    done = host.rebuild("--without", found[1])
+    done = host.rebuild("--without", word)
     assert done.returncode == 0, done.stderr
     (left,) = host.disk("data1").rglob("*.unrecoverable")
     now, deleted = host.hashes(), str(host.disk("data2") / "data2-3")
     differ = {path for path, hashed in host.before.items() if now.get(path) != hashed}
     assert differ == {str(left).removesuffix(".unrecoverable"), deleted}
+    assert host.note("rebuild.lost").read_text() == f"{left.name.removesuffix('.unrecoverable')}\n"
     host.noted()
     host.synced()
+
+
+def lost(why: str) -> str:
+    """The word that a refusal names for what would be lost."""
+    found = re.search(r"; to go on without, add --data without=([0-9a-f]{8})$", why)
+    assert found, why
+    return found[1]
+
+
+@pytest.mark.parametrize("kind", ["file", "empty", "link", "hard link", "folder"])
+def test_whatever_is_not_there_after_the_fix_is_lost_by_its_word_alone(tmp_path: Path, kind: str) -> None:
+    """What a fix that stopped did not reach it does not name; all that is not there is asked for."""
+    if not shutil.which("snapraid"):
+        pytest.skip("snapraid is not installed")
+    host = Rebuilt(tmp_path / "nas", deleted=5)
+    disk = host.disk("data1")
+    (disk / "empty").touch()
+    (disk / "link").symlink_to("data1-0")
+    (disk / "hard link").hardlink_to(disk / "data1-1")
+    (disk / "folder").mkdir()
+    host.synced()
+    (host.disk("data2") / "data2-3").unlink()
+    host.dies()
+    first = lost(host.refused())
+    victim = host.disk("data1") / ("data1-9" if kind == "file" else kind)
+    away = f"rm -f '{victim}'; rmdir '{victim}' 2>/dev/null; :"
+    real = shutil.which("snapraid")
+    # As if the fix had not come to it.
+    host.fake(
+        "snapraid", f'case " $* " in *" check "*) {away} ;; esac\nexec {real} --test-skip-device --test-skip-self "$@"'
+    )
+    both = host.refused("--without", first)
+    # Of two names for one file each may be the file.
+    assert re.match(r"[23] of its files cannot be restored", both) and lost(both) != first
+    assert victim.name in host.note("rebuild.lost").read_text()
+
+
+def test_a_fix_that_stops_early_is_no_loss_that_anybody_may_consent_to(tmp_path: Path) -> None:
+    host = dead(tmp_path)
+    (host.disk("data2") / "data2-3").unlink()
+    first = lost(host.refused())
+    real = shutil.which("snapraid")
+    says = "echo 'Error writing file. No space left on device.' >&2; echo 'Stopping at block 8' >&2"
+    host.fake(
+        "snapraid", f'case " $* " in *" fix "*) {says} ;; esac\nexec {real} --test-skip-device --test-skip-self "$@"'
+    )
+    why = host.refused("--without", first)
+    assert "fix did not come to its end: Error writing file. No space left on device.; take a larger disk" in why
+
+
+def test_a_new_disk_that_is_too_small_is_told_before_anything_is_restored(tmp_path: Path) -> None:
+    host = dead(tmp_path)
+    host.fake("df", "echo Size; echo 100000")
+    assert "and the new disk has room for 0; take a larger one" in host.refused()
+    assert not list(host.disk("data1").glob("data1-*"))
+
+
+@pytest.mark.parametrize("how", ["not begun", "another", "no mark"])
+def test_a_disk_that_works_is_not_made_what_it_was_at_the_last_sync(tmp_path: Path, how: str) -> None:
+    host = dead(tmp_path)
+    if how == "no mark":
+        (host.disk("data1") / slots.REBUILDING).unlink()
+    else:
+        begun = "data1 NEW 2" if how == "another" else ""
+        host.lay(dataclasses.replace(RECORD, rebuilding=begun).file)
+    (host.disk("data1") / "data1-0").write_text("newer than the last sync\n")
+    done = host.rebuild()
+    assert done.returncode == 1
+    assert "the disk with the serial NEW 1 is not being restored to data1; run replace_disk" in done.stderr
+    assert (host.disk("data1") / "data1-0").read_text() == "newer than the last sync\n"
 
 
 @pytest.mark.parametrize(
@@ -300,9 +372,9 @@ def test_files_that_cannot_be_restored_are_named_and_lost_only_by_their_own_word
         ("other", "data2 (d2, serial S2) is not mounted"),
         ("parity", "parity1 (d3, serial S3): "),
         ("up", "/srv/media is mounted; run replace_disk, which stops it"),
-        ("serial", "the disk with the serial NEW 1 is not mounted at"),
+        ("serial", "has the serial OLD 1, and not NEW 1"),
         ("list", "the list of what the parity protects is another in"),
-        ("lists", "all lists of what the parity protects are gone"),
+        ("lists", "nothing of what was on the disk can be restored; to go on without, add --data without="),
     ],
 )
 def test_nothing_is_restored_unless_all_is_as_it_was_at_the_last_sync(tmp_path: Path, how: str, says: str) -> None:
@@ -330,7 +402,9 @@ def test_of_a_pool_that_was_never_synced_nothing_is_restored(tmp_path: Path) -> 
         pytest.skip("snapraid is not installed")
     host = Rebuilt(tmp_path / "nas")
     host.dies()
-    done = host.rebuild()
+    why = host.refused()
+    assert why.startswith("nothing of it was ever synced: nothing of what was on the disk can be restored; ")
+    done = host.rebuild("--without", lost(why))
     assert done.returncode == 0, done.stderr
     assert host.note("rebuilt").exists() and (host.disk("data1") / "films").is_dir()
 

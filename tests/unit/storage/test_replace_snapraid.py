@@ -62,18 +62,25 @@ def begun(disk: str = "d2", serial: str = "S-sdf") -> Look:
 def test_a_dead_disk_of_data_keeps_the_pool_down_until_all_is_restored() -> None:
     found = wished(without("d2").disk("sdf"))
     assert lines(found) == ""
-    made, restored, remembered, joined, synced = (
-        next(at for at, each in enumerate(says(found)) if word in each)
-        for word in ("make /dev/sdf", "restore what was on d2", "remember media", "join the disks", "sync media")
-    )
-    assert made < restored < remembered < joined < synced
-    make = found.steps[made].command
+    stages = ("make /dev/sdf", "with a mark", "restore what", "mount data", "remember media", "join the", "sync media")
+    at = [next(at for at, each in enumerate(says(found)) if word in each) for word in stages]
+    assert at == sorted(at)
+    make, marked, restored = (found.steps[each].command for each in at[:3])
     assert f"make sdf {uuid('d2')} mkfs.ext4 -q -m 1 -U {uuid('d2')} -L media\n" in make
-    assert make.index("untouched" if "untouched" in make else "printed sdf") < make.index("note made")
-    assert make.index('>"$notes/fixing"') < make.index("note made") < make.index("\nmake sdf")
+    order = (
+        "flock -n 9",
+        '-t "UUID=$uuid"',
+        "printed sdf",
+        'rm -f "$notes/rebuilt"',
+        "note made",
+        "idle sdf; blank sdf",
+    )
+    places = [make.rindex(each) for each in (*order, "\nmake sdf", ': >"$apart/$mark"')]
+    assert places == sorted(places)
+    assert "mark=.homelab-rebuilding\n" in make and ': >"$at/$mark"' in marked
     assert "rebuilding=data2 S-sdf\n" in make and "disk.d2=S-sdb\n" in make
     words = "/usr/local/lib/homelab/homelab-snapraid media rebuild data2 S-sdf films anna: 2770 0660\n"
-    assert words in found.steps[restored].command and found.steps[restored].poll
+    assert words in restored and found.steps[at[2]].poll
     (file,) = [step.file for step in found.steps if step.file and step.file.path == f"{records.FOLDER}/media"]
     assert "disk.d2=S-sdf\n" in file.content and "rebuilding" not in file.content
     assert "as of the last sync" in "\n".join(found.told) and '"d2": {"id": "ata-S-sdf"}' in "\n".join(found.told)
@@ -182,7 +189,7 @@ def test_a_disk_of_this_pool_or_of_another_is_none(disk: str) -> None:
 def test_a_copy_of_the_dead_disk_is_not_reverted_to_the_last_sync() -> None:
     look = there(without("d2"), "d2", device="sdf", serial_of="sdf")
     refused = lines(wished(look))
-    assert "carries data2 of media, and was not made by this command; if it is a copy of the old disk" in refused
+    assert "carries data2 of media, and this command is not at work on it; if it is a copy of the old disk" in refused
 
 
 def test_a_disk_of_parity_is_as_large_as_the_largest_of_data() -> None:
@@ -190,9 +197,6 @@ def test_a_disk_of_parity_is_as_large_as_the_largest_of_data() -> None:
     assert "nas: with: /dev/sdf (serial S-sdf) has 2047 MiB, and a disk of data has 2048" in lines(small)
     large = wished(without("d2").disk("sdf", size=looks.SIZE * 2))
     assert lines(large) == "" and "nothing new on it is protected" in "\n".join(map(str, large.warnings))
-    # What a dead disk held, only snapraid knows; it is asked before anything is written.
-    make = next(step.command for step in large.steps if "make /dev/sdf" in step.says)
-    assert make.index("take a larger disk") < make.index("note made")
 
 
 @pytest.mark.parametrize("disk", DISKS)
@@ -206,7 +210,7 @@ def test_a_run_that_was_cut_goes_on_and_makes_nothing_twice(disk: str) -> None:
 
 def test_what_another_run_had_begun_with_is_not_this_disks() -> None:
     refused = lines(wished(there(without("d2", rebuilding="data2 S-sdx"), "d2", device="sdf", serial_of="sdf")))
-    assert "was not made by this command" in refused
+    assert "this command is not at work on it" in refused
 
 
 def test_an_xfs_whose_making_was_cut_is_made_again_and_no_other() -> None:
@@ -218,7 +222,7 @@ def test_an_xfs_whose_making_was_cut_is_made_again_and_no_other() -> None:
     found = wished(look)
     assert lines(found) == ""
     (again,) = [step.command for step in found.steps if "is whole" in step.says]
-    assert again.rpartition("if half sdf; then\n")[2].startswith("  idle sdf\n  clear sdf\n  make sdf ")
+    assert again.rpartition("if half sdf; then\n")[2].startswith("idle sdf; clear sdf\nmake sdf ")
 
 
 def test_one_that_is_through_has_nothing_to_do_but_to_be_up_and_synced() -> None:

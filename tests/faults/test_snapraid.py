@@ -1,4 +1,4 @@
-"""A pool of snapraid on the spare disks: what is on it comes back, and what would lose it is not done."""
+"""A pool of snapraid on the spare disks and one more: what is on it comes back, and what would lose it is not done."""
 
 from __future__ import annotations
 
@@ -24,17 +24,25 @@ pytestmark = pytest.mark.long
 SPARE = ("virtio-homelab-d5", "virtio-homelab-d6")
 
 STATUS = "cat /var/lib/homelab/status/sync-films"
-PLACES = ("data1", "parity1")
+PLACES = ("data1", "data2", "parity1")
+# The disk of data2, and those that take the places of others.
+SECOND, *NEW = range(FIRST, FIRST + 4)
 # The volume, its folder of files, and their hashes, which are on the system's disk.
 FILMS = "/srv/films/films"
 KEPT, SUMS = f"{FILMS}/kept", "/var/lib/films.sums"
 
 
 def with_films(lab: Lab, ids: dict[int, int] | None = None) -> str:
-    """The NAS's inventory with one more pool, its data on d5 and its parity on d6, or on those that `ids` has in their
-    place; gives its folder."""
-    disks = {name: {"id": by_id((ids or {}).get(int(name[1:]), int(name[1:])))} for name in storage().disks}
-    written = {"kind": "snapraid", "disks": ["d5"], "parity": ["d6"], "sync": {"deleted": 3, "deleted_percent": 100}}
+    """The NAS's inventory with one more pool, its data on d5 and d7, its parity on d6, or on those that `ids` has in
+    their place; gives its folder."""
+    numbers = [*(int(name[1:]) for name in storage().disks), SECOND]
+    disks = {f"d{number}": {"id": by_id((ids or {}).get(number, number))} for number in numbers}
+    written = {
+        "kind": "snapraid",
+        "disks": ["d5", f"d{SECOND}"],
+        "parity": ["d6"],
+        "sync": {"deleted": 3, "deleted_percent": 100},
+    }
     return lab.inventory("films", hosts={"nas": {"disks": disks, **shared("films", written, "films")}})
 
 
@@ -53,22 +61,33 @@ def away(lab: Lab) -> None:
     )
     for name in SPARE:
         clear(lab, disk(lab, name))
+    for number in (SECOND, *NEW):
+        sandbox("remove-disk", "nas", number)
 
 
 @pytest.fixture(scope="module")
 def films(lab: Lab) -> Iterator[str]:
     """The pool, deployed, with files on it that were synced once; its inventory's folder."""
     away(lab)
+    added(lab, (SECOND,), 2048)
     case = with_films(lab)
     done = deploy(lab, inventory=case)
     assert done.code == 0, done.reasons
     fill = "for i in $(seq 30); do head -c 50000 /dev/urandom >f$i; done; sync"
-    lab.ssh("nas", f"mkdir {KEPT} && cd {KEPT} && {fill} && sha256sum f* >{SUMS}")
+    # On both disks, so that each file may come to either.
+    both = f"for each in 1 2; do mkdir -p /srv/.disks/films/data$each/films/{Path(KEPT).name}; done"
+    lab.ssh("nas", f"{both}; cd {KEPT} && {fill} && sha256sum f* >{SUMS}")
     lab.ssh("nas", "systemctl start homelab-sync@films.service", timeout=900)
     assert "the first sync" in lab.ssh("nas", STATUS)
     yield case
+    start(lab)
+    for number in (5, 6):
+        if "no" in lab.ssh("nas", f"test -e /dev/disk/by-id/{by_id(number)} || echo no"):
+            sandbox("attach-disk", "nas", number)
+    lab.ssh("nas", f"udevadm settle; rm -f {SUMS}")
     away(lab)
-    lab.ssh("nas", f"rm -f {SUMS}")
+    done = deploy(lab)
+    assert done.code == 0, done.reasons
 
 
 def whole(lab: Lab) -> None:
@@ -93,6 +112,8 @@ def test_too_many_deletions_stop_the_sync_and_everything_comes_back(lab: Lab, fi
     until("the watch has told it", lambda: "4 of 30 files" in lab.ssh("nas", "cat /var/lib/homelab/watch", check=False))
     lab.ssh("nas", "/usr/local/lib/homelab/homelab-snapraid films -m fix >/dev/null 2>&1", timeout=900)
     whole(lab)
+    # They are root's alone.
+    lab.ssh("nas", f"cd {KEPT} && chmod 0644 f1 f2 f3 f4")
     lab.ssh("nas", "systemctl start homelab-sync@films.service", timeout=900)
     assert "result=ok" in lab.ssh("nas", STATUS)
 
@@ -120,7 +141,7 @@ def test_without_a_disk_of_data_nothing_is_joined_and_nothing_synced(lab: Lab, f
 
 
 def test_with_its_record_lost_it_is_known_again_by_its_disks(lab: Lab, films: str) -> None:
-    uuids = "for each in data1 parity1; do findmnt -no UUID /srv/.disks/films/$each; done"
+    uuids = f"for each in {' '.join(PLACES)}; do findmnt -no UUID /srv/.disks/films/$each; done"
     before = lab.ssh("nas", uuids)
     assert len(before.split()) == len(PLACES)
     lab.ssh("nas", "rm /var/lib/homelab/pools/films")
@@ -132,7 +153,9 @@ def test_with_its_record_lost_it_is_known_again_by_its_disks(lab: Lab, films: st
 
 
 def test_a_power_cut_in_the_middle_of_a_sync_costs_nothing(lab: Lab, films: str, clients: Clients) -> None:
-    lab.ssh("nas", f"cd {KEPT} && head -c 300000000 /dev/urandom >big; sync; sha256sum big >>{SUMS}")
+    # So much on the first disk that a sync, and what restores it, takes a while.
+    big = "/srv/.disks/films/data1/films/kept/big"
+    lab.ssh("nas", f"head -c 300000000 /dev/urandom >{big}; sync; cd {KEPT} && sha256sum big >>{SUMS}")
     lab.ssh("nas", "systemctl start --no-block homelab-sync@films.service")
     power("power-cut", "nas")
     start(lab)
@@ -143,31 +166,6 @@ def test_a_power_cut_in_the_middle_of_a_sync_costs_nothing(lab: Lab, films: str,
     assert "result=ok" in lab.ssh("nas", STATUS)
     done = deploy(lab, inventory=films)
     assert (done.code, done.changes) == (0, {}), done.reasons
-
-
-@pytest.fixture
-def fresh(lab: Lab) -> Iterator[int]:
-    """The number of a blank disk that is in no pool."""
-    sandbox("remove-disk", "nas", FIRST)
-    added(lab, (FIRST,), 2048)
-    yield FIRST
-
-
-@pytest.fixture(scope="module")
-def put_back(lab: Lab) -> Iterator[None]:
-    """Whatever happened, the sandbox has its own spare disks again, and no others."""
-    yield
-    start(lab)
-    away(lab)
-    for number in (5, 6):
-        if "no" in lab.ssh("nas", f"test -e /dev/disk/by-id/{by_id(number)} || echo no"):
-            sandbox("attach-disk", "nas", number)
-            lab.ssh("nas", "udevadm settle; true")
-    for number in (FIRST, FIRST + 1):
-        sandbox("remove-disk", "nas", number)
-    away(lab)
-    done = deploy(lab)
-    assert done.code == 0, done.reasons
 
 
 def protected(lab: Lab) -> None:
@@ -190,8 +188,10 @@ def described(lab: Lab, dead: int, ids: dict[int, int]) -> None:
 
 
 def test_a_dead_disk_of_data_is_told_of_and_what_it_held_comes_back_on_another(
-    lab: Lab, films: str, put_back: None, fresh: int, clients: Clients, tmp_path: Path
+    lab: Lab, films: str, clients: Clients, tmp_path: Path
 ) -> None:
+    new, ids = NEW[0], {5: NEW[0]}
+    added(lab, (new,), 2048)
     power("power-cut", "nas")
     sandbox("detach-disk", "nas", 5)
     start(lab)
@@ -206,7 +206,7 @@ def test_a_dead_disk_of_data_is_told_of_and_what_it_held_comes_back_on_another(
 
     # The power goes while it is restored.
     command = [str(ROOT / ".venv" / "bin" / "pyinfra"), "-y", "--limit", "nas", "--data", "disk=d5"]
-    command += ["--data", f"with={by_id(fresh)}", films, "deploys/day2/replace_disk.py"]
+    command += ["--data", f"with={by_id(new)}", films, "deploys/day2/replace_disk.py"]
     with (tmp_path / "log").open("wb") as log:
         running = subprocess.Popen(
             command, cwd=ROOT, env=environment(lab.size), stdin=subprocess.DEVNULL, stdout=log, stderr=log
@@ -218,28 +218,35 @@ def test_a_dead_disk_of_data_is_told_of_and_what_it_held_comes_back_on_another(
         running.wait()
     start(lab)
     assert "down" in lab.ssh("nas", down)
+    synced = lab.ssh("nas", "systemctl start homelab-sync@films.service; cat /var/lib/homelab/status/sync-films")
+    assert "data1 (d5, serial homelab-d5): what was on it is not all restored yet" in synced
     refused = deploy(lab, inventory=films)
     assert refused.code == 1
     (line,) = refused.reasons
-    assert f"--data disk=d5 --data with=serial:homelab-d{fresh}`, which goes on" in line
+    assert f"--data disk=d5 --data with=serial:homelab-d{new}`, which goes on" in line
+    # Where the system's notes are lost with it, the disk itself says so.
+    record = "/var/lib/homelab/pools/films"
+    lab.ssh("nas", f"mv {record} {record}.away")
+    refused = deploy(lab, inventory=with_films(lab, ids))
+    assert refused.code == 1
+    assert [line for line in refused.reasons if "on the disk at /srv/.disks/films/data1 not all is restored" in line]
+    assert "down" in lab.ssh("nas", f"mv -f {record}.away {record}; {down}")
 
-    done = replace(lab, 5, by_id(fresh), inventory=films)
+    done = replace(lab, 5, by_id(new), inventory=with_films(lab))
     assert done.code == 0, done.reasons
-    assert f'"d5": {{"id": "{by_id(fresh)}"}}' in done.said
+    assert f'"d5": {{"id": "{by_id(new)}"}}' in done.said and "the last good sync was 20" in done.said
     whole(lab)
     clients.served(FILMS, SUMS)
-    assert set(lab.ssh("nas", f"stat -c '%U %a' {KEPT} {KEPT}/*").splitlines()) == {"anna 770", "anna 660"}
+    restored = lab.ssh("nas", "stat -c '%U %a' /srv/.disks/films/data1/films/kept/*").splitlines()
+    assert set(restored) == {"anna 660"}
     protected(lab)
-    again = replace(lab, 5, by_id(fresh), inventory=films)
+    again = replace(lab, 5, by_id(new), inventory=with_films(lab))
     assert (again.code, again.reasons) == (0, [])
-    described(lab, 5, {5: fresh})
+    described(lab, 5, ids)
 
 
-def test_a_dead_disk_of_parity_is_told_of_and_another_takes_its_place(
-    lab: Lab, films: str, put_back: None, clients: Clients
-) -> None:
-    new, ids = FIRST + 1, {5: FIRST}
-    sandbox("remove-disk", "nas", new)
+def test_a_dead_disk_of_parity_is_told_of_and_another_takes_its_place(lab: Lab, films: str, clients: Clients) -> None:
+    new, ids = NEW[1], {5: NEW[0]}
     added(lab, (new,), 2048)
     power("power-cut", "nas")
     sandbox("detach-disk", "nas", 6)
@@ -256,3 +263,21 @@ def test_a_dead_disk_of_parity_is_told_of_and_another_takes_its_place(
     whole(lab)
     protected(lab)
     described(lab, 6, ids | {6: new})
+
+
+def test_a_disk_of_data_that_dies_while_it_is_served_is_replaced_without_a_boot(
+    lab: Lab, films: str, clients: Clients
+) -> None:
+    new, ids = NEW[2], {5: NEW[0], 6: NEW[1]}
+    added(lab, (new,), 2048)
+    # Whoever asked nfsd and Samba for something; they hold on to it for a while.
+    clients.served(FILMS, SUMS)
+    sandbox("detach-disk", "nas", SECOND)
+    gone = f"[ -e /dev/disk/by-id/{by_id(SECOND)} ] || echo gone"
+    until("the disk is gone", lambda: lab.ssh("nas", gone, check=False), 60)
+    done = replace(lab, SECOND, by_id(new), inventory=with_films(lab, ids))
+    assert done.code == 0, done.reasons
+    whole(lab)
+    clients.served(FILMS, SUMS)
+    protected(lab)
+    described(lab, SECOND, ids | {SECOND: new})

@@ -77,7 +77,8 @@ def deploy(lab: Lab, inventory: str = "inventory", **env: str) -> Deployed:
 
 
 def disk(lab: Lab, name: str) -> str:
-    return lab.ssh("nas", f"readlink -f /dev/disk/by-id/{name}").strip()
+    # Of one that is not there, -f would give a path, at which a file would be written.
+    return lab.ssh("nas", f"readlink -e /dev/disk/by-id/{name}").strip()
 
 
 def clear(lab: Lab, device: str) -> None:

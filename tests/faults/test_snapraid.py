@@ -59,7 +59,12 @@ def away(lab: Lab) -> None:
         " rm -rf /var/lib/homelab/pools/films /var/lib/homelab/snapraid/films /etc/homelab/snapraid/films*"
         " /var/lib/homelab/status/*-films; systemctl daemon-reload; true",
     )
-    for name in SPARE:
+    for number, name in zip((5, 6), SPARE, strict=True):
+        if "no" in lab.ssh("nas", f"test -b /dev/disk/by-id/{name} || echo no"):
+            lab.ssh("nas", f"rm -f /dev/disk/by-id/{name}")
+            sandbox("attach-disk", "nas", number)
+            there = f"[ -b /dev/disk/by-id/{name} ] && echo there"
+            until("the disk is back", lambda look=there: lab.ssh("nas", look, check=False), 120)
         clear(lab, disk(lab, name))
     for number in (SECOND, *NEW):
         sandbox("remove-disk", "nas", number)
@@ -81,11 +86,8 @@ def films(lab: Lab) -> Iterator[str]:
     assert "the first sync" in lab.ssh("nas", STATUS)
     yield case
     start(lab)
-    for number in (5, 6):
-        if "no" in lab.ssh("nas", f"test -e /dev/disk/by-id/{by_id(number)} || echo no"):
-            sandbox("attach-disk", "nas", number)
-    lab.ssh("nas", f"udevadm settle; rm -f {SUMS}")
     away(lab)
+    lab.ssh("nas", f"rm -f {SUMS}")
     done = deploy(lab)
     assert done.code == 0, done.reasons
 

@@ -9,7 +9,7 @@ import pytest
 
 from homelab.files import ManagedFile
 from homelab.model.nas import Nas
-from homelab.probe import FileState, HostProbe
+from homelab.probe import FileState, HostProbe, UnitState
 from homelab.storage import branches, records, replace, replace_snapraid, slots
 from homelab.storage.replace import Replacement
 from tests import looks
@@ -270,6 +270,8 @@ def test_a_run_that_was_cut_goes_on_and_makes_nothing_twice(disk: str) -> None:
     found = wished(begun(disk), disk)
     assert lines(found) == ""
     assert not [step for step in found.steps if step.kind in ("additive", "destructive")]
+    (file,) = [step.file for step in found.steps if step.file and step.file.path == f"{records.FOLDER}/media"]
+    assert "rebuilding" not in file.content and f"disk.{disk}=S-sdf\n" in file.content
     assert [each for each in says(found) if "restore" in each] or disk == "d3"
     assert says(found)[-1].startswith("sync media")
 
@@ -323,26 +325,49 @@ def test_an_xfs_is_looked_at_before_it_is_mounted_also_where_the_dead_disks_moun
         assert first == ["unmount what was data2", "see that the filesystem on /dev/sdf (serial S-sdf) is whole"]
 
 
+@pytest.mark.parametrize("type_", slots.FILESYSTEMS)
 @pytest.mark.parametrize("mounted", [False, True])
-def test_one_that_is_through_is_not_restored_again_though_its_disks_are_called_otherwise_now(mounted: bool) -> None:
-    look = without("d2", **{"disk.d2": "S-sdf", "slot.data1": f"{uuid('d1')} first"})
-    there(look, "d2", device="sdf", serial_of="sdf")
+def test_one_that_is_through_is_not_restored_again_though_its_disks_are_called_otherwise_now(
+    mounted: bool, type_: str
+) -> None:
+    look, probe = Look(), HostProbe()
+    for name in ("d1", "d3"):
+        there(look, name, type=type_)
+    there(look, "d2", device="sdf", serial_of="sdf", type=type_)
+    called = {"disk.d2": "S-sdf", "slot.data1": f"{uuid('d1')} first"}
+    look.record("media", **noted(filesystem=type_, **called))
     if mounted:
         for name, device in (("d1", "sda"), ("d2", "sdf"), ("d3", "sdc")):
             look.mounted(f"/srv/.disks/media/{SLOT[name]}", f"/dev/{device}")
         look.mounted("/srv/media", "media", "fuse.mergerfs")
         look.mountpoint("media", names=".homelab-pool\nfilms", sentinel=f"media {POOL}")
-    found = wished(look)
+        probe = HostProbe(units={"srv-media.mount": UnitState(load="loaded", active="active", enabled="enabled")})
+    found = wished(look, probe=probe)
     assert lines(found) == "" and found.warnings == ()
     assert found.steps[0].kind == "noop" and {step.kind for step in found.steps} == {"noop", "config"}
     words = ("stop", "unmount", "mark", "restore", "make /dev", "is whole")
     assert not [each for each in says(found) if any(word in each for word in words)]
-    last = [
-        each.split()[0] for each in says(found) if not each.startswith(("make folders", "write", "let", "make /srv"))
-    ]
-    assert last == ["mount", "remember", "join", "sync"]
+    before = ("make folders", "write", "let", "make /srv")
+    did = [each.split()[0] for each in says(found) if not each.startswith(before)]
+    assert did == ["mount", "remember", *([] if mounted else ["join"]), "sync"]
     (file,) = [step.file for step in found.steps if step.file and step.file.path == f"{records.FOLDER}/media"]
     assert f"slot.data1={uuid('d1')} d1\n" in file.content and "disk.d2=S-sdf\n" in file.content
+
+
+@pytest.mark.parametrize("stale", [False, True])
+def test_a_pool_stays_up_while_a_disk_of_parity_is_replaced(stale: bool) -> None:
+    look, answer = without("d3").disk("sdf"), ""
+    if stale:
+        look.mounted("/srv/.disks/media/parity1", "/dev/sdc")
+        answer = "branch\tmedia/parity1\tdir\t\tyes\t\t\n"
+    look.mounted("/srv/media", "media", "fuse.mergerfs")
+    look.mountpoint("media", names=".homelab-pool\nfilms", sentinel=f"media {POOL}")
+    units = {"srv-media.mount": UnitState(load="loaded", active="active", enabled="enabled")}
+    found = wished(look, "d3", probe=HostProbe(output={branches.NAME: answer}, units=units))
+    assert lines(found) == ""
+    assert [each for each in says(found) if "stop" in each or "join the" in each] == []
+    assert [each for each in says(found) if "unmount" in each] == (["unmount what was parity1"] if stale else [])
+    assert not [step for step in found.steps if 'systemctl stop "$unit"' in step.command]
 
 
 def renamed(**more: str) -> dict[str, str]:

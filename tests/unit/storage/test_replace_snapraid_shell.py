@@ -45,7 +45,7 @@ unmounting() {
 """
 _MKFS = r"""
 cp -a "$ROOT/var" "$ROOT/then"
-flock -n "$ROOT/var/lib/homelab/snapraid/media/lock" true || touch "$ROOT/then/locked"
+flock -s -n "$ROOT/var/lib/homelab/snapraid/media/lock" true || touch "$ROOT/then/locked"
 uuid=$(echo "$*" | grep -oE '[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}')
 printf '{"signatures": [{"type": "new", "uuid": "%s"}]}' "$uuid" >"$ROOT/signed/${last##*/}"
 """

@@ -422,9 +422,14 @@ def test_whatever_is_not_there_after_the_fix_is_lost_by_its_word_alone(tmp_path:
     (disk / "hard link").hardlink_to(disk / "data1-1")
     (disk / "folder").mkdir()
     host.synced()
-    (host.disk("data2") / "data2-3").unlink()
+    # Behind all others, so that what is lost with the one is the other, and not one of those.
+    for slot in ("data1", "data2"):
+        (host.disk(slot) / f"{slot}-late").write_text(f"{slot}\n")
+    host.synced()
+    (host.disk("data2") / "data2-late").unlink()
     host.dies()
     first = lost(host.refused())
+    assert host.note("rebuild.lost").read_text() == "data1-late\n"
     victim = host.disk("data1") / ("data1-9" if kind == "file" else kind)
     away = f"rm -f '{victim}'; rmdir '{victim}' 2>/dev/null; :"
     real = shutil.which("snapraid")

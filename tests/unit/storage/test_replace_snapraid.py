@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from homelab.files import ManagedFile
 from homelab.model.nas import Nas
-from homelab.probe import FileState, HostProbe
-from homelab.storage import branches, records, replace, slots
+from homelab.probe import FileState, HostProbe, UnitState
+from homelab.storage import branches, records, replace, replace_snapraid, slots
 from homelab.storage.replace import Replacement
 from tests import looks
 from tests.looks import Look
@@ -192,6 +193,71 @@ def test_a_copy_of_the_dead_disk_is_not_reverted_to_the_last_sync() -> None:
     assert "carries data2 of media, and this command is not at work on it; if it is a copy of the old disk" in refused
 
 
+def up(look: Look) -> tuple[Look, HostProbe]:
+    """Of the disk that is dead the mount is left, and the pool is up."""
+    look.mounted("/srv/.disks/media/data2", "/dev/sdb").mounted("/srv/media", "media", "fuse.mergerfs")
+    look.mountpoint("media", names=".homelab-pool\nfilms", sentinel=f"media {POOL}")
+    return look, HostProbe(output={branches.NAME: "branch\tmedia/data2\tdir\t\tyes\t\t\n"})
+
+
+@pytest.mark.parametrize("holds", [looks.EMPTY, looks.signature("ext4", "sdq", uuid("d2"), 0x438, "media")])
+def test_a_disk_that_is_here_under_another_id_is_not_dead(holds: str) -> None:
+    look, probe = up(without("d2").disk("sdf").disk("sdq", "S-sdb", id="wwn-2", wipefs=holds))
+    found = wished(look, probe=probe)
+    assert lines(found) == (
+        "nas.disks.d2: the disk with the serial S-sdb, which is data2 of media, is here as /dev/sdq; "
+        "list it by its id in the place of ata-S-sdb"
+    )
+    assert found.steps == ()
+
+
+def test_a_disk_of_parity_is_compared_with_those_of_data_alone_and_one_of_data_with_those_of_parity() -> None:
+    small, large = looks.SIZE - (1 << 20), looks.SIZE + (1 << 20)
+    said = noted() | {"slot.parity2": f"{slots.Place(POOL, 'parity', 2).uuid} d4", "disk.d4": "S-sdd"}
+
+    def replaced(disk: str, **sizes: int) -> Replacement:
+        look = Look()
+        for name in DISKS:
+            if name != disk:
+                there(look, name, size=sizes.get(name, looks.SIZE))
+        printed = looks.signature("ext4", "sdd", slots.Place(POOL, "parity", 2).uuid, 0x438, "media")
+        look.disk("sdd", wipefs=printed, size=sizes.get("d4", looks.SIZE)).record("media", **said).disk("sdf")
+        spec = nas(parity=("d3", "d4"))
+        wish, _ = replace.wish(spec, {"disk": disk, "with": "ata-S-sdf"})
+        assert wish is not None
+        found = replace.plan("nas", spec, look.seen, HostProbe(), wish, frozenset(), environment="attic")
+        if found.problems:
+            assert found.steps == ()
+        return found
+
+    assert lines(replaced("d3", d1=small, d4=large)) == ""
+    assert "has 2048 MiB, and a disk of data has 2049" in lines(replaced("d3", d1=small, d2=large))
+    protects = "nothing new on it is protected"
+    assert protects not in str(replaced("d2", d1=small, d4=large).warnings)
+    assert f"and a disk of parity 2047; once it holds more than that, {protects}" in "\n".join(
+        map(str, replaced("d2", d3=large, d4=small).warnings)
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "when"),
+    [
+        ("time=1790000100\nresult=failed\ngood=1790000000\nmessage=a disk is gone\n", "2026-09-21 14:13 UTC"),
+        ("time=1790000100\nresult=failed\ngood=0\nmessage=\n", "never, as far as is known"),
+        ("time=1790000100\nresult=failed\ngood=soon\n", "never, as far as is known"),
+        ("time=1790000100\nresult=failed\n", "never, as far as is known"),
+        ("", "never, as far as is known"),
+        (None, "never, as far as is known"),
+    ],
+)
+def test_what_is_lost_of_a_disk_of_data_is_told_by_its_last_good_sync(said: str | None, when: str) -> None:
+    probe = HostProbe(text={} if said is None else {replace_snapraid.status("media"): said})
+    warned = f"nas.pools.media: the last good sync was {when}; what came to d2 after it is in your backups only"
+    assert list(map(str, wished(without("d2").disk("sdf"), probe=probe).warnings)) == [warned]
+    assert list(map(str, wished(begun(), probe=probe).warnings)) == [warned]
+    assert wished(without("d3").disk("sdf"), "d3", probe=probe).warnings == ()
+
+
 def test_a_disk_of_parity_is_as_large_as_the_largest_of_data() -> None:
     small = wished(without("d3").disk("sdf", size=looks.SIZE - (1 << 20)), "d3")
     assert "nas: with: /dev/sdf (serial S-sdf) has 2047 MiB, and a disk of data has 2048" in lines(small)
@@ -204,6 +270,8 @@ def test_a_run_that_was_cut_goes_on_and_makes_nothing_twice(disk: str) -> None:
     found = wished(begun(disk), disk)
     assert lines(found) == ""
     assert not [step for step in found.steps if step.kind in ("additive", "destructive")]
+    (file,) = [step.file for step in found.steps if step.file and step.file.path == f"{records.FOLDER}/media"]
+    assert "rebuilding" not in file.content and f"disk.{disk}=S-sdf\n" in file.content
     assert [each for each in says(found) if "restore" in each] or disk == "d3"
     assert says(found)[-1].startswith("sync media")
 
@@ -240,6 +308,114 @@ def test_one_that_is_through_has_nothing_to_do_but_to_be_up_and_synced() -> None
     assert says(found)[-1].startswith("sync media")
 
 
+@pytest.mark.parametrize("in_place", [False, True])
+def test_an_xfs_is_looked_at_before_it_is_mounted_also_where_the_dead_disks_mount_is_left(in_place: bool) -> None:
+    look = Look()
+    for name in ("d1", "d3"):
+        there(look, name, type="xfs")
+    there(look, "d2", device="sdf", serial_of="sdf", type="xfs")
+    look.record("media", **noted(rebuilding="data2 S-sdf", filesystem="xfs"))
+    look.mounted("/srv/.disks/media/data2", "/dev/sdf" if in_place else "/dev/sdb")
+    found = wished(look)
+    assert lines(found) == ""
+    first = says(found)[:2]
+    if in_place:
+        assert not [each for each in says(found) if "is whole" in each or "unmount" in each]
+    else:
+        assert first == ["unmount what was data2", "see that the filesystem on /dev/sdf (serial S-sdf) is whole"]
+
+
+@pytest.mark.parametrize("type_", slots.FILESYSTEMS)
+@pytest.mark.parametrize("mounted", [False, True])
+def test_one_that_is_through_is_not_restored_again_though_its_disks_are_called_otherwise_now(
+    mounted: bool, type_: str
+) -> None:
+    look, probe = Look(), HostProbe()
+    for name in ("d1", "d3"):
+        there(look, name, type=type_)
+    there(look, "d2", device="sdf", serial_of="sdf", type=type_)
+    called = {"disk.d2": "S-sdf", "slot.data1": f"{uuid('d1')} first"}
+    look.record("media", **noted(filesystem=type_, **called))
+    if mounted:
+        for name, device in (("d1", "sda"), ("d2", "sdf"), ("d3", "sdc")):
+            look.mounted(f"/srv/.disks/media/{SLOT[name]}", f"/dev/{device}")
+        look.mounted("/srv/media", "media", "fuse.mergerfs")
+        look.mountpoint("media", names=".homelab-pool\nfilms", sentinel=f"media {POOL}")
+        probe = HostProbe(units={"srv-media.mount": UnitState(load="loaded", active="active", enabled="enabled")})
+    found = wished(look, probe=probe)
+    assert lines(found) == "" and found.warnings == ()
+    assert found.steps[0].kind == "noop" and {step.kind for step in found.steps} == {"noop", "config"}
+    words = ("stop", "unmount", "mark", "restore", "make /dev", "is whole")
+    assert not [each for each in says(found) if any(word in each for word in words)]
+    before = ("make folders", "write", "let", "make /srv")
+    did = [each.split()[0] for each in says(found) if not each.startswith(before)]
+    assert did == ["mount", "remember", *([] if mounted else ["join"]), "sync"]
+    (file,) = [step.file for step in found.steps if step.file and step.file.path == f"{records.FOLDER}/media"]
+    assert f"slot.data1={uuid('d1')} d1\n" in file.content and "disk.d2=S-sdf\n" in file.content
+
+
+@pytest.mark.parametrize("stale", [False, True])
+def test_a_pool_stays_up_while_a_disk_of_parity_is_replaced(stale: bool) -> None:
+    look, answer = without("d3").disk("sdf"), ""
+    if stale:
+        look.mounted("/srv/.disks/media/parity1", "/dev/sdc")
+        answer = "branch\tmedia/parity1\tdir\t\tyes\t\t\n"
+    look.mounted("/srv/media", "media", "fuse.mergerfs")
+    look.mountpoint("media", names=".homelab-pool\nfilms", sentinel=f"media {POOL}")
+    units = {"srv-media.mount": UnitState(load="loaded", active="active", enabled="enabled")}
+    found = wished(look, "d3", probe=HostProbe(output={branches.NAME: answer}, units=units))
+    assert lines(found) == ""
+    assert [each for each in says(found) if "stop" in each or "join the" in each] == []
+    assert [each for each in says(found) if "unmount" in each] == (["unmount what was parity1"] if stale else [])
+    assert not [step for step in found.steps if 'systemctl stop "$unit"' in step.command]
+
+
+def renamed(**more: str) -> dict[str, str]:
+    """A record by which the dead disk had another name."""
+    said = noted(**{"disk.second": "S-sdb", "slot.data2": f"{uuid('d2')} second"}, **more)
+    del said["disk.d2"]
+    return said
+
+
+def test_a_dead_disk_that_has_another_name_in_the_record_is_replaced_in_its_place() -> None:
+    look = there(there(Look(), "d1"), "d3").record("media", **renamed()).disk("sdf")
+    found = wished(look)
+    assert lines(found) == ""
+    assert "make /dev/sdf (serial S-sdf) data2 of media, in the place of d2" in says(found)
+    (file,) = [step.file for step in found.steps if step.file and step.file.path == f"{records.FOLDER}/media"]
+    assert f"slot.data2={uuid('d2')} d2\n" in file.content and "second" not in file.content
+    assert "disk.d2=S-sdf\n" in file.content
+
+
+def test_a_deploy_names_a_dead_disk_as_the_inventory_does() -> None:
+    look = there(there(Look(), "d1"), "d3").record("media", **renamed(rebuilding="data2 S-sdf")).disk("sdf")
+    plan = planned(look, nas())
+    assert "is to become data2 in the place of d2, and not all is on it" in told(plan)
+    assert "--data disk=d2 --data with=serial:S-sdf`, which goes on" in told(plan)
+
+
+@pytest.mark.parametrize("first", ["d2", "gone"])
+def test_of_several_dead_disks_each_is_told_of_by_its_own_place(first: str) -> None:
+    """The one that the record has is in its own, whatever is listed before it; another one is in the next."""
+    said = noted(**{"slot.data1": f"{uuid('d1')} {first}", "slot.data2": f"{uuid('d2')} d1"})
+    plan = planned(there(Look(), "d3").record("media", **said), nas())
+    assert "d2 (data1, " in told(plan) and "d1 (data2, " in told(plan)
+
+
+@pytest.mark.parametrize("disk", ["d2", "d3"])
+def test_a_deploy_that_finds_the_disk_in_its_place_under_another_id_says_which_to_write(disk: str) -> None:
+    here, other = without(disk), DISKS[disk]
+    here.disk("sdq", f"S-{other}", id="wwn-2").mounted(f"/srv/.disks/media/{SLOT[disk]}", "/dev/sdq")
+    plan = planned(here, nas())
+    says = f"nas.disks.{disk}: ata-S-{other} is no disk of media, and its {SLOT[disk]} is the disk with the serial"
+    assert told(plan) == f'{says} S-{other}; write that disk\'s name under /dev/disk/by-id as its "id"'
+    assert "is gone" not in str(plan.warnings)
+    # With another one there, it is gone.
+    here = without(disk).disk("sdq", id="wwn-2").mounted(f"/srv/.disks/media/{SLOT[disk]}", "/dev/sdq")
+    plan = planned(here, nas())
+    assert f"{disk} ({SLOT[disk]}, serial S-{other}) is gone" in f"{told(plan)}{plan.warnings}"
+
+
 def test_a_deploy_waits_for_what_was_cut_and_says_how_it_goes_on() -> None:
     plan = planned(begun(), nas())
     assert "the disk with the serial S-sdf is to become data2 in the place of d2, and not all is on it" in told(plan)
@@ -264,12 +440,31 @@ def test_a_dead_disk_that_is_back_is_taken_as_it_was() -> None:
     assert told(plan) == "" and "rebuilding" not in plan.pools["media"].text()
 
 
+def test_a_dead_disk_that_is_back_is_known_by_its_serial_whatever_it_is_called() -> None:
+    look = Look()
+    for name in DISKS:
+        there(look, name)
+    plan = planned(look.record("media", **renamed(rebuilding="data2 S-sdf")), nas())
+    assert told(plan) == "" and "rebuilding" not in plan.pools["media"].text()
+
+
+@pytest.mark.parametrize(
+    "back",
+    [
+        lambda look: look.disk("sdb"),
+        lambda look: there(look, "d2", pool=OTHER),
+        lambda look: there(look, "d2", serial_of="sdx", id="ata-S-sdb"),
+    ],
+)
+def test_a_dead_disk_is_back_only_with_its_serial_and_its_filesystem(back: Callable[[Look], Look]) -> None:
+    plan = planned(back(without("d2", rebuilding="data2 S-sdf")), nas())
+    assert "the disk with the serial S-sdf is to become data2 in the place of d2, and not all is on it" in told(plan)
+    assert not plan.pools and plan.steps == ()
+
+
 def test_a_disk_that_died_while_it_was_mounted_is_unmounted_and_the_pool_stopped() -> None:
-    look = without("d2").disk("sdf")
-    look.mounted("/srv/.disks/media/data2", "/dev/sdb").mounted("/srv/media", "media", "fuse.mergerfs")
-    look.mountpoint("media", names=".homelab-pool\nfilms", sentinel=f"media {POOL}")
-    answer = "branch\tmedia/data2\tdir\t\tyes\t\t\n"
-    found = wished(look, probe=HostProbe(output={branches.NAME: answer}))
+    look, probe = up(without("d2").disk("sdf"))
+    found = wished(look, probe=probe)
     assert lines(found) == ""
     assert says(found)[0] == "stop media, of which nothing may be changed meanwhile"
     assert 'systemctl stop "$unit"' in found.steps[0].command and 'umount "$at"' in found.steps[0].command

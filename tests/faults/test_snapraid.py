@@ -59,6 +59,9 @@ def away(lab: Lab) -> None:
         " rm -rf /var/lib/homelab/pools/films /var/lib/homelab/snapraid/films /etc/homelab/snapraid/films*"
         " /var/lib/homelab/status/*-films; systemctl daemon-reload; true",
     )
+    # One that was added while another was out may have that one's place in the machine.
+    for number in (SECOND, *NEW):
+        sandbox("remove-disk", "nas", number)
     for number, name in zip((5, 6), SPARE, strict=True):
         if "no" in lab.ssh("nas", f"test -b /dev/disk/by-id/{name} || echo no"):
             lab.ssh("nas", f"rm -f /dev/disk/by-id/{name}")
@@ -66,8 +69,6 @@ def away(lab: Lab) -> None:
             there = f"[ -b /dev/disk/by-id/{name} ] && echo there"
             until("the disk is back", lambda look=there: lab.ssh("nas", look, check=False), 120)
         clear(lab, disk(lab, name))
-    for number in (SECOND, *NEW):
-        sandbox("remove-disk", "nas", number)
 
 
 @pytest.fixture(scope="module")

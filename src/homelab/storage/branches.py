@@ -192,15 +192,16 @@ class Branches:
     def steps(self) -> Iterator[Step]:
         """What mounts each disk, and then all of them as one."""
         record = self.record
-        if not self.making and not record.file.stands(self.probe.files.get(record.file.path)):
-            says = f"remember {record.pool} by its UUID {record.uuid}"
-            yield Step("config", f"pool {record.pool}", says, file=record.file)
         written = tuple(self.prepared())
         yield from written
         mounting = tuple(self.placed())
         yield from mounting
         if any(step.file for step in written) and not mounting:
             yield Step("config", f"pool {record.pool}", "let systemd read that", "systemctl daemon-reload\n")
+        # Not before each disk has been mounted, and is whole: what joins them goes by it.
+        if not self.making and not record.file.stands(self.probe.files.get(record.file.path)):
+            says = f"remember {record.pool} by its UUID {record.uuid}"
+            yield Step("config", f"pool {record.pool}", says, file=record.file)
         yield from self.joined()
 
     def prepared(self) -> Iterator[Step]:
@@ -219,7 +220,7 @@ class Branches:
         todo = [slot for slot in record.slots if slot in self.sources and not self._laid(slot, branches[slot])]
         if todo:
             says = f"mount {', '.join(todo)} of {record.pool} in {slots.FOLDER}/{record.pool}, now and at every boot"
-            yield Step("config", f"pool {record.pool}", says, _mount(record, todo))
+            yield Step("config", f"pool {record.pool}", says, _mount(record, todo), timeout=1800)
 
     def _branches(self) -> dict[str, Branch]:
         """What is seen in each place, as far as it stays there."""
@@ -337,7 +338,8 @@ def _mount(record: Record, todo: Iterable[str]) -> str:
         uuid, words = record.slots[slot][0], (slots.path(record.pool, slot), slots.unit(record.pool, slot))
         carries = slots.sentinel(record.pool, slot, uuid)
         pool = "''" if slot.startswith("parity") else shlex.quote(record.sentinel)
-        lines.append(f"mounted {' '.join(words)} {uuid} {shlex.quote(carries)} {pool}\n")
+        serial = shlex.quote(record.serials.get(record.slots[slot][1]) or "unknown")
+        lines.append(f"mounted {' '.join(words)} {uuid} {shlex.quote(carries)} {pool} {serial}\n")
     return "".join(lines)
 
 
@@ -347,11 +349,13 @@ umask 022
 stop() { printf 'homelab: %s\n' "$1" >&2; exit 1; }
 lay() { printf '%s\n' "$2" >"$1.new"; sync "$1.new"; mv -fT "$1.new" "$1"; }
 @AWAKE@
-# PATH UNIT UUID SENTINEL SENTINEL-OF-THE-POOL
+# PATH UNIT UUID SENTINEL SENTINEL-OF-THE-POOL SERIAL
 mounted() {
   awake "$3"
   alike="$(blkid -c /dev/null -o device -t "UUID=$3" | tr '\n' ' ')"
-  case "$alike" in *' '*' ') stop "${alike}are both what belongs at $1; take the one out that was replaced" ;; esac
+  case "$alike" in
+    *' '*' ') stop "${alike}are both what belongs at $1; switch off, and take out what has not the serial $6" ;;
+  esac
   systemctl enable --quiet "$2"
   systemctl reset-failed "$2" 2>/dev/null || :
   systemctl start "$2" || stop "$1 does not mount: $(systemctl status --no-pager -n 3 "$2" | tail -n 1)"

@@ -36,6 +36,8 @@ class Record:
     luks: Mapping[str, str] = field(default_factory=dict)
     # Of a snapraid pool: the place whose disk is dead, and the serial of the one that is being filled for it.
     rebuilding: str = ""
+    # By place, the serials of disks that were replaced there: what is on them is older than the pool.
+    former: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def text(self, state: State | None = None) -> str:
         lines = [
@@ -48,6 +50,7 @@ class Record:
             *(f"slot.{slot}={uuid} {name}" for slot, (uuid, name) in self.slots.items()),
             *(f"luks.{name}={uuid}" for name, uuid in self.luks.items()),
             *([f"rebuilding={self.rebuilding}"] if self.rebuilding else []),
+            *(f"former.{slot}={'|'.join(serials)}" for slot, serials in self.former.items() if serials),
             f"state={state or self.state}",
         ]
         return "".join(f"{line}\n" for line in lines)
@@ -81,6 +84,7 @@ def read(pool: str, said: Mapping[str, str] | None) -> Record | None:
             slots={key[5:]: _slot(value) for key, value in said.items() if key.startswith("slot.")},
             luks={key[5:]: value for key, value in said.items() if key.startswith("luks.") and value},
             rebuilding=said.get("rebuilding", ""),
+            former={key[7:]: tuple(value.split("|")) for key, value in said.items() if key.startswith("former.")},
         )
     except KeyError as error:
         raise ValueError(f"has no line {error.args[0]}") from None

@@ -22,7 +22,6 @@ from homelab.storage.situation import Situation
 from homelab.storage.steps import Step
 
 # What is noted of a pool, and the script that the deploy lays.
-_NOTES = "/var/lib/homelab/snapraid"
 _APART = "/run/homelab/replace"
 _SCRIPT = "/usr/local/lib/homelab/homelab-snapraid"
 
@@ -45,6 +44,7 @@ fi
 """
 # The mark is on it before anybody else can mount it.
 _MARKED = r"""
+! mountpoint -q "$apart" || umount "$apart"
 mkdir -p "$apart"; chmod 0700 "$apart"
 mount "/dev/$new" "$apart" || stop "/dev/$new cannot be mounted; look at dmesg"
 : >"$apart/$mark"; sync -f "$apart"; umount "$apart"; rmdir "$apart"
@@ -55,8 +55,12 @@ awake "$uuid"
 systemctl reset-failed "$place" 2>/dev/null || :
 systemctl start "$place" || stop "$at does not mount: $(systemctl status --no-pager -n 3 "$place" | tail -n 1)"
 [ "$(findmnt -fnro SOURCE --mountpoint "$at")" = "/dev/$new" ] || stop "/dev/$new is not what is mounted at $at"
-# Of one that is restored nothing else may be taken for that.
-[ "$(cat "$notes/rebuilt" 2>/dev/null)" = "$begun" ] || { : >"$at/$mark"; sync -f "$at"; }
+# One that is restored is not restored again; the parity is whole only after a sync.
+case "$slot" in
+  data*) [ "$(cat "$notes/rebuilt" 2>/dev/null)" = "$begun" ] || : >"$at/$mark" ;;
+  *) : >"$at/$mark"; : >"$notes/parity" ;;
+esac
+sync -f "$at"
 """
 _POLL = r"""
 if systemctl is-active --quiet "$job"; then
@@ -108,7 +112,7 @@ def _there(case: Case, record: Record) -> dict[str, str]:
 
 def joined(it: Situation, slot: str) -> bool:
     """Whether the new disk has the place already, by a run that was cut or one that was through."""
-    return _begun(it, slot) or through(it, slot)
+    return _is_begun(it, slot) or through(it, slot)
 
 
 def _carries(it: Situation, slot: str) -> bool:
@@ -116,7 +120,7 @@ def _carries(it: Situation, slot: str) -> bool:
     return slot in it.record.slots and carries is not None and carries.uuid == it.record.slots[slot][0]
 
 
-def _begun(it: Situation, slot: str) -> bool:
+def _is_begun(it: Situation, slot: str) -> bool:
     return _carries(it, slot) and it.record.rebuilding == _note(it, slot)
 
 
@@ -140,6 +144,14 @@ def problems(it: Situation, slot: str, gone: tuple[str, ...]) -> Iterator[Proble
     """Why a pool of snapraid cannot have another disk now."""
     case, record, disk = it.case, it.record, it.wish.disk
     there = _there(case, record)
+    if record.rebuilding and not _is_begun(it, slot) and record.rebuilding.partition(" ")[0] != slot:
+        other, _, serial = record.rebuilding.partition(" ")
+        found = f"the disk with the serial {serial} is to become {other}, and not all is on it"
+        yield Problem(case.place, found, f"go on with that first (`{case.deploy('nas')}` tells how)")
+        return
+    if disk in there and record.rebuilding.partition(" ")[2] in case.seen.serials.values():
+        yield snapraid.both(case, record)
+        return
     if disk in there:
         found = f"{disk} ({there[disk]}) works yet, and to copy a disk that works is not supported yet"
         remedy = f"run `{_SCRIPT} {case.name} sync` there, switch it off, take the disk out, and run this again"
@@ -152,6 +164,10 @@ def problems(it: Situation, slot: str, gone: tuple[str, ...]) -> Iterator[Proble
     serial = record.serials.get(disk, "")
     here = [name for name, each in case.seen.serials.items() if serial and each == serial]
     if here and not through(it, slot):
+        if disk in case.disks and case.disks[disk].physical.name == here[0]:
+            found = f"/dev/{here[0]} (serial {serial}) is there, and cannot be read or carries nothing of {case.name}"
+            yield Problem(f"{case.host}.disks.{disk}", found, "switch off, take it out, and run this again")
+            return
         found = f"the disk with the serial {serial}, which is {slot} of {case.name}, is here as /dev/{here[0]}"
         yield Problem(f"{case.host}.disks.{disk}", found, f"list it by its id in the place of {case.ids[disk]}")
         return
@@ -221,8 +237,11 @@ def after(it: Situation, slot: str) -> Record:
     names = {place: name for name, place in _there(case, record).items()} | {slot: it.wish.disk}
     serials = {**record.serials, it.wish.disk: it.new.serial}
     serials |= {name: disk.serial for name, disk in it.others.items()}
+    old = record.serials.get(record.slots[slot][1], "")
+    retired = [each for each in (*record.former.get(slot, ()), old) if each and each != it.new.serial]
     return replace(
         record,
+        former={**record.former, slot: tuple(dict.fromkeys(retired))},
         serials={name: serials.get(name, "") for name in case.pool.members},
         slots={each: (uuid, names.get(each, name)) for each, (uuid, name) in record.slots.items()},
         rebuilding="",
@@ -279,14 +298,14 @@ def _script(it: Situation, slot: str, record: Record | None = None) -> str:
         "at": slots.path(name, slot),
         "unit": mounts.unit(name),
         "place": slots.unit(name, slot),
-        "notes": f"{_NOTES}/{name}",
+        "notes": f"{snapraid.NOTES}/{name}",
         "uuid": it.record.slots[slot][0],
         "new": it.new.name,
         "size": str(it.new.size),
         "job": f"homelab-rebuild-{name}.service",
         "begun": _note(it, slot),
         "apart": f"{_APART}/{name}",
-        "mark": slots.REBUILDING,
+        "mark": slots.REBUILDING if slot.startswith("data") else slots.NO_PARITY,
     }
     return guard.head(record) + "".join(f"{key}={shlex.quote(value)}\n" for key, value in words.items())
 
@@ -312,8 +331,7 @@ def _begin(it: Situation, slot: str) -> str:
 
 def _make(it: Situation, slot: str) -> str:
     uuid = it.record.slots[slot][0]
-    make = f"make {it.new.name} {uuid} {snapraid.mkfs(it.record, slot, uuid)}\n"
-    return make + (_MARKED.lstrip() if slot.startswith("data") else "")
+    return f"make {it.new.name} {uuid} {snapraid.mkfs(it.record, slot, uuid)}\n{_MARKED.lstrip()}"
 
 
 def _made(it: Situation, slot: str) -> str:
@@ -351,7 +369,7 @@ def _rebuilt(it: Situation, slot: str, nas: Nas) -> Step:
 
 
 def _protected(it: Situation, new: Record) -> Step:
-    script = guard.head() + f"pool={it.case.name} notes={_NOTES}/{it.case.name} status={status(it.case.name)}\n"
+    script = guard.head() + f"pool={it.case.name} notes={snapraid.NOTES}/{it.case.name} status={status(it.case.name)}\n"
     script += f"record={records.FOLDER}/{new.pool}\n" + _PROTECTED.lstrip()
     says = f"sync {it.case.name}, so that the parity is of all that is there"
     command = script + 'ok || systemctl start --no-block "$sync"\n'

@@ -14,6 +14,8 @@ FOLDER = "/srv/.disks"
 SENTINEL = ".homelab-disk"
 # On a disk of which not all is restored yet: nothing is joined with it.
 REBUILDING = ".homelab-rebuilding"
+# On a disk of parity that is to be written anew by the next sync.
+NO_PARITY = ".homelab-parity"
 # snapraid's list of what the parity protects, as each disk of data has it from the first sync on.
 CONTENT = ".homelab-snapraid.content"
 FILESYSTEMS = ("ext4", "xfs")

@@ -18,6 +18,8 @@ from homelab.storage.slots import Place
 from homelab.storage.steps import Step
 
 PACKAGES = ("mergerfs", "snapraid")
+# What the host keeps about a pool's parity.
+NOTES = "/var/lib/homelab/snapraid"
 MAKE = r"""
 # NAME UUID MKFS...: a filesystem on a disk that was seen to be blank a moment ago.
 make() {
@@ -61,16 +63,29 @@ def _rebuilding(case: Case, record: Record) -> Problem | None:
     """Nothing is joined or noted before what a dead disk held is on the new one; or the dead one is back."""
     slot, _, serial = record.rebuilding.partition(" ")
     uuid, name = record.slots.get(slot, ("", "NAME"))
-    there = {place.slot: each for each, disk in case.disks.items() if (place := slots.of(disk)) is not None}
+    ours = {name: place for name, disk in case.disks.items() if (place := slots.of(disk)) is not None}
+    there = {place.slot: each for each, place in ours.items() if place.pool == slots.pool_uuid(record.uuid)}
     called = there.get(slot) or vacant(case, record, there).get(slot, name)
-    back = [each for each in case.disks.values() if each.serial == record.serials.get(name)]
-    if not slot or any((place := slots.of(each)) is not None and place.uuid == uuid for each in back):
+    old = record.serials.get(name)
+    back = any(disk.serial == old and name in ours and ours[name].uuid == uuid for name, disk in case.disks.items())
+    if not slot:
         return None
+    if back:
+        return both(case, record) if serial in case.seen.serials.values() else None
     found = f"the disk with the serial {serial} is to become {slot} in the place of {called}, and not all is on it"
     words = f"--limit {case.host} --data disk={called} --data with={shlex.quote(f'serial:{serial}')}"
     remedy = f"run `{case.deploy('day2/replace_disk')} {words}`, which goes on"
     if called in case.disks and case.disks[called].serial == serial:
         remedy = f"list {called} with its former id, that of the serial {record.serials.get(name)}, and {remedy}"
+    return Problem(case.place, found, remedy)
+
+
+def both(case: Case, record: Record) -> Problem:
+    """A dead disk is back beside the one that is being restored in its place."""
+    slot, _, serial = record.rebuilding.partition(" ")
+    old = record.serials.get(record.slots[slot][1], "")
+    found = f"the disk with the serial {serial}, which is to become {slot}, and the former one ({old}) are both here"
+    remedy = f"switch off, and take {old} out to go on with replace_disk.py, or {serial} to have it as it was"
     return Problem(case.place, found, remedy)
 
 
@@ -254,15 +269,43 @@ def _adopt(case: Case, record: Record | None, ours: Mapping[str, Place], decided
         remedy = f'a filesystem is never changed; write "{type_}"'
         problems.append(Problem(case.place, f"holds {type_}, not {case.pool.filesystem}", remedy))
         return
+    problems += _former(case, record, ours)
     old = record.serials if record is not None else {}
     serials = {name: case.disks[name].serial if name in case.disks else old.get(name, "") for name in case.pool.members}
-    new = Record(case.name, "snapraid", case.pool.level, pool, type_, pool, serials, slots=_sorted(found_slots))
+    former = record.former if record is not None else {}
+    new = Record(
+        case.name, "snapraid", case.pool.level, pool, type_, pool, serials, slots=_sorted(found_slots), former=former
+    )
     for slot in sorted(set(new.slots) - set(there)):
         _missing(case, new, slot, decided)
     if problems:
         return
     decided.record = new
     decided.steps.append(Step("noop", f"pool {case.name}", f"{case.name} is there, the snapraid {pool}"))
+    was = {slot: old.get(name, "") for slot, (_, name) in (record.slots if record is not None else {}).items()}
+    others = [
+        name for name in case.pool.parity if name in ours and was.get(ours[name].slot, "") not in ("", serials[name])
+    ]
+    if others:
+        # By its UUID it is the same, so that snapraid would take an older one, or a copy, for what it is not.
+        says = f"have the next sync write the parity anew, as {', '.join(others)} is another disk than before"
+        command = f"mkdir -p {NOTES}/{case.name}; chmod 0700 {NOTES}/{case.name}; : >{NOTES}/{case.name}/parity\n"
+        decided.steps.append(step("config", case, says, command))
+
+
+def _former(case: Case, record: Record | None, ours: Mapping[str, Place]) -> Iterator[Problem]:
+    """Disks that another one has taken the place of: what came to the pool since is not on them."""
+    for name, place in ours.items():
+        serial = case.disks[name].serial
+        if record is None or serial not in record.former.get(place.slot, ()):
+            continue
+        now = record.serials.get(record.slots[place.slot][1], "")
+        found = f"the disk with the serial {serial} was replaced as {place.slot} of {case.name} by {now}, and is older"
+        remedy = (
+            f"take it out, and list {now}; if that is lost and this is all there is, remove {serial} from the line "
+            f"former.{place.slot} in {records.FOLDER}/{case.name}"
+        )
+        yield Problem(f"{case.host}.disks.{name}", found, remedy)
 
 
 def _sorted(found: Mapping[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:
@@ -292,7 +335,11 @@ def misplaced(case: Case, record: Record | None, ours: Mapping[str, Place], pool
                 yield _stranger(case, name, case.disks[name], pool)
             elif record is None:
                 found = f"no disk is {case.ids[name]}, and what is written of {case.name} is lost"
-                yield Problem(where, found, "plug it in: without all of its disks it is not known which is which")
+                remedy = (
+                    f"plug it in: without all of its disks it is not known which is which; or write "
+                    f"{records.FOLDER}/{case.name} by hand, as src/homelab/storage/README.md tells"
+                )
+                yield Problem(where, found, remedy)
             continue
         if place.role != role:
             found = f"is {place.slot} of {case.name}, and listed for {role}"

@@ -536,6 +536,29 @@ def test_the_parity_is_written_anew_on_a_new_disk_whoever_syncs(tmp_path: Path) 
     assert host.synced()["added"] == "1"
     assert not host.note("parity").exists() and len(parity.read_bytes()) >= len(before)
     assert host.run("homelab-snapraid", "media", "check").returncode == 0
+    assert not host.note("rebuilt").exists(), "by now it may be newer than what was restored"
+
+
+def test_where_the_systems_notes_are_lost_the_disk_of_parity_says_that_it_is_not_whole(tmp_path: Path) -> None:
+    host = raid(tmp_path)
+    host.fill()
+    host.synced()
+    (host.disk("parity1") / "snapraid.parity").write_bytes(b"")
+    mark = host.disk("parity1") / slots.NO_PARITY
+    mark.touch()
+    assert host.run("homelab-snapraid", "media", "scrub").returncode == 1
+    host.synced()
+    assert not mark.exists()
+    assert host.run("homelab-snapraid", "media", "check").returncode == 0
+
+
+def test_with_a_parity_that_is_not_whole_it_is_said_what_may_restore_more(tmp_path: Path) -> None:
+    host = dead(tmp_path)
+    (host.disk("data2") / "data2-3").unlink()
+    (host.disk("parity1") / slots.NO_PARITY).touch()
+    assert (
+        "the parity was being written anew on another disk, and its former one may have been enough" in host.refused()
+    )
 
 
 def test_more_deleted_files_than_are_let_through_stop_it_until_somebody_has_looked(tmp_path: Path) -> None:

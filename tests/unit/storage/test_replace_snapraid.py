@@ -297,7 +297,8 @@ def test_one_that_is_through_has_nothing_to_do_but_to_be_up_and_synced() -> None
     look = Look()
     for name in ("d1", "d3"):
         there(look, name)
-    there(look, "d2", device="sdf", serial_of="sdf").record("media", **noted(**{"disk.d2": "S-sdf"}))
+    there(look, "d2", device="sdf", serial_of="sdf")
+    look.record("media", **noted(**{"disk.d2": "S-sdf", "former.data2": "S-sdb"}))
     file = next(
         step.file for step in wished(without("d2").disk("sdf")).steps if step.file and "pools" in step.file.path
     )
@@ -430,6 +431,46 @@ def test_a_deploy_with_the_new_line_too_early_says_which_it_has_to_be() -> None:
     look = there(without("d2", rebuilding="data2 S-sdf"), "d2", device="sdf", serial_of="sdf", id="ata-S-sdb")
     plan = planned(look, nas())
     assert "list d2 with its former id, that of the serial S-sdb, and run `" in told(plan) and not plan.pools
+
+
+def test_which_disks_were_replaced_is_remembered_as_long_as_they_are() -> None:
+    def former(**more: str) -> str:
+        found = wished(without("d2", **more).disk("sdf"))
+        (file,) = [step.file for step in found.steps if step.file and step.file.path == f"{records.FOLDER}/media"]
+        return "".join(line for line in file.content.splitlines() if line.startswith("former"))
+
+    assert former() == "former.data2=S-sdb"
+    assert former(**{"former.data2": "S-old"}) == "former.data2=S-old|S-sdb"
+    # It was cleared, and is another one now.
+    assert former(**{"former.data2": "S-sdf|S-old"}) == "former.data2=S-old|S-sdb"
+
+
+def test_a_dead_disk_that_is_back_beside_the_new_one_is_told_by_both_commands_alike() -> None:
+    look = Look()
+    for name in DISKS:
+        there(look, name)
+    there(look, "d2", device="sdf", serial_of="sdf").record("media", **noted(rebuilding="data2 S-sdf"))
+    says = "the disk with the serial S-sdf, which is to become data2, and the former one (S-sdb) are both here; "
+    says += "switch off, and take S-sdb out to go on with replace_disk.py, or S-sdf to have it as it was"
+    assert lines(wished(look)) == f"nas.pools.media: {says}"
+    plan = planned(look, nas())
+    assert told(plan) == f"nas.pools.media: {says}" and not plan.pools
+
+
+@pytest.mark.parametrize("how", ["blank", "unread"])
+def test_a_dead_disk_that_is_there_and_cannot_be_read_is_to_be_taken_out(how: str) -> None:
+    look = without("d2").disk("sdb").disk("sdf")
+    if how == "unread":
+        look.lines = [line for line in look.lines if not line.startswith("signatures\tsdb")]
+    assert lines(wished(look)) == (
+        "nas.disks.d2: /dev/sdb (serial S-sdb) is there, and cannot be read or carries nothing of media; "
+        "switch off, take it out, and run this again"
+    )
+
+
+def test_one_place_is_gone_on_with_before_another() -> None:
+    refused = lines(wished(without("d2", rebuilding="parity1 S-sdx").disk("sdf")))
+    assert "the disk with the serial S-sdx is to become parity1, and not all is on it; go on with that first" in refused
 
 
 def test_a_dead_disk_that_is_back_is_taken_as_it_was() -> None:

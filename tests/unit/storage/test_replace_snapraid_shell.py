@@ -210,10 +210,12 @@ def test_a_disk_of_data_is_noted_made_and_marked_before_anybody_can_mount_it(mac
     assert machine.path(NOTES).stat().st_mode & 0o7777 == 0o700
 
 
-def test_a_disk_of_parity_gets_no_mark_and_all_of_it_is_to_be_written(machine: Machine) -> None:
+def test_a_disk_of_parity_is_marked_too_and_all_of_it_is_to_be_written(machine: Machine) -> None:
     machine.write(f"{NOTES}/rebuilt", "data2 S-sdb\n")
     machine.ran(making("d3"))
-    assert machine.did == [f"mkfs.ext4 -q -m 0 -T largefile4 -U {uuid('d3')} -L media /dev/sdf"]
+    made, mounted, unmounted = machine.did
+    assert made == f"mkfs.ext4 -q -m 0 -T largefile4 -U {uuid('d3')} -L media /dev/sdf"
+    assert mounted.startswith("mount /dev/sdf ") and unmounted.startswith("umount ")
     for when in ("noted", "then"):
         assert {path.name for path in machine.path(f"{when}/lib/homelab/snapraid/media").iterdir()} == {
             "lock",
@@ -462,7 +464,7 @@ def test_a_disk_carries_the_mark_unless_this_very_one_is_restored(made: Machine,
     made.ran(mounting())
     assert made.did == MOUNTS
     assert (made.path(AT) / MARK).exists() is marks
-    assert (f"sync -f {AT}" in made.calls) is marks
+    assert f"sync -f {AT}" in made.calls
 
 
 def test_a_disk_whose_mark_is_lost_gets_it_again_though_it_is_mounted(made: Machine) -> None:

@@ -327,7 +327,36 @@ def test_a_making_of_which_no_disk_knows_begins_anew_with_its_uuid() -> None:
 def test_one_that_was_made_to_the_end_is_only_written_down() -> None:
     plan = planned(whole().record("media", **noted("making")), nas())
     assert told(plan) == "" and list(touched(plan)) == []
-    assert plan.steps[0].file is not None and "state=made" in plan.steps[0].file.content
+    (record,) = [step.file for step in plan.steps if step.file and step.file.path == f"{records.FOLDER}/media"]
+    assert "state=made" in record.content
+
+
+def test_what_is_remembered_is_written_when_each_disk_is_known_to_be_whole() -> None:
+    """A disk on which not all is restored stops the mounting; by then nothing may be written of it."""
+    said = changes(planned(whole(), nas()))
+    mounting = next(at for at, each in enumerate(said) if each.startswith("mount data1, data2, parity1 of media"))
+    remembered = next(at for at, each in enumerate(said) if each.startswith("remember media"))
+    assert mounting < remembered < len(said) - 1
+
+
+def test_a_disk_that_was_replaced_is_not_taken_back_as_if_nothing_had_happened() -> None:
+    found = told(
+        planned(whole().record("media", **noted(**{"disk.d2": "S-new", "former.data2": "S-old|S-sdb"})), nas())
+    )
+    assert "nas.disks.d2: the disk with the serial S-sdb was replaced as data2 of media by S-new, and is older" in found
+    assert "remove S-sdb from the line former.data2 in /var/lib/homelab/pools/media" in found
+    # What another disk in that place once was says nothing of this one.
+    plan = planned(whole().record("media", **noted(**{"former.data2": "S-old", "former.data1": "S-sdb"})), nas())
+    assert told(plan) == "" and "former.data2=S-old\n" in plan.pools["media"].text()
+
+
+def test_another_disk_of_parity_than_before_is_written_anew() -> None:
+    """A copy, or an older one: by its UUID it is the same, and snapraid would take it for what it is not."""
+    plan = planned(whole().record("media", **noted(**{"disk.d3": "S-other"})), nas())
+    (anew,) = [step.command for step in plan.steps if "write the parity anew, as d3 is another disk" in step.says]
+    assert ": >/var/lib/homelab/snapraid/media/parity" in anew
+    for same in (noted(), noted(**{"disk.d3": ""}), noted(**{"disk.d1": "S-other"})):
+        assert not [each for each in planned(whole().record("media", **same), nas()).steps if "anew" in each.says]
 
 
 def test_an_xfs_that_bears_its_uuid_may_be_half_made_and_is_looked_at_first() -> None:

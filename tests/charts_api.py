@@ -62,8 +62,8 @@ class _Server(ThreadingHTTPServer):
 class ChartsApi:
     """An API with these objects by path; `refused` paths answer with a status. `finalized` ones stay when deleted.
 
-    `follows` is what the cluster does as soon as an object at a path was applied; `uninstalls` is whether Helm's record
-    of a release goes with its HelmChart.
+    `follows` is what the cluster does as soon as an object at a path was applied, `precedes` what it does just before
+    a dry run of that; `uninstalls` is whether Helm's record of a release goes with its HelmChart.
     """
 
     objects: dict[str, Json] = field(default_factory=dict)
@@ -71,6 +71,7 @@ class ChartsApi:
     refused: dict[str, int] = field(default_factory=dict)
     finalized: set[str] = field(default_factory=set)
     follows: dict[str, Callable[[], None]] = field(default_factory=dict)
+    precedes: dict[str, Callable[[], None]] = field(default_factory=dict)
     uninstalls: bool = True
 
     def __post_init__(self) -> None:
@@ -130,6 +131,8 @@ class ChartsApi:
         return _none(path)
 
     def _apply(self, path: str, query: Mapping[str, str], said: Json) -> Json:
+        if query.get("dryRun") == "All" and path in self.precedes:
+            self.precedes[path]()
         live = copy.deepcopy(self.objects.get(path, {}))
         for section in ("spec", "data"):
             for key in (self.applied.get(path, {}).get(section) or {}).keys() - (said.get(section) or {}).keys():

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 Object = dict[str, Any]
 _TIMEOUT = 30
+_TRIES = 5
 # What the server writes beside what was applied.
 _SERVERS = ("managedFields", "resourceVersion", "generation", "creationTimestamp", "uid", "selfLink")
 
@@ -64,11 +65,21 @@ class Api:
             return []
 
     def differs(self, wanted: Object) -> bool:
-        """Whether applying an object would change anything; the server is asked, and keeps nothing of it."""
-        live = self.get(path_of(wanted))
-        if live is None:
-            return True
-        return _kept(live) != _kept(self._apply(wanted, "&dryRun=All"))
+        """Whether applying an object would change anything; the server is asked, and keeps nothing of it.
+
+        A controller may write into it between the two answers, which would look like a difference: then both are asked
+        for again. What is written at every try counts as a difference.
+        """
+        path = path_of(wanted)
+        for _ in range(_TRIES):
+            live = self.get(path)
+            if live is None:
+                return True
+            if _kept(live) == _kept(self._apply(wanted, "&dryRun=All")):
+                return False
+            if live == self.get(path):
+                return True
+        return True
 
     def apply(self, wanted: Object) -> None:
         """Apply an object as `homelab`, also over what others have written into it."""

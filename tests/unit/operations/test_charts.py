@@ -80,6 +80,29 @@ def test_a_release_is_applied_with_its_namespace_and_secret_and_the_second_time_
     assert host.noops[-1].startswith("ntfy is ntfy 0.1.0+")
 
 
+def test_what_a_controller_writes_while_a_release_is_compared_is_no_difference(api: ChartsApi, deploy: Any) -> None:
+    """K3s's controller writes the job's name just after it made the job."""
+    path = f"{HELMCHARTS}/ntfy"
+
+    def writes() -> None:
+        api.objects[path] = {**api.objects[path], "status": {"jobName": f"helm-install-{len(api.asked)}"}}
+
+    def writes_once() -> None:
+        del api.precedes[path]
+        writes()
+
+    apply(deploy(NTFY))
+    api.precedes[path] = writes_once
+    assert apply(deploy(NTFY)) == 0
+    assert path not in api.precedes
+    api.precedes[path] = writes_once
+    changed = {**NTFY, "values": {"hostname": "other.home.arpa"}}
+    assert apply(deploy(changed)) == 1
+    # One that never rests is not waited for without an end.
+    api.precedes[path] = writes
+    assert apply(deploy(changed)) == 1
+
+
 def test_a_dry_run_tells_what_differs_and_keeps_nothing(api: ChartsApi, deploy: Any) -> None:
     apply(deploy(NTFY))
     before, written = dict(api.objects), list(api.written)

@@ -281,13 +281,18 @@ def test_what_another_run_had_begun_with_is_not_this_disks() -> None:
     assert "this command is not at work on it" in refused
 
 
-def test_an_xfs_whose_making_was_cut_is_made_again_and_no_other() -> None:
+def cut_in_making_an_xfs() -> Replacement:
+    """What there is to do where a pool of XFS has its new disk noted and with a filesystem that may be half made."""
     look = Look()
     for name in ("d1", "d3"):
         there(look, name, type="xfs")
     there(look, "d2", device="sdf", serial_of="sdf", type="xfs")
     look.record("media", **noted(rebuilding="data2 S-sdf", filesystem="xfs"))
-    found = wished(look)
+    return wished(look)
+
+
+def test_an_xfs_whose_making_was_cut_is_made_again_and_no_other() -> None:
+    found = cut_in_making_an_xfs()
     assert lines(found) == ""
     (again,) = [step.command for step in found.steps if "is whole" in step.says]
     assert again.rpartition("if half sdf; then\n")[2].startswith("idle sdf; clear sdf\nmake sdf ")

@@ -18,9 +18,8 @@ from homelab.storage import branches, replace, slots
 from homelab.storage.replace import Replacement
 from homelab.storage.steps import Step
 from tests import looks
-from tests.looks import Look
-from tests.unit.storage.test_replace_snapraid import begun, wished, without
-from tests.unit.storage.test_snapraid import POOL, noted, there, uuid
+from tests.unit.storage.test_replace_snapraid import begun, cut_in_making_an_xfs, wished, without
+from tests.unit.storage.test_snapraid import POOL, uuid
 
 AT = "/srv/.disks/media/data2"
 NOTES = "/var/lib/homelab/snapraid/media"
@@ -678,12 +677,7 @@ def test_a_sync_that_runs_or_is_about_to_is_waited_for(
 
 
 def looking() -> str:
-    look = Look()
-    for name in ("d1", "d3"):
-        there(look, name, type="xfs")
-    there(look, "d2", device="sdf", serial_of="sdf", type="xfs")
-    look.record("media", **noted(rebuilding="data2 S-sdf", filesystem="xfs"))
-    return step(wished(look), "is whole").command
+    return step(cut_in_making_an_xfs(), "is whole").command
 
 
 def xfs(machine: Machine, *, magic: bytes = b"XFSB", making: int = 1) -> None:

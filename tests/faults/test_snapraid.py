@@ -79,12 +79,15 @@ def films(lab: Lab) -> Iterator[str]:
     case = with_films(lab)
     done = deploy(lab, inventory=case)
     assert done.code == 0, done.reasons
-    fill = "for i in $(seq 30); do head -c 50000 /dev/urandom >f$i; done; sync"
-    # On both disks, so that each file may come to either.
-    both = f"for each in 1 2; do mkdir -p /srv/.disks/films/data$each/films/{Path(KEPT).name}; done"
-    # So much on the first one that what restores it takes a while.
-    big = f"head -c 300000000 /dev/urandom >/srv/.disks/films/data1/films/{Path(KEPT).name}/f0"
-    lab.ssh("nas", f"{both}; {big}; cd {KEPT} && {fill} && sha256sum f* >{SUMS}", timeout=600)
+    # Some on each disk, and so much on the first one that what restores it takes a while.
+    one, two = (f"/srv/.disks/films/data{each}/films/{Path(KEPT).name}" for each in (1, 2))
+    fill = "".join(
+        f"for i in $(seq {first} {first + 14}); do head -c 50000 /dev/urandom >{at}/f$i; done; "
+        for first, at in ((1, one), (16, two))
+    )
+    big = f"head -c 300000000 /dev/urandom >{one}/f0"
+    sums = f"sync; cd {KEPT} && sha256sum f* >{SUMS}"
+    lab.ssh("nas", f"mkdir -p {one} {two}; {big}; {fill}{sums}", timeout=600)
     lab.ssh("nas", "systemctl start homelab-sync@films.service", timeout=900)
     assert "the first sync" in lab.ssh("nas", STATUS)
     yield case

@@ -247,7 +247,9 @@ def test_a_power_cut_while_writing_loses_nothing_that_was_synced(lab: Lab, pool:
     assert f"pool {POOL}" not in watched(lab)
 
 
-def test_after_a_boot_its_share_is_served_over_nfs_and_smb(pool: Pool, clients: Clients) -> None:
+def test_after_a_boot_its_share_is_served_over_nfs_and_smb(lab: Lab, pool: Pool, clients: Clients) -> None:
+    rebooted(lab)
+    mounted(lab)
     clients.served(DATA)
 
 

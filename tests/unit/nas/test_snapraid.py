@@ -147,6 +147,21 @@ def word(message: str) -> str:
     return found[1]
 
 
+def test_a_sync_that_is_not_on_its_disks_does_not_count_as_done(standing: Raid) -> None:
+    (standing.disk("data1") / "data1-new").write_text("new\n")
+    parity = standing.disk("parity1") / "snapraid.parity"
+    try:
+        standing.fake("sync", f'[ "$*" != "-f {parity}" ]')
+        done = standing.sync()
+    finally:
+        (standing.fakes / "sync").unlink()
+    assert done.returncode == 1
+    status = standing.status("sync-media")
+    assert status["result"] == "failed" and status["message"].startswith(f"{parity} may not be on the disk")
+    assert "data1-new" in standing.run("homelab-snapraid", "media", "list").stdout
+    assert standing.synced()["result"] == "ok"
+
+
 def test_the_first_sync_says_that_it_is_the_first(tmp_path: Path) -> None:
     host = raid(tmp_path)
     host.fill()
